@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ * The topology file: which hosts, NAT boxes and links there are, and what to run in them. The
+ * format is described in lab/README.md; examples/ has files to copy. Parsing has no side effects,
+ * and every refusal names the line and the word. */
+#ifndef LAB_TOPOLOGY_H
+#define LAB_TOPOLOGY_H
+
+#include "nat/nat.h"
+#include <bodkin/addr.h>
+#include <bodkin/err.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    TOPOLOGY_NAME_MAX = 32,      /* a name with its NUL */
+    TOPOLOGY_NODES_MAX = 4096,   /* hosts and NAT boxes */
+    TOPOLOGY_ADDRESSES_MAX = 8,  /* of one host, or on one side of a NAT box */
+    TOPOLOGY_DEPTH_MAX = 8,      /* NAT boxes behind each other */
+    TOPOLOGY_STEPS_MAX = 512,    /* lines in [run] */
+    TOPOLOGY_FILE_MAX = 1 << 20, /* bytes */
+    TOPOLOGY_NOWHERE = -1        /* node index: none, or the internet as a parent */
+};
+
+/* An address with the length of its network's prefix. */
+struct topology_prefix {
+    struct bk_ip ip;
+    uint8_t bits;
+};
+
+/* One direction of a link. */
+struct topology_link {
+    int64_t delay_us;     /* 0 */
+    int64_t jitter_us;    /* 0; added to the delay, uniform in [0, jitter]; order is kept */
+    uint32_t loss_ppm;    /* 0; 1 000 000 loses everything */
+    uint64_t rate_bps;    /* 0: no limit */
+    uint32_t queue_bytes; /* waiting for the rate limit; default 256 KiB; more is dropped */
+};
+
+enum topology_direction { TOPOLOGY_UP, TOPOLOGY_DOWN, TOPOLOGY_DIRECTIONS };
+
+enum topology_kind { TOPOLOGY_HOST, TOPOLOGY_NAT };
+
+/* A host or a NAT box, and its link towards its parent. */
+struct topology_node {
+    enum topology_kind kind;
+    char name[TOPOLOGY_NAME_MAX];
+    unsigned line;                  /* of its section */
+    char behind[TOPOLOGY_NAME_MAX]; /* as written; "" is the internet */
+    int parent;                     /* node index of `behind`, or TOPOLOGY_NOWHERE: the internet */
+    struct topology_prefix address[TOPOLOGY_ADDRESSES_MAX]; /* host: its own; NAT: public side */
+    size_t address_count;
+    struct topology_prefix inside[TOPOLOGY_ADDRESSES_MAX]; /* NAT only: own address and network */
+    size_t inside_count;
+    struct topology_link link[TOPOLOGY_DIRECTIONS];
+    uint32_t mtu;          /* of the link; 1500 */
+    bool tables_set;       /* NAT only: the file says how many mappings or sessions it holds */
+    struct nat_config nat; /* NAT only; external[] holds the public addresses */
+};
+
+enum { TOPOLOGY_UDP = 1, TOPOLOGY_TCP = 2, TOPOLOGY_OTHER = 4, TOPOLOGY_ALL = 7 };
+
+/* What can change while a lab runs. */
+enum topology_change_kind {
+    TOPOLOGY_CUT,     /* drops silently what passes both nodes (or the one node) */
+    TOPOLOGY_RESTORE, /* ends the cuts between these nodes; without nodes, all of them */
+    TOPOLOGY_SET,     /* new link properties */
+    TOPOLOGY_REBOOT   /* the NAT box forgets all its mappings */
+};
+
+struct topology_change {
+    enum topology_change_kind kind;
+    int node, other;                                /* node indices, TOPOLOGY_NOWHERE: not given */
+    unsigned protocols;                             /* TOPOLOGY_UDP | ... */
+    struct topology_link link[TOPOLOGY_DIRECTIONS]; /* SET: the values after the change ... */
+    bool set_delay, set_jitter, set_loss, set_rate, set_queue; /* ... for these fields */
+};
+
+enum topology_step_kind {
+    TOPOLOGY_RUN,   /* HOST: COMMAND, and wait for its end */
+    TOPOLOGY_START, /* start HOST [as NAME]: COMMAND, in the background */
+    TOPOLOGY_WAIT,  /* wait NAME: PATTERN, until it prints a matching line */
+    TOPOLOGY_JOIN,  /* join NAME: wait for the end of a started command */
+    TOPOLOGY_STOP,  /* stop NAME: end a started command */
+    TOPOLOGY_SLEEP, /* sleep 2s */
+    TOPOLOGY_DO     /* cut, restore, set, reboot */
+};
+
+struct topology_step {
+    enum topology_step_kind kind;
+    unsigned line;
+    int64_t at_us; /* 0: in its turn; otherwise that long after the first step ("at 5s: cut ...") */
+    int host;      /* RUN, START */
+    char name[TOPOLOGY_NAME_MAX]; /* of the command: START, WAIT, JOIN, STOP */
+    char *text; /* the command, the pattern, or the words of the change; owned by the topology */
+    int64_t timeout_us;            /* RUN, WAIT, JOIN: 0 is the default; SLEEP: how long */
+    int exit;                      /* RUN, JOIN: the status that counts as success; -1: any */
+    struct topology_change change; /* DO */
+};
+
+struct topology {
+    struct topology_node *nodes;
+    size_t node_count;
+    struct topology_step *steps;
+    size_t step_count;
+    uint64_t seed;      /* [lab] seed = N; of loss, jitter and the NAT boxes' random ports */
+    int64_t timeout_us; /* [lab] timeout = 30s; what RUN, WAIT and JOIN wait for */
+};
+
+enum { TOPOLOGY_ERROR_MAX = 256 };
+
+struct topology_error {
+    unsigned line; /* 0: the file as a whole */
+    char text[TOPOLOGY_ERROR_MAX];
+};
+
+/* Reads a whole file's text (need not end in NUL). On success the caller ends *out with
+ * topology_fini(). BK_ERR_MALFORMED: *error says why; BK_ERR_TOO_LONG: more than a limit above (in
+ * *error too); BK_ERR_NO_MEMORY. */
+BK_MUST_USE enum bk_err topology_parse(const char *text, size_t len, struct topology *out,
+                                       struct topology_error *error);
+void topology_fini(struct topology *t);
+
+/* Changes one setting of a parsed topology as if the file had ended its section with it:
+ * "bob-router:preset=symmetric". Addresses cannot be changed. BK_ERR_MALFORMED: *error says why,
+ * and the topology may only be ended. */
+BK_MUST_USE enum bk_err topology_override(struct topology *t, const char *text,
+                                          struct topology_error *error);
+
+/* Replaces all steps by one: this command in this host. BK_ERR_NOT_FOUND: no such host;
+ * BK_ERR_NO_MEMORY. */
+BK_MUST_USE enum bk_err topology_run_only(struct topology *t, const char *host,
+                                          const char *command);
+
+/* Index of the node of this name, or TOPOLOGY_NOWHERE. */
+int topology_find(const struct topology *t, const char *name);
+
+/* Is `ip` in the network? */
+bool topology_contains(const struct topology_prefix *network, const struct bk_ip *ip);
+
+/* Reads "cut alice bob udp", "restore", "set alice delay=20ms loss=1%", "reboot alice-router": the
+ * same words in [run] and in `bodkin lab cut ...`. BK_ERR_MALFORMED: *error says why. */
+BK_MUST_USE enum bk_err topology_parse_change(const struct topology *t, const char *text,
+                                              struct topology_change *out,
+                                              struct topology_error *error);
+
+/* A pattern is text with holes: "ticket: {ticket}" matches a line that contains "ticket: " and
+ * captures what follows up to the next space; "{rest...}" captures the rest of the line. Calls
+ * `captured` for each hole once the whole pattern has matched. */
+bool topology_match(const char *pattern, const char *line,
+                    void (*captured)(void *ctx, const char *name, const char *value, size_t len),
+                    void *ctx);
+
+#endif

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT
+ * The box: creation, one packet, reboot, and looking in. */
+#include "nat/nat.h"
+#include "nat/state.h"
+
+#include "base/assert.h"
+
+#include <string.h>
+
+static void reset_pools(struct nat *nat) {
+    uint32_t mappings = nat->config.mappings_max, sessions = nat->config.sessions_max;
+    memset(nat->mappings, 0, mappings * sizeof *nat->mappings);
+    memset(nat->sessions, 0, sessions * sizeof *nat->sessions);
+    for (uint32_t i = 0; i < mappings; i++)
+        nat->mappings[i].next_free = i + 1 < mappings ? i + 1 : NAT_NONE;
+    for (uint32_t i = 0; i < sessions; i++) {
+        nat->sessions[i].mapping = NAT_NONE;
+        nat->sessions[i].next = i + 1 < sessions ? i + 1 : NAT_NONE;
+    }
+    nat->free_mapping = 0;
+    nat->free_session = 0;
+    nat->next_port = nat->config.port_min;
+}
+
+static enum bk_err init_tables(struct nat *nat) {
+    const struct nat_config *c = &nat->config;
+    const struct {
+        struct table *table;
+        size_t key_len, capacity;
+    } wanted[] = {
+        {&nat->by_inside, NAT_KEY_INSIDE, c->mappings_max},
+        {&nat->by_outside, NAT_KEY_OUTSIDE, c->mappings_max},
+        {&nat->by_flow, NAT_KEY_FLOW, c->sessions_max},
+        {&nat->by_remote, NAT_KEY_REMOTE, c->sessions_max},
+        {&nat->by_host, NAT_KEY_HOST, c->filtering == NAT_AD ? c->sessions_max : 1},
+        {&nat->per_host, NAT_KEY_IP, c->mappings_per_host_max > 0 ? c->mappings_max : 1},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        enum bk_err e = table_init(wanted[i].table, wanted[i].key_len, wanted[i].capacity,
+                                   &nat->rng, &nat->alloc);
+        if (e != BK_OK)
+            return e;
+    }
+    return heap_init(&nat->timers, c->sessions_max, &nat->alloc);
+}
+
+enum bk_err nat_new(const struct nat_config *config, const struct bk_rng *rng,
+                    const struct bk_alloc *alloc, struct nat **out) {
+    enum bk_err e = nat_config_check(config, NULL);
+    if (e != BK_OK)
+        return e;
+    struct nat *nat = alloc->get(alloc->ctx, sizeof *nat);
+    if (nat == NULL)
+        return BK_ERR_NO_MEMORY;
+    nat->config = *config;
+    nat->rng = *rng;
+    nat->alloc = *alloc;
+    nat->now.us = INT64_MIN;
+    nat->mappings = alloc->get(alloc->ctx, config->mappings_max * sizeof *nat->mappings);
+    nat->sessions = alloc->get(alloc->ctx, config->sessions_max * sizeof *nat->sessions);
+    bool pools = nat->mappings != NULL && nat->sessions != NULL;
+    e = pools ? init_tables(nat) : BK_ERR_NO_MEMORY;
+    if (e != BK_OK) {
+        nat_free(nat);
+        return e;
+    }
+    reset_pools(nat);
+    *out = nat;
+    return BK_OK;
+}
+
+void nat_free(struct nat *nat) {
+    if (nat == NULL)
+        return;
+    struct bk_alloc alloc = nat->alloc;
+    table_fini(&nat->by_inside);
+    table_fini(&nat->by_outside);
+    table_fini(&nat->by_flow);
+    table_fini(&nat->by_remote);
+    table_fini(&nat->by_host);
+    table_fini(&nat->per_host);
+    heap_fini(&nat->timers);
+    alloc.put(alloc.ctx, nat->mappings);
+    alloc.put(alloc.ctx, nat->sessions);
+    alloc.put(alloc.ctx, nat);
+}
+
+/* Routers forward no multicast, loopback or link-local packets: RFC 1812 section 5.3.7. */
+static bool is_routable(const struct nat_flow *flow) {
+    return flow->src.ip.family == flow->dst.ip.family &&
+           bk_ip_scope(&flow->src.ip) >= BK_SCOPE_PRIVATE &&
+           bk_ip_scope(&flow->dst.ip) >= BK_SCOPE_PRIVATE;
+}
+
+static void refuse(struct nat *nat, const struct nat_header *in, enum nat_side from,
+                   enum nat_drop why, struct nat_verdict *out) {
+    bool outside = from == NAT_OUTSIDE;
+    out->drop = why;
+    out->answer = outside ? nat_unsolicited_answer(nat, in, why) : NAT_ANSWER_NONE;
+    out->action = out->answer == NAT_ANSWER_NONE ? NAT_DROP : NAT_ANSWER;
+    nat->counters.dropped[why]++;
+    if (out->action == NAT_ANSWER)
+        nat->counters.answered++;
+}
+
+static void pass(struct nat *nat, enum nat_side from, struct nat_verdict *out) {
+    out->action = NAT_FORWARD;
+    out->to = from == NAT_INSIDE ? NAT_OUTSIDE : NAT_INSIDE;
+    nat->counters.forwarded[from]++;
+}
+
+/* RFC 4787 section 6, RFC 5382 REQ-8, RFC 5508 REQ-7: out and in again. */
+static enum nat_drop hairpin(struct nat *nat, const struct nat_header *in,
+                             struct nat_verdict *out) {
+    if (nat->config.hairpin == NAT_HAIRPIN_OFF)
+        return NAT_DROP_HAIRPIN_OFF;
+    struct nat_header outside;
+    enum nat_drop drop = nat_translate_out(nat, in, &outside);
+    if (drop == NAT_DROP_NONE)
+        drop = nat_translate_in(nat, &outside, &out->header);
+    if (drop != NAT_DROP_NONE)
+        return drop;
+    if (nat->config.hairpin == NAT_HAIRPIN_INTERNAL)
+        out->header.flow.src = in->flow.src;
+    out->action = NAT_HAIRPIN;
+    out->to = NAT_INSIDE;
+    nat->counters.hairpinned++;
+    return NAT_DROP_NONE;
+}
+
+/* Policies that need no state. */
+static enum nat_drop policy(const struct nat *nat, const struct nat_header *in) {
+    if (!is_routable(&in->flow))
+        return NAT_DROP_UNROUTABLE;
+    if (nat_mode_of(nat, &in->flow.src.ip) == NAT_MODE_BLOCK)
+        return NAT_DROP_BLOCKED;
+    bool blocked = in->flow.proto == NAT_UDP && nat->config.udp_blocked;
+    return blocked ? NAT_DROP_BLOCKED : NAT_DROP_NONE;
+}
+
+void nat_packet(struct nat *nat, enum nat_side from, const struct nat_header *in,
+                struct bk_time now, struct nat_verdict *out) {
+    memset(out, 0, sizeof *out);
+    nat_advance(nat, now);
+    enum nat_mode mode = nat_mode_of(nat, &in->flow.src.ip);
+    enum nat_drop drop = policy(nat, in);
+    bool own = from == NAT_INSIDE && mode == NAT_MODE_TRANSLATE;
+    if (drop == NAT_DROP_NONE && own && nat_is_external(nat, &in->flow.dst.ip)) {
+        drop = hairpin(nat, in, out);
+        if (drop != NAT_DROP_NONE)
+            refuse(nat, in, from, drop, out);
+        return;
+    }
+    if (drop == NAT_DROP_NONE && mode == NAT_MODE_ROUTE)
+        out->header = *in;
+    else if (drop == NAT_DROP_NONE && from == NAT_INSIDE)
+        drop = nat_translate_out(nat, in, &out->header);
+    else if (drop == NAT_DROP_NONE)
+        drop = nat_translate_in(nat, in, &out->header);
+    if (drop != NAT_DROP_NONE)
+        refuse(nat, in, from, drop, out);
+    else
+        pass(nat, from, out);
+}
+
+static void end_mapping_sessions(struct nat *nat, uint32_t mapping) {
+    while (nat->mappings[mapping].used)
+        nat_session_end(nat, nat->mappings[mapping].first);
+}
+
+void nat_reboot(struct nat *nat) {
+    for (uint32_t i = 0; i < nat->config.mappings_max; i++)
+        end_mapping_sessions(nat, i);
+    reset_pools(nat);
+}
+
+enum bk_err nat_set_external(struct nat *nat, size_t index, const struct bk_ip *ip) {
+    if (index >= nat->config.external_count)
+        return BK_ERR_ARGUMENT;
+    struct bk_ip old = nat->config.external[index];
+    if (old.family != ip->family)
+        return BK_ERR_ARGUMENT;
+    for (uint32_t i = 0; i < nat->config.mappings_max; i++) {
+        const struct nat_mapping *m = &nat->mappings[i];
+        if (m->used && m->mode == NAT_MODE_TRANSLATE && bk_ip_equal(&m->external.ip, &old))
+            end_mapping_sessions(nat, i);
+    }
+    nat->config.external[index] = *ip;
+    return BK_OK;
+}
+
+bool nat_is_external(const struct nat *nat, const struct bk_ip *ip) {
+    for (size_t i = 0; i < nat->config.external_count; i++) {
+        if (bk_ip_equal(&nat->config.external[i], ip))
+            return true;
+    }
+    return false;
+}
+
+void nat_block_udp(struct nat *nat, bool blocked) {
+    nat->config.udp_blocked = blocked;
+}
+
+const struct nat_config *nat_get_config(const struct nat *nat) {
+    return &nat->config;
+}
+
+const struct nat_counters *nat_get_counters(const struct nat *nat) {
+    return &nat->counters;
+}
+
+static struct bk_time mapping_expiry(const struct nat *nat, const struct nat_mapping *m) {
+    struct bk_time last = nat->sessions[m->first].expires;
+    for (uint32_t i = m->first; i != NAT_NONE; i = nat->sessions[i].next)
+        last = bk_later(last, nat->sessions[i].expires);
+    return last;
+}
+
+bool nat_next_mapping(const struct nat *nat, uint32_t *cursor, struct nat_mapping_view *out) {
+    for (uint32_t i = *cursor; i < nat->config.mappings_max; i++) {
+        const struct nat_mapping *m = &nat->mappings[i];
+        if (!m->used)
+            continue;
+        *out = (struct nat_mapping_view){
+            .proto = m->proto,
+            .internal = m->internal,
+            .external = m->external,
+            .remote = m->remote,
+            .sessions = m->sessions,
+            .expires = mapping_expiry(nat, m),
+        };
+        *cursor = i + 1;
+        return true;
+    }
+    return false;
+}
+
+/* Every mapping is found under both its names and has the sessions it counts. */
+static void check_mapping(const struct nat *nat, uint32_t index) {
+    const struct nat_mapping *m = &nat->mappings[index];
+    uint8_t key[NAT_KEY_INSIDE];
+    uint32_t found = NAT_NONE, sessions = 0;
+    nat_key_flow(key, m->proto, &m->internal, &m->remote);
+    bk_assert(table_get(&nat->by_inside, key, &found) && found == index);
+    bk_assert(nat_mapping_find_external(nat, m->proto, &m->external) == index);
+    for (uint32_t i = m->first; i != NAT_NONE; i = nat->sessions[i].next) {
+        const struct nat_session *s = &nat->sessions[i];
+        bk_assert(s->mapping == index);
+        bk_assert(nat_session_find_remote(nat, index, &s->remote) == i);
+        bk_assert(!bk_is_never(s->armed) && !bk_before(s->expires, s->armed));
+        sessions++;
+    }
+    bk_assert(sessions == m->sessions && sessions > 0);
+}
+
+void nat_check(const struct nat *nat) {
+    uint32_t mappings = 0, sessions = 0;
+    for (uint32_t i = 0; i < nat->config.mappings_max; i++) {
+        if (!nat->mappings[i].used)
+            continue;
+        check_mapping(nat, i);
+        mappings++;
+        sessions += nat->mappings[i].sessions;
+    }
+    bk_assert(mappings == nat->mapping_count && sessions == nat->session_count);
+    bk_assert(nat->by_inside.count == mappings && nat->by_outside.count == mappings);
+    bk_assert(nat->by_remote.count == sessions && nat->by_flow.count <= sessions);
+    bk_assert(nat->timers.count == sessions);
+}
+
+const char *nat_dep_text(enum nat_dep dep) {
+    static const char *const text[] = {[NAT_EI] = "EI", [NAT_AD] = "AD", [NAT_APD] = "APD"};
+    return text[dep];
+}
+
+const char *nat_drop_text(enum nat_drop drop) {
+    static const char *const text[NAT_DROPS] = {
+        [NAT_DROP_NONE] = "none",
+        [NAT_DROP_UNSOLICITED] = "unsolicited",
+        [NAT_DROP_FILTERED] = "filtered",
+        [NAT_DROP_BLOCKED] = "blocked",
+        [NAT_DROP_HAIRPIN_OFF] = "hairpin-off",
+        [NAT_DROP_FULL] = "full",
+        [NAT_DROP_TCP_STATE] = "tcp-state",
+        [NAT_DROP_ICMP] = "icmp",
+        [NAT_DROP_UNROUTABLE] = "unroutable",
+    };
+    return text[drop];
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ * What the files of nat/ share: the tables, and one function per behaviour. Private to nat/.
+ *
+ * Four tables name two pools by index:
+ *   by_inside   protocol, inside endpoint, remote as far as the mapping depends on it -> mapping
+ *   by_outside  protocol, outside endpoint                                            -> mapping
+ *   by_flow     protocol, inside endpoint, remote endpoint                            -> session
+ *   by_remote   mapping, remote endpoint                                              -> session
+ * and one counts: by_host, mapping and remote address -> sessions with it (filtering ADF only).
+ *
+ * A mapping lives exactly as long as it has sessions. A session's `expires` moves on every packet
+ * that refreshes it; the heap holds an earlier or equal time and is only corrected when it fires,
+ * so that a refresh costs one store. */
+#ifndef NAT_STATE_H
+#define NAT_STATE_H
+
+#include "base/heap.h"
+#include "base/rng.h"
+#include "base/table.h"
+#include "nat/nat.h"
+
+#define NAT_NONE UINT32_MAX /* no index */
+
+/* A connection as far as a NAT must know it: RFC 5382 section 4, RFC 7857 section 2. */
+enum nat_tcp_state {
+    NAT_TCP_NONE,    /* not TCP, or no session yet */
+    NAT_TCP_SYN_OUT, /* one SYN seen */
+    NAT_TCP_SYN_IN,
+    NAT_TCP_HALF, /* SYNs of both sides seen */
+    NAT_TCP_OPEN,
+    NAT_TCP_FIN_OUT, /* one side finished */
+    NAT_TCP_FIN_IN,
+    NAT_TCP_CLOSING, /* both did, or a reset was seen */
+    NAT_TCP_STATES
+};
+
+struct nat_session {
+    uint32_t mapping;    /* NAT_NONE: this slot is free */
+    uint32_t next, prev; /* in the mapping's list; `next` also in the free list */
+    struct bk_addr remote;
+    struct bk_time made, expires, armed; /* `armed` is what the heap holds */
+    enum nat_side made_by;               /* which side's packet made it */
+    bool replied;                        /* the other side has sent, too */
+    enum nat_tcp_state tcp;
+};
+
+struct nat_mapping {
+    bool used;
+    enum nat_proto proto;
+    enum nat_mode mode;
+    struct bk_addr internal, external;
+    struct bk_addr remote; /* as far as the mapping depends on it, otherwise zero */
+    uint32_t first;        /* its sessions */
+    uint32_t sessions;
+    uint32_t next_free;
+};
+
+struct nat {
+    struct nat_config config;
+    struct bk_rng rng;
+    struct bk_alloc alloc;
+    struct bk_time now;
+    struct nat_mapping *mappings;
+    struct nat_session *sessions;
+    uint32_t free_mapping, free_session; /* heads of the free lists */
+    uint32_t mapping_count, session_count;
+    struct table by_inside, by_outside, by_flow, by_remote, by_host;
+    struct table per_host; /* inside address -> its mappings; only with mappings_per_host_max */
+    struct heap timers;
+    uint16_t next_port; /* NAT_PORT_SEQUENTIAL */
+    struct nat_counters counters;
+};
+
+/* One step through the box in one direction. NAT_DROP_NONE: *out is the header that leaves. */
+enum nat_drop nat_translate_out(struct nat *nat, const struct nat_header *in,
+                                struct nat_header *out);
+enum nat_drop nat_translate_in(struct nat *nat, const struct nat_header *in,
+                               struct nat_header *out);
+
+/* mapping.c: the mapping of a flow from inside; NAT_NONE: none. */
+uint32_t nat_mapping_find(const struct nat *nat, const struct nat_flow *flow);
+uint32_t nat_mapping_find_external(const struct nat *nat, enum nat_proto proto,
+                                   const struct bk_addr *external);
+/* NAT_DROP_NONE or NAT_DROP_FULL. The mapping must get a session at once. */
+enum nat_drop nat_mapping_make(struct nat *nat, const struct nat_flow *flow, uint32_t *out);
+void nat_mapping_end(struct nat *nat, uint32_t index);
+enum nat_mode nat_mode_of(const struct nat *nat, const struct bk_ip *ip);
+
+/* session.c */
+uint32_t nat_session_find_flow(const struct nat *nat, enum nat_proto proto,
+                               const struct bk_addr *internal, const struct bk_addr *remote);
+uint32_t nat_session_find_remote(const struct nat *nat, uint32_t mapping,
+                                 const struct bk_addr *remote);
+/* A session from a packet of side `by`; NAT_NONE: no room. */
+uint32_t nat_session_make(struct nat *nat, uint32_t mapping, const struct bk_addr *remote,
+                          enum nat_side by);
+/* Ends the session, and its mapping if it was the last one. */
+void nat_session_end(struct nat *nat, uint32_t index);
+/* From now on packets of this flow from inside use this session's mapping. */
+void nat_session_own_flow(struct nat *nat, uint32_t index);
+bool nat_session_room(const struct nat *nat, enum nat_side by);
+
+/* filter.c: may a packet from `remote` use the mapping, if no session of its own says so? */
+bool nat_filter_admits(const struct nat *nat, uint32_t mapping, const struct bk_addr *remote);
+
+/* port.c: picks external->port, which is free, for external->ip. false: none is. */
+bool nat_port_pick(struct nat *nat, enum nat_proto proto, uint16_t wanted,
+                   struct bk_addr *external);
+
+/* pool.c: the outside address for an inside host. false: none of that family. */
+bool nat_pool_pick(const struct nat *nat, const struct bk_ip *internal, struct bk_ip *out);
+
+/* timer.c: a packet of side `from` was carried, and left a TCP connection in state `tcp`. */
+void nat_timer_touch(struct nat *nat, uint32_t session, enum nat_side from, enum nat_tcp_state tcp);
+/* A new session, or one whose state changed: its full life from now on. */
+void nat_timer_start(struct nat *nat, uint32_t session);
+/* The session ends at `when`, earlier or later than it would have. */
+void nat_timer_set(struct nat *nat, uint32_t session, struct bk_time when);
+
+/* tcp.c: what the segment does to the connection; false: it may not pass. */
+bool nat_tcp_next(const struct nat *nat, enum nat_tcp_state state, enum nat_side from,
+                  uint8_t flags, enum nat_tcp_state *out);
+int64_t nat_tcp_life_us(const struct nat_config *config, enum nat_tcp_state state);
+bool nat_tcp_is_fresh_syn(const struct nat_header *h);
+
+/* icmp.c: errors, by the packet they quote. */
+enum nat_drop nat_icmp_error_out(const struct nat *nat, const struct nat_header *in,
+                                 struct nat_header *out);
+enum nat_drop nat_icmp_error_in(const struct nat *nat, const struct nat_header *in,
+                                struct nat_header *out);
+
+/* unsolicited.c: the answer, if there is one, to a packet that was refused at the outside. */
+enum nat_answer nat_unsolicited_answer(const struct nat *nat, const struct nat_header *in,
+                                       enum nat_drop why);
+
+/* Keys of the tables. */
+enum {
+    NAT_KEY_ADDR = 19, /* family, 16 bytes, port */
+    NAT_KEY_IP = 17,
+    NAT_KEY_INSIDE = 1 + 2 * NAT_KEY_ADDR,
+    NAT_KEY_OUTSIDE = 1 + NAT_KEY_ADDR,
+    NAT_KEY_FLOW = 1 + 2 * NAT_KEY_ADDR,
+    NAT_KEY_REMOTE = 4 + NAT_KEY_ADDR,
+    NAT_KEY_HOST = 4 + NAT_KEY_IP
+};
+void nat_key_flow(uint8_t key[NAT_KEY_FLOW], enum nat_proto proto, const struct bk_addr *internal,
+                  const struct bk_addr *remote);
+void nat_key_outside(uint8_t key[NAT_KEY_OUTSIDE], enum nat_proto proto,
+                     const struct bk_addr *external);
+void nat_key_remote(uint8_t key[NAT_KEY_REMOTE], uint32_t mapping, const struct bk_addr *remote);
+void nat_key_host(uint8_t key[NAT_KEY_HOST], uint32_t mapping, const struct bk_ip *host);
+void nat_key_ip(uint8_t key[NAT_KEY_IP], const struct bk_ip *ip);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ * One step through the box in either direction: find or make the session, let TCP have its say,
+ * refresh, rewrite. A hairpin is a step out followed by a step in. */
+#include "nat/state.h"
+
+/* Makes the session, and if need be the mapping, for a packet from inside. */
+static enum nat_drop open_session(struct nat *nat, const struct nat_flow *flow, uint32_t *out) {
+    if (!nat_session_room(nat, NAT_INSIDE))
+        return NAT_DROP_FULL;
+    uint32_t mapping = nat_mapping_find(nat, flow);
+    if (mapping == NAT_NONE) {
+        enum nat_drop drop = nat_mapping_make(nat, flow, &mapping);
+        if (drop != NAT_DROP_NONE)
+            return drop;
+    }
+    *out = nat_session_make(nat, mapping, &flow->dst, NAT_INSIDE);
+    return NAT_DROP_NONE;
+}
+
+static enum nat_tcp_state tcp_state(const struct nat *nat, uint32_t session) {
+    return session == NAT_NONE ? NAT_TCP_NONE : nat->sessions[session].tcp;
+}
+
+/* Kinds of packets that never make or use a session in this direction. */
+static enum nat_drop refuse_kind(const struct nat_header *in, enum nat_icmp query) {
+    bool icmp = in->flow.proto == NAT_ICMP;
+    return icmp && in->icmp != query ? NAT_DROP_ICMP : NAT_DROP_NONE;
+}
+
+enum nat_drop nat_translate_out(struct nat *nat, const struct nat_header *in,
+                                struct nat_header *out) {
+    if (in->flow.proto == NAT_ICMP && in->icmp == NAT_ICMP_ERROR)
+        return nat_icmp_error_out(nat, in, out);
+    enum nat_drop drop = refuse_kind(in, NAT_ICMP_ECHO);
+    if (drop != NAT_DROP_NONE)
+        return drop;
+    const struct nat_flow *flow = &in->flow;
+    uint32_t session = nat_session_find_flow(nat, flow->proto, &flow->src, &flow->dst);
+    enum nat_tcp_state next = NAT_TCP_NONE;
+    bool tcp = flow->proto == NAT_TCP;
+    if (tcp && !nat_tcp_next(nat, tcp_state(nat, session), NAT_INSIDE, in->tcp_flags, &next))
+        return NAT_DROP_TCP_STATE;
+    if (session == NAT_NONE)
+        drop = open_session(nat, flow, &session);
+    if (drop != NAT_DROP_NONE)
+        return drop;
+    nat_timer_touch(nat, session, NAT_INSIDE, next);
+    *out = *in;
+    out->flow.src = nat->mappings[nat->sessions[session].mapping].external;
+    return NAT_DROP_NONE;
+}
+
+/* May this packet from outside pass, and by which session? *session may be NAT_NONE afterwards: a
+ * stranger whom the filter admits. */
+static enum nat_drop admit(const struct nat *nat, uint32_t mapping, const struct nat_header *in,
+                           uint32_t *session) {
+    *session = nat_session_find_remote(nat, mapping, &in->flow.src);
+    bool anew = tcp_state(nat, *session) == NAT_TCP_CLOSING && nat_tcp_is_fresh_syn(in);
+    if (*session != NAT_NONE && !anew)
+        return NAT_DROP_NONE;
+    return nat_filter_admits(nat, mapping, &in->flow.src) ? NAT_DROP_NONE : NAT_DROP_FILTERED;
+}
+
+/* The session remembers by which mapping the remote endpoint came, so that the answer leaves by the
+ * same one, even if the mapping behaviour would choose another for it. */
+static void carry_in(struct nat *nat, uint32_t mapping, const struct nat_header *in,
+                     uint32_t session, enum nat_tcp_state next) {
+    if (session == NAT_NONE)
+        session = nat_session_make(nat, mapping, &in->flow.src, NAT_OUTSIDE);
+    else if (nat->config.mapping != NAT_EI)
+        nat_session_own_flow(nat, session);
+    if (session == NAT_NONE)
+        return; /* no room for a stranger's session: the packet passes, and leaves no trace */
+    nat_timer_touch(nat, session, NAT_OUTSIDE, next);
+}
+
+enum nat_drop nat_translate_in(struct nat *nat, const struct nat_header *in,
+                               struct nat_header *out) {
+    if (in->flow.proto == NAT_ICMP && in->icmp == NAT_ICMP_ERROR)
+        return nat_icmp_error_in(nat, in, out);
+    enum nat_drop drop = refuse_kind(in, NAT_ICMP_ECHO_REPLY);
+    if (drop != NAT_DROP_NONE)
+        return drop;
+    uint32_t mapping = nat_mapping_find_external(nat, in->flow.proto, &in->flow.dst), session;
+    if (mapping == NAT_NONE)
+        return NAT_DROP_UNSOLICITED;
+    drop = admit(nat, mapping, in, &session);
+    if (drop != NAT_DROP_NONE)
+        return drop;
+    enum nat_tcp_state next = NAT_TCP_NONE;
+    bool tcp = in->flow.proto == NAT_TCP;
+    if (tcp && !nat_tcp_next(nat, tcp_state(nat, session), NAT_OUTSIDE, in->tcp_flags, &next))
+        return NAT_DROP_TCP_STATE;
+    *out = *in;
+    out->flow.dst = nat->mappings[mapping].internal;
+    carry_in(nat, mapping, in, session, next);
+    return NAT_DROP_NONE;
+}

@@ -1,0 +1,6 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# make test with gcc: every test under ASan and UBSan, warnings as errors.
+. "$(dirname "$0")/../lib.sh"
+
+make test CC=gcc

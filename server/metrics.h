@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ * Counters of a worker, and their sum over all workers as Prometheus text. A new metric is one name
+ * in the enum and one row in metrics.c. */
+#ifndef SERVER_METRICS_H
+#define SERVER_METRICS_H
+
+#include "relay/hub.h"
+#include "stun/service.h"
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum metric {
+    METRIC_CONNECTIONS, /* gauge: open TCP connections */
+    METRIC_ACCEPTED,
+    METRIC_REFUSED_TOTAL,   /* over --connections-max */
+    METRIC_REFUSED_ADDRESS, /* over --per-address-max */
+    METRIC_TLS_FAILED,
+    METRIC_TLS_TIMEOUT,
+    METRIC_HTTP_REQUESTS,
+    METRIC_HTTP_BAD,
+    METRIC_HTTP_TIMEOUT,
+    METRIC_HTTP_UPGRADES,
+    METRIC_RELAY_CONNECTIONS, /* gauge */
+    METRIC_RELAY_KEYS,        /* gauge */
+    METRIC_RELAY_HANDSHAKES,
+    METRIC_RELAY_HANDSHAKES_FAILED,
+    METRIC_RELAY_PACKETS_IN,
+    METRIC_RELAY_PACKETS_OUT,
+    METRIC_RELAY_BYTES_IN,
+    METRIC_RELAY_BYTES_OUT,
+    METRIC_RELAY_FORWARDED_OUT,
+    METRIC_RELAY_FORWARDED_IN,
+    METRIC_RELAY_FORWARD_FULL, /* packets the other worker had no room for */
+    METRIC_RELAY_PROTOCOL_ERRORS,
+    METRIC_RELAY_STALLED,
+    METRIC_RELAY_PAUSES,
+    METRIC_RELAY_REFUSED,
+    METRIC_STUN_TCP_CONNECTIONS, /* gauge */
+    METRIC_UDP_IN,
+    METRIC_UDP_OUT,
+    METRIC_UDP_BYTES_IN,
+    METRIC_UDP_BYTES_OUT,
+    METRIC_UDP_LOST,
+    METRIC_STUN, /* one for each enum stun_service_result */
+    METRIC_RELAY_DROPPED = METRIC_STUN + STUN_SERVICE_RESULTS, /* two for each relay_hub_drop */
+    METRICS = METRIC_RELAY_DROPPED + 2 * RELAY_DROPS
+};
+
+/* Written by one worker, read by whoever answers /metrics: relaxed atomics, nothing is ordered by
+ * them. */
+struct metrics {
+    atomic_uint_fast64_t values[METRICS];
+};
+
+static inline void metric_add(struct metrics *m, enum metric which, uint64_t n) {
+    atomic_fetch_add_explicit(&m->values[which], n, memory_order_relaxed);
+}
+
+/* Gauges go down by this. */
+static inline void metric_sub(struct metrics *m, enum metric which, uint64_t n) {
+    atomic_fetch_sub_explicit(&m->values[which], n, memory_order_relaxed);
+}
+
+static inline void metric_set(struct metrics *m, enum metric which, uint64_t value) {
+    atomic_store_explicit(&m->values[which], value, memory_order_relaxed);
+}
+
+/* Copies the counters that live in protocol objects. */
+void metrics_from_hub(struct metrics *m, const struct relay_hub *hub);
+void metrics_from_stun(struct metrics *m, const struct stun_service *stun);
+
+enum { METRICS_TEXT_MAX = 16384 };
+
+/* The sum of `count` sets as text (Prometheus exposition format 0.0.4) in `out`, which has room for
+ * METRICS_TEXT_MAX. Returns its length. */
+size_t metrics_print(struct metrics *const *sets, size_t count, char *out);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ * A worker: one thread with its own loop, sockets, relay hub and counters. Workers share read-only
+ * configuration, the connection limits, and talk through inboxes.
+ *
+ * Main makes all workers and their sockets, gives up its privileges, then starts the threads. From
+ * then on main only sets `commands` and wakes; the order of teardown is: join the thread, free. */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include "net/stream.h"
+#include "net/udp.h"
+#include "relay/hub.h"
+#include "server/inbox.h"
+#include "server/limits.h"
+#include "server/metrics.h"
+#include "stun/service.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    WORKER_SOCKETS_MAX = 16,   /* addresses served on */
+    WORKER_BUFFER_MAX = 65536, /* bytes between hub and kernel; more would escape the hub's
+                                  fairness */
+    WORKER_BUFFER_LOW = 16384,
+    WORKER_HANDSHAKE_US = 10000000, /* TLS, and again for the HTTP request */
+    WORKER_GOODBYE_US = 1000000     /* after this a stopping worker stops waiting for clients */
+};
+
+enum port_kind { PORT_HTTPS, PORT_PLAIN, PORT_STUN_TCP, PORT_KINDS };
+
+struct conn;
+struct worker;
+
+/* What on_accept needs to know. */
+struct door {
+    struct worker *worker;
+    struct net_listener *listener;
+    enum port_kind kind;
+};
+
+/* The same for UDP. */
+struct udp_door {
+    struct worker *worker;
+    struct net_udp *udp;
+};
+
+/* What all workers share. Read-only once threads run, but for `limits`, which has a lock. */
+struct fleet {
+    struct worker **workers;
+    struct metrics **metrics; /* of each worker */
+    size_t count;
+    struct limits limits;
+    uint8_t relay_key[RELAY_HUB_KEY_LEN]; /* public */
+};
+
+enum worker_command { WORKER_STOP = 1, WORKER_TLS = 2 };
+
+struct worker {
+    struct fleet *fleet;
+    uint32_t index;
+    struct net_loop *loop;
+    struct relay_hub *hub;
+    struct udp_door udp[2 * WORKER_SOCKETS_MAX]; /* STUN's two ports */
+    size_t udp_count;
+    struct door doors[WORKER_SOCKETS_MAX * PORT_KINDS];
+    size_t door_count;
+    struct stun_service stun;
+    struct metrics metrics;
+    struct inbox inbox;
+    struct net_wakeup *wakeup;
+    atomic_uint commands;          /* set of enum worker_command, from main */
+    _Atomic(struct net_tls *) tls; /* with WORKER_TLS: what HTTPS shows from now on, a reference */
+    struct net_timer hub_timer, goodbye, count_timer;
+    struct bk_time goodbye_by; /* when stopping: end all connections then */
+    struct net_deferred drain;
+    struct conn **by_hub; /* hub connection -> conn */
+    uint32_t by_hub_count;
+    struct conn *conns; /* all of them, doubly linked */
+    bool stopping;
+    pthread_t thread;
+};
+
+/* `hub` is its configuration; conns_max is per worker. */
+BK_MUST_USE enum bk_err worker_new(struct fleet *fleet, uint32_t index,
+                                   const struct relay_hub_config *hub, struct worker **out);
+void worker_free(struct worker *w);
+/* Binds. `at` may have port 0; *bound is what it became. Errors as net_listener_open(). */
+BK_MUST_USE enum bk_err worker_listen(struct worker *w, enum port_kind kind,
+                                      const struct bk_addr *at, struct net_tls *tls,
+                                      struct bk_addr *bound);
+BK_MUST_USE enum bk_err worker_listen_udp(struct worker *w, const struct bk_addr *at,
+                                          struct bk_addr *bound);
+BK_MUST_USE enum bk_err worker_start(struct worker *w);
+/* Any thread: tells the clients, flushes, ends the thread. Then worker_join(). */
+void worker_stop(struct worker *w);
+void worker_join(struct worker *w);
+/* Any thread: later TLS connections use `tls`. */
+void worker_set_tls(struct worker *w, struct net_tls *tls);
+
+/* For conn.c. The hub has got input: everything it now wants is done at the end of the turn. */
+static inline void worker_hub_touched(struct worker *w) {
+    net_defer(&w->drain);
+}
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/actor_peer.h"
+
+#include <string.h>
+
+enum { RECONNECT_US = 200 * 1000 };
+
+/* --- the home relay --- */
+
+static void drop_home(struct sim_peer *p) {
+    if (p->has_stream)
+        world_stream_close(p->world, p->stream);
+    relay_client_free(p->client);
+    p->client = NULL;
+    p->has_stream = p->stream_open = false;
+    p->connect_at = bk_after(world_now(p->world), RECONNECT_US);
+    if (p->was_up)
+        endpoint_relay_up(p->endpoint, false, world_now(p->world));
+    p->was_up = false;
+}
+
+static void connect_home(struct sim_peer *p) {
+    p->connect_at = BK_NEVER;
+    if (world_stream_open(p->world, p->actor, p->config.home, &p->stream) == BK_OK)
+        p->has_stream = true;
+    else
+        p->connect_at = bk_after(world_now(p->world), RECONNECT_US);
+}
+
+static void start_client(struct sim_peer *p) {
+    struct relay_client_config config = relay_client_config_default;
+    config.host = "home.example";
+    memcpy(config.secret, p->identity.relay_secret, sizeof config.secret);
+    p->stream_open = true;
+    if (relay_client_new(&config, &p->rng, &p->alloc, world_now(p->world), &p->client) != BK_OK)
+        drop_home(p);
+}
+
+static void on_client_event(struct sim_peer *p, const struct relay_client_event *event) {
+    struct bk_time now = world_now(p->world);
+    switch (event->type) {
+    case RELAY_CLIENT_CONNECTED:
+        p->was_up = true;
+        endpoint_relay_up(p->endpoint, true, now);
+        if (p->config.on_home != NULL)
+            p->config.on_home(p->config.ctx, p->world);
+        break;
+    case RELAY_CLIENT_PACKET:
+        endpoint_relay_recv(p->endpoint, event->key, event->data, event->len, now);
+        break;
+    case RELAY_CLIENT_PEER_GONE:
+        endpoint_peer_gone(p->endpoint, event->key, event->not_here, now);
+        break;
+    case RELAY_CLIENT_ROOM:
+    case RELAY_CLIENT_PONG:
+    case RELAY_CLIENT_HEALTH:
+    case RELAY_CLIENT_RESTARTING:
+    case RELAY_CLIENT_PRESENT:
+    case RELAY_CLIENT_CLOSED:
+        break;
+    }
+}
+
+static void drain_client(struct sim_peer *p) {
+    struct relay_client_event event;
+    while (p->client != NULL && relay_client_next_event(p->client, &event)) {
+        bool closed = event.type == RELAY_CLIENT_CLOSED;
+        on_client_event(p, &event);
+        if (closed)
+            drop_home(p);
+    }
+}
+
+static void write_client(struct sim_peer *p) {
+    struct relay_piece piece;
+    while (p->client != NULL && p->stream_open && relay_client_next_bytes(p->client, &piece)) {
+        size_t taken = world_stream_write(p->world, p->stream, piece.data, piece.len);
+        relay_client_sent(p->client, taken);
+        if (taken < piece.len)
+            return;
+    }
+}
+
+static void on_stream(void *ctx, struct world *w, stream_id stream, enum world_stream_event event,
+                      const uint8_t *data, size_t len) {
+    struct sim_peer *p = ctx;
+    if (!p->has_stream || stream != p->stream)
+        return;
+    switch (event) {
+    case WORLD_STREAM_OPEN:
+        start_client(p);
+        break;
+    case WORLD_STREAM_BYTES:
+        while (len > 0 && p->client != NULL) {
+            size_t taken = relay_client_recv(p->client, data, len, world_now(w));
+            data += taken;
+            len -= taken;
+            drain_client(p);
+        }
+        break;
+    case WORLD_STREAM_END:
+    case WORLD_STREAM_BROKEN:
+        drop_home(p);
+        break;
+    case WORLD_STREAM_ACCEPTED:
+    case WORLD_STREAM_WRITABLE:
+        break;
+    }
+}
+
+/* --- the round --- */
+
+static void on_datagram(void *ctx, struct world *w, socket_id socket,
+                        const struct bk_datagram *in) {
+    struct sim_peer *p = ctx;
+    (void)socket;
+    endpoint_recv(p->endpoint, in, world_now(w));
+}
+
+static void tell_events(struct sim_peer *p) {
+    struct endpoint_event event;
+    while (endpoint_next_event(p->endpoint, &event)) {
+        p->config.on_event(p->config.ctx, p->world, &event);
+        if (event.type == ENDPOINT_SESSION && event.event.type == SESSION_ENDED)
+            endpoint_release(p->endpoint, event.session);
+    }
+}
+
+static void send_all(struct sim_peer *p, struct bk_time now) {
+    struct endpoint_relay_packet packet;
+    struct bk_datagram out;
+    while (p->client != NULL && relay_client_has_room(p->client, ENDPOINT_RELAY_MAX) &&
+           endpoint_next_relay(p->endpoint, now, &packet)) {
+        struct relay_piece piece = {packet.data, packet.len};
+        if (relay_client_send(p->client, packet.to, &piece, 1) == BK_OK)
+            p->relay_bytes += packet.len;
+    }
+    while (endpoint_next_datagram(p->endpoint, now, &out)) {
+        p->direct_bytes += out.len;
+        world_udp_send(p->world, p->socket, &out);
+    }
+    write_client(p);
+}
+
+static void on_turn(void *ctx, struct world *w, struct bk_time now) {
+    struct sim_peer *p = ctx;
+    tell_events(p);
+    if (p->config.on_turn != NULL)
+        p->config.on_turn(p->config.ctx, w);
+    if (endpoint_take_home_doubt(p->endpoint) && p->client != NULL)
+        relay_client_doubt(p->client, now);
+    send_all(p, now);
+    tell_events(p);
+    drain_client(p);
+}
+
+static void on_timer(void *ctx, struct world *w, struct bk_time now) {
+    struct sim_peer *p = ctx;
+    (void)w;
+    if (bk_due(p->connect_at, now))
+        connect_home(p);
+    if (p->client != NULL)
+        relay_client_advance(p->client, now);
+    drain_client(p);
+    endpoint_advance(p->endpoint, now);
+}
+
+static struct bk_time deadline(void *ctx) {
+    struct sim_peer *p = ctx;
+    struct bk_time t = bk_earlier(endpoint_deadline(p->endpoint), p->connect_at);
+    return p->client == NULL ? t : bk_earlier(t, relay_client_deadline(p->client));
+}
+
+/* --- life --- */
+
+static enum bk_err start(struct sim_peer *p) {
+    struct endpoint_config config = endpoint_config_default;
+    struct bk_addr bases[2], any = {.ip = {.family = p->config.bases[0].ip.family}};
+    size_t base_count = 0, stun_count = 0;
+    struct bk_time now = world_now(p->world);
+    config.identity = &p->identity;
+    config.rng = p->rng;
+    config.alloc = p->alloc;
+    config.relay_only = p->config.relay_only;
+    enum bk_err err = endpoint_new(&config, &p->endpoint);
+    if (err == BK_OK)
+        err = world_udp_bind(p->world, p->actor, any, &p->socket);
+    if (err != BK_OK)
+        return err;
+    uint16_t port = world_udp_local(p->world, p->socket).port;
+    while (base_count < 2 && p->config.bases[base_count].ip.family != BK_FAMILY_NONE) {
+        bases[base_count] = bk_addr(p->config.bases[base_count].ip, port);
+        base_count++;
+    }
+    while (stun_count < 2 && p->config.stun[stun_count].port != 0)
+        stun_count++;
+    endpoint_set_bases(p->endpoint, bases, base_count, now);
+    endpoint_set_stun(p->endpoint, p->config.stun, stun_count, now);
+    return BK_OK;
+}
+
+enum bk_err sim_peer_init(struct sim_peer *p, struct world *w, node_id host,
+                          const struct sim_peer_config *config, const struct bk_alloc *alloc) {
+    const struct world_actor callbacks = {.ctx = p,
+                                          .on_datagram = on_datagram,
+                                          .on_stream = on_stream,
+                                          .on_timer = on_timer,
+                                          .on_turn = on_turn,
+                                          .deadline = deadline};
+    *p = (struct sim_peer){.config = *config, .world = w, .alloc = *alloc};
+    p->rng = world_rng(w, config->name);
+    p->connect_at = world_now(w);
+    identity_make(&p->identity, &p->rng);
+    p->actor = world_add_actor(w, host, &callbacks);
+    enum bk_err err = start(p);
+    if (err != BK_OK)
+        sim_peer_fini(p);
+    else
+        world_wake(w, p->actor);
+    return err;
+}
+
+void sim_peer_fini(struct sim_peer *p) {
+    relay_client_free(p->client);
+    endpoint_free(p->endpoint);
+    identity_fini(&p->identity);
+    p->client = NULL;
+    p->endpoint = NULL;
+}
+
+struct endpoint *sim_peer_endpoint(struct sim_peer *p) {
+    return p->endpoint;
+}
+
+void sim_peer_touch(struct sim_peer *p) {
+    world_wake(p->world, p->actor);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ * A peer in the simulated world: a real endpoint (peer/endpoint.h) with its UDP socket, its stream
+ * to the home relay and a real relay client on it. Connects again when the stream breaks.
+ *
+ * The scenario drives sessions through sim_peer_endpoint() and then calls sim_peer_touch(). */
+#ifndef SIM_ACTOR_PEER_H
+#define SIM_ACTOR_PEER_H
+
+#include "peer/endpoint.h"
+#include "relay/client.h"
+#include "sim/world.h"
+
+struct sim_peer_config {
+    struct bk_addr home;     /* the relay's stream port */
+    struct bk_addr stun[2];  /* ports of the STUN server; port 0: none */
+    struct bk_addr bases[2]; /* the host's addresses (family NONE ends); the port is taken
+                                from the socket */
+    const char *name;        /* for world_rng() */
+    bool relay_only;
+    /* Each event, as it comes. May use sessions and the endpoint. */
+    void (*on_event)(void *ctx, struct world *w, const struct endpoint_event *event);
+    void (*on_home)(void *ctx, struct world *w); /* the home relay works; may be NULL */
+    void (*on_turn)(void *ctx, struct world *w); /* after each round; may be NULL */
+    void *ctx;
+};
+
+struct sim_peer {
+    struct sim_peer_config config;
+    struct world *world;
+    actor_id actor;
+    socket_id socket;
+    stream_id stream;
+    bool has_stream, stream_open, was_up;
+    struct bk_time connect_at;
+    struct relay_client *client;
+    struct endpoint *endpoint;
+    struct identity identity;
+    struct bk_rng rng;
+    struct bk_alloc alloc;
+    uint64_t relay_bytes, direct_bytes; /* sent */
+};
+
+/* Makes an identity from the world's seed and puts the peer on `host`. */
+BK_MUST_USE enum bk_err sim_peer_init(struct sim_peer *p, struct world *w, node_id host,
+                                      const struct sim_peer_config *config,
+                                      const struct bk_alloc *alloc);
+void sim_peer_fini(struct sim_peer *p);
+struct endpoint *sim_peer_endpoint(struct sim_peer *p);
+void sim_peer_touch(struct sim_peer *p);
+
+#endif

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+#include "ice/agent.h"
+
+#include "base/assert.h"
+#include "base/rng.h"
+#include "base/wipe.h"
+
+#include <string.h>
+
+/* ---- Life --------------------------------------------------------------------------------- */
+
+static uint16_t checks_cap(const struct bk_ice_config *c) {
+    /* A check on every pair, the MTU test, and some consent checks and probes beside. Where there
+     * are more valid pairs than that, a consent check is left out now and then. */
+    return (uint16_t)(c->pairs_max + BK_ICE_MTU_SIZES + 24);
+}
+
+static size_t buffer_cap(const struct bk_ice_config *c) {
+    size_t cap = ICE_MESSAGE_MAX;
+    for (size_t i = 0; i < BK_ICE_MTU_SIZES && c->mtu_sizes[i] != 0; i++)
+        cap = c->mtu_sizes[i] > cap ? c->mtu_sizes[i] : cap;
+    return cap;
+}
+
+static void *take(const struct bk_alloc *alloc, size_t count, size_t size) {
+    return alloc->get(alloc->ctx, count == 0 ? size : count * size);
+}
+
+/* All memory the agent ever needs. false: some is missing; bk_ice_free() gives the rest back. */
+static bool allocate(struct bk_ice *ice) {
+    const struct bk_ice_config *c = &ice->config;
+    const struct bk_alloc *a = &ice->alloc;
+    struct ice_pair *pairs = take(a, c->pairs_max, sizeof *pairs);
+    uint16_t *queue = take(a, c->pairs_max, sizeof *queue);
+    struct ice_check *checks = take(a, checks_cap(c), sizeof *checks);
+    ice_checklist_init(&ice->list, pairs, queue, (uint16_t)c->pairs_max);
+    ice_checks_init(&ice->checks, checks, checks_cap(c));
+    ice->locals.slots = take(a, c->locals_max, sizeof *ice->locals.slots);
+    ice->locals.cap = (uint16_t)c->locals_max;
+    ice->remotes.slots = take(a, c->remotes_max, sizeof *ice->remotes.slots);
+    ice->remotes.cap = (uint16_t)c->remotes_max;
+    ice->early = take(a, c->early_max, sizeof *ice->early);
+    ice->events.ring = take(a, c->events_max, sizeof *ice->events.ring);
+    ice->events.cap = c->events_max;
+    ice->buf_cap = buffer_cap(c);
+    ice->buf = take(a, ice->buf_cap, 1);
+    return pairs != NULL && queue != NULL && checks != NULL && ice->locals.slots != NULL &&
+           ice->remotes.slots != NULL && ice->early != NULL && ice->events.ring != NULL &&
+           ice->buf != NULL;
+}
+
+static void start_state(struct bk_ice *ice) {
+    const struct bk_rng *rng = ice->config.rng;
+    ice->now.us = INT64_MIN;
+    ice->pace_at.us = INT64_MIN / 2; /* room for the burst to be subtracted */
+    ice->select_at = BK_NEVER;
+    ice->state = BK_ICE_IDLE;
+    ice->role.controlling = ice->config.controlling;
+    ice->role.tie_breaker = rng_u64(rng);
+    if (ice->config.ufrag == NULL)
+        ice_cred_make(&ice->local, rng);
+    else
+        bk_assert(ice_cred_set(&ice->local, ice->config.ufrag, ice->config.pwd) == BK_OK);
+    ice->config.ufrag = ice->config.pwd = NULL; /* copied */
+}
+
+enum bk_err bk_ice_new(const struct bk_ice_config *config, const struct bk_alloc *alloc,
+                       struct bk_ice **out) {
+    if (bk_ice_config_check(config) != NULL)
+        return BK_ERR_ARGUMENT;
+    struct bk_ice *ice = alloc->get(alloc->ctx, sizeof *ice);
+    if (ice == NULL)
+        return BK_ERR_NO_MEMORY;
+    ice->config = *config;
+    ice->alloc = *alloc;
+    if (!allocate(ice)) {
+        bk_ice_free(ice);
+        return BK_ERR_NO_MEMORY;
+    }
+    start_state(ice);
+    *out = ice;
+    return BK_OK;
+}
+
+void bk_ice_free(struct bk_ice *ice) {
+    if (ice == NULL)
+        return;
+    const struct bk_alloc alloc = ice->alloc;
+    void *const parts[] = {
+        ice->list.pairs,    ice->list.queue, ice->checks.slots, ice->locals.slots,
+        ice->remotes.slots, ice->early,      ice->events.ring,  ice->buf};
+    wipe(ice, sizeof *ice);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        alloc.put(alloc.ctx, parts[i]);
+    alloc.put(alloc.ctx, ice);
+}
+
+/* ---- The turn: what follows from the time and from what came in ----------------------------- */
+
+static void turn_checks(struct bk_ice *ice) {
+    for (uint16_t i = 0; i < ice->checks.top; i++) {
+        struct ice_check *c = &ice->checks.slots[i];
+        struct ice_pair *p = ice_pair_at(ice, c->plan.pair);
+        switch (ice_check_advance(&ice->checks, c, ice->now)) {
+        case ICE_CHECK_QUIET:
+            break;
+        case ICE_CHECK_RESENT:
+            ice->stats.retransmissions++;
+            p->overdue |= c->plan.purpose == ICE_CHECK_CONNECT;
+            break;
+        case ICE_CHECK_ENDED:
+            ice_check_timed_out(ice, c);
+            break;
+        }
+    }
+}
+
+/* New checks are not started here but when datagrams are fetched: a caller that adds ten candidates
+ * or hands in ten packets before it does so gets the best order of all of them. */
+static void agent_turn(struct bk_ice *ice, struct bk_time now) {
+    ice->now = bk_later(ice->now, now);
+    turn_checks(ice);
+    ice_consent_turn(ice);
+    ice_select_turn(ice);
+    ice_mtu_turn(ice);
+}
+
+void bk_ice_advance(struct bk_ice *ice, struct bk_time now) {
+    agent_turn(ice, now);
+    ice_pace_turn(ice);
+}
+
+struct bk_time bk_ice_deadline(const struct bk_ice *ice) {
+    struct bk_time t = bk_earlier(ice->select_at, ice_checks_deadline(&ice->checks));
+    t = bk_earlier(t, ice_consent_deadline(ice));
+    return bk_earlier(t, ice_pace_deadline(ice));
+}
+
+/* ---- Datagrams ---------------------------------------------------------------------------- */
+
+static enum bk_err recv_message(struct bk_ice *ice, const struct bk_datagram *in,
+                                const struct stun_msg *msg) {
+    if (msg->method != STUN_BINDING) {
+        ice->stats.not_ours++;
+        return BK_ERR_NOT_OURS;
+    }
+    switch (msg->cls) {
+    case STUN_REQUEST:
+        return ice_request_recv(ice, in, msg);
+    case STUN_SUCCESS:
+    case STUN_ERROR:
+        return ice_response_recv(ice, in, msg);
+    case STUN_INDICATION: /* a keepalive, RFC 8445 section 11: says nothing, wants nothing */
+        return ice_checklist_find(&ice->list, &in->local, &in->remote, false) == ICE_NONE
+                   ? BK_ERR_NOT_OURS
+                   : BK_OK;
+    }
+    return BK_ERR_NOT_OURS;
+}
+
+enum bk_err bk_ice_recv(struct bk_ice *ice, const struct bk_datagram *in, struct bk_time now) {
+    struct stun_msg msg;
+    enum bk_err err = stun_parse(&msg, in->data, in->len);
+    if (err == BK_ERR_NOT_OURS)
+        ice->stats.not_ours++;
+    else if (err != BK_OK)
+        ice->stats.malformed++;
+    if (err != BK_OK)
+        return err;
+    ice->now = bk_later(ice->now, now);
+    err = recv_message(ice, in, &msg);
+    if (err != BK_ERR_NOT_OURS)
+        agent_turn(ice, now);
+    return err;
+}
+
+static size_t build_answer(struct bk_ice *ice, const struct ice_answer *a) {
+    struct stun_types unknown = {.count = a->unknown_count};
+    memcpy(unknown.types, a->unknown, sizeof a->unknown);
+    struct ice_answer_message m = {.txid = a->txid,
+                                   .local = a->old ? &ice->old_local : &ice->local,
+                                   .code = a->code,
+                                   .mapped = a->remote,
+                                   .unknown = &unknown};
+    m.mapped.ip.zone = 0;
+    size_t len = 0;
+    enum bk_err err = ice_build_answer(&m, ice->buf, ice->buf_cap, &len);
+    bk_assert(err == BK_OK);
+    *(a->code == 0 ? &ice->stats.responses_sent : &ice->stats.errors_sent) += 1;
+    return len;
+}
+
+static size_t build_check(struct bk_ice *ice, const struct ice_check *c) {
+    struct ice_pair *p = ice_pair_at(ice, c->plan.pair);
+    struct ice_check_message m = {.txid = c->txid,
+                                  .local = c->plan.old ? &ice->old_local : &ice->local,
+                                  .remote = c->plan.old ? &ice->old_remote : &ice->remote,
+                                  .priority = ice_prflx_priority(&ice->locals.slots[p->local]),
+                                  .role = {c->plan.controlling, c->plan.tie_breaker},
+                                  .use_candidate = c->plan.use_candidate,
+                                  .nomination = c->plan.nomination,
+                                  .pad_to = c->plan.pad_to};
+    size_t len = 0;
+    enum bk_err err = ice_build_check(&m, ice->buf, ice->buf_cap, &len);
+    bk_assert(err == BK_OK);
+    p->checks_sent++;
+    ice->stats.requests_sent++;
+    return len;
+}
+
+bool bk_ice_next_datagram(struct bk_ice *ice, struct bk_datagram *out) {
+    struct bk_datagram d = {.data = ice->buf};
+    const struct ice_answer *a = ice_answers_pop(&ice->answers);
+    if (a != NULL) {
+        d.local = a->local;
+        d.remote = a->remote;
+        d.len = build_answer(ice, a);
+        *out = d;
+        return true;
+    }
+    struct ice_check *c = ice_checks_take_send(&ice->checks);
+    if (c == NULL) {
+        ice_pace_turn(ice);
+        c = ice_checks_take_send(&ice->checks);
+    }
+    if (c == NULL)
+        return false;
+    d.local = ice_pair_at(ice, c->plan.pair)->base;
+    d.remote = ice_pair_at(ice, c->plan.pair)->to;
+    d.len = build_check(ice, c);
+    *out = d;
+    return true;
+}
+
+bool bk_ice_next_event(struct bk_ice *ice, struct bk_ice_event *out) {
+    return ice_events_pop(&ice->events, out);
+}
+
+/* ---- Credentials and candidates ------------------------------------------------------------- */
+
+static void learn_early(struct bk_ice *ice) {
+    for (uint32_t i = 0; i < ice->early_count; i++) {
+        const struct ice_early *e = &ice->early[i];
+        ice_learn(ice, &e->local, &e->remote, &e->request, false);
+    }
+    ice->early_count = 0;
+}
+
+enum bk_err bk_ice_set_remote_credentials(struct bk_ice *ice, const char *ufrag, const char *pwd,
+                                          struct bk_time now) {
+    if (ice_cred_is_set(&ice->remote))
+        return ice_cred_equal(&ice->remote, ufrag, pwd) ? BK_OK : BK_ERR_STATE;
+    enum bk_err err = ice_cred_set(&ice->remote, ufrag, pwd);
+    if (err != BK_OK)
+        return err;
+    ice->now = bk_later(ice->now, now);
+    learn_early(ice);
+    agent_turn(ice, now);
+    return BK_OK;
+}
+
+static void trace_candidate(const struct bk_ice *ice, const char *side,
+                            const struct bk_ice_candidate *c) {
+    if (!ice_trace_on(ice))
+        return;
+    char buf[48 + BK_ADDR_TEXT_MAX];
+    struct text t = text_in(buf, sizeof buf);
+    text_str(&t, side);
+    text_char(&t, ' ');
+    text_str(&t, bk_ice_kind_text(c->kind));
+    text_char(&t, ' ');
+    text_addr(&t, &c->addr);
+    ice_trace(ice, &t);
+}
+
+/* Everything an embedder can get wrong about a candidate. */
+static bool is_sane(const struct bk_ice_candidate *c) {
+    bool base_fits = c->base.ip.family == BK_FAMILY_NONE || c->base.ip.family == c->addr.ip.family;
+    return (unsigned)c->kind < BK_ICE_KINDS && ice_addr_is_usable(&c->addr) && base_fits &&
+           memchr(c->foundation, '\0', sizeof c->foundation) != NULL;
+}
+
+enum bk_err bk_ice_add_local_candidate(struct bk_ice *ice, const struct bk_ice_candidate *candidate,
+                                       struct bk_time now, struct bk_ice_candidate *as_signalled) {
+    struct bk_ice_candidate c = *candidate;
+    if (!is_sane(&c) || c.kind == BK_ICE_PRFLX)
+        return BK_ERR_ARGUMENT;
+    if (c.base.ip.family == BK_FAMILY_NONE || c.kind == BK_ICE_RELAYED)
+        c.base = c.addr;
+    uint16_t known = ice_cands_find(&ice->locals, &c.addr, &c.base);
+    if (known != ICE_NONE && ice->locals.slots[known].kind != BK_ICE_PRFLX)
+        return BK_ERR_EXISTS; /* redundant, RFC 8445 section 5.1.3 */
+    uint16_t at = ice_cands_add(&ice->locals, &c);
+    if (at == ICE_NONE) {
+        ice->stats.locals_full++;
+        return BK_ERR_FULL;
+    }
+    trace_candidate(ice, "local", &c);
+    if (as_signalled != NULL)
+        ice_cand_export(&ice->locals.slots[at], as_signalled);
+    ice->now = bk_later(ice->now, now);
+    ice_pair_up_local(ice, at);
+    agent_turn(ice, now);
+    return BK_OK;
+}
+
+static void remove_pairs_of_base(struct bk_ice *ice, const struct bk_addr *base) {
+    for (uint16_t i = ice->list.top; i-- > 0;) {
+        struct ice_pair *p = ice_pair_at(ice, i);
+        if (p->id == 0 || !ice_addr_same(&p->base, base))
+            continue;
+        uint32_t id = p->id;
+        ice_fail_pair(ice, i, BK_ICE_FAILURE_REMOVED);
+        if (p->id == id) /* an old pair is gone already */
+            ice_remove_pair(ice, i);
+    }
+}
+
+enum bk_err bk_ice_remove_local(struct bk_ice *ice, const struct bk_addr *base,
+                                struct bk_time now) {
+    if (ice_cands_find_base(&ice->locals, base) == ICE_NONE)
+        return BK_ERR_NOT_FOUND;
+    const struct bk_addr gone = *base;
+    ice->now = bk_later(ice->now, now);
+    remove_pairs_of_base(ice, &gone);
+    for (uint16_t i = ice->locals.top; i-- > 0;) {
+        const struct ice_cand *c = &ice->locals.slots[i];
+        if (c->used && ice_addr_same(&c->base, &gone))
+            ice_cands_remove(&ice->locals, i);
+    }
+    agent_turn(ice, now);
+    return BK_OK;
+}
+
+/* RFC 8838 section 11.4: what was discovered is now signalled; it keeps its pairs. */
+static enum bk_err upgrade_remote(struct bk_ice *ice, uint16_t at,
+                                  const struct bk_ice_candidate *c) {
+    struct ice_cand *known = &ice->remotes.slots[at];
+    if (known->kind != BK_ICE_PRFLX || c->kind == BK_ICE_PRFLX) {
+        ice->stats.candidates_refused++;
+        return BK_ERR_EXISTS;
+    }
+    known->kind = c->kind;
+    if (c->priority != 0)
+        known->priority = c->priority;
+    if (c->foundation[0] != '\0')
+        memcpy(known->foundation, c->foundation, sizeof known->foundation);
+    ice_checklist_rerank(&ice->list, &ice->locals, &ice->remotes, ice->role.controlling);
+    return BK_OK;
+}
+
+enum bk_err bk_ice_add_remote_candidate(struct bk_ice *ice,
+                                        const struct bk_ice_candidate *candidate,
+                                        struct bk_time now) {
+    struct bk_ice_candidate c = *candidate;
+    if (!is_sane(&c)) {
+        ice->stats.candidates_refused++;
+        return BK_ERR_ARGUMENT;
+    }
+    memset(&c.base, 0, sizeof c.base);
+    c.addr.ip.zone = 0; /* the peer's zone index means nothing here */
+    ice->now = bk_later(ice->now, now);
+    uint16_t at = ice_cands_find(&ice->remotes, &c.addr, NULL);
+    if (at != ICE_NONE) {
+        enum bk_err err = upgrade_remote(ice, at, &c);
+        agent_turn(ice, now);
+        return err;
+    }
+    at = ice_cands_add(&ice->remotes, &c);
+    if (at == ICE_NONE && ice_make_remote_room(ice, false))
+        at = ice_cands_add(&ice->remotes, &c);
+    if (at == ICE_NONE) {
+        ice->stats.remotes_full++;
+        return BK_ERR_FULL;
+    }
+    trace_candidate(ice, "remote", &c);
+    ice_pair_up_remote(ice, at);
+    agent_turn(ice, now);
+    return BK_OK;
+}
+
+void bk_ice_end_of_local_candidates(struct bk_ice *ice, struct bk_time now) {
+    ice->locals_done = true;
+    agent_turn(ice, now);
+}
+
+void bk_ice_end_of_remote_candidates(struct bk_ice *ice, struct bk_time now) {
+    ice->remotes_done = true;
+    agent_turn(ice, now);
+}
+
+void bk_ice_retry(struct bk_ice *ice, struct bk_time now) {
+    ice->now = bk_later(ice->now, now);
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        struct ice_pair *p = ice_pair_at(ice, i);
+        if (p->id == 0 || p->state != BK_ICE_PAIR_FAILED)
+            continue;
+        p->retries = 1; /* again, but not as new: failure was certain once */
+        p->retry_at = ice->now;
+    }
+    agent_turn(ice, now);
+}

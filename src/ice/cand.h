@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ * Candidates: priorities, foundations, and a table of them for each side. RFC 8445 section 5.1. */
+#ifndef ICE_CAND_H
+#define ICE_CAND_H
+
+#include <bodkin/ice.h>
+
+enum { ICE_NONE = 0xffff }; /* no such index, for candidates and pairs */
+
+struct ice_cand {
+    bool used;
+    bool old; /* a remote one from before a restart: serves old pairs, makes no new ones */
+    enum bk_ice_kind kind;
+    uint16_t preference;
+    uint32_t priority;
+    struct bk_addr addr, base, server;
+    char foundation[BK_ICE_FOUNDATION_MAX + 1];
+};
+
+/* Slots keep their index as long as they are used, so pairs name candidates by it. */
+struct ice_cands {
+    struct ice_cand *slots;
+    uint16_t cap, top; /* slots[top..cap) are unused */
+    uint32_t next_foundation;
+};
+
+/* RFC 8445 section 5.1.2.1, with component 1. */
+uint32_t ice_priority(enum bk_ice_kind kind, uint16_t preference);
+/* What our checks from this local candidate carry in PRIORITY: the priority a peer-reflexive
+ * candidate learned from them has, section 7.1.1. */
+uint32_t ice_prflx_priority(const struct ice_cand *local);
+
+/* Equal addresses; zones count only when both sides know one, because the peer's zone means nothing
+ * here and sockets often do not report ours. */
+bool ice_addr_same(const struct bk_addr *a, const struct bk_addr *b);
+/* Can packets be sent to it at all? */
+bool ice_addr_is_usable(const struct bk_addr *addr);
+/* May these two be a pair? RFC 8445 section 6.1.2.2: same family, link-local only with link-local;
+ * loopback only with loopback, so that a peer cannot aim our checks at local services. */
+bool ice_cands_fit(const struct ice_cand *local, const struct ice_cand *remote);
+
+/* Takes a free slot and fills it; foundation and priority are made where the caller gave none.
+ * ICE_NONE: no room. */
+uint16_t ice_cands_add(struct ice_cands *cands, const struct bk_ice_candidate *from);
+void ice_cands_remove(struct ice_cands *cands, uint16_t index);
+/* The current (not old) candidate with this address and, unless `base` is NULL, this base. */
+uint16_t ice_cands_find(const struct ice_cands *cands, const struct bk_addr *addr,
+                        const struct bk_addr *base);
+/* The candidate of highest priority whose checks leave from `local`; with the wildcard address, the
+ * first of the same family and port. */
+uint16_t ice_cands_find_base(const struct ice_cands *cands, const struct bk_addr *local);
+size_t ice_cands_count(const struct ice_cands *cands, enum bk_ice_kind kind);
+void ice_cand_export(const struct ice_cand *cand, struct bk_ice_candidate *out);
+
+#endif

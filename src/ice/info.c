@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ * Questions that change nothing, and the agent's invariants. */
+#include "ice/agent.h"
+
+#include "base/assert.h"
+
+#include <string.h>
+
+const char *bk_ice_ufrag(const struct bk_ice *ice) {
+    return ice->local.ufrag;
+}
+
+const char *bk_ice_pwd(const struct bk_ice *ice) {
+    return ice->local.pwd;
+}
+
+enum bk_ice_state bk_ice_get_state(const struct bk_ice *ice) {
+    return ice->state;
+}
+
+bool bk_ice_is_controlling(const struct bk_ice *ice) {
+    return ice->role.controlling;
+}
+
+const struct bk_ice_stats *bk_ice_stats(const struct bk_ice *ice) {
+    return &ice->stats;
+}
+
+size_t bk_ice_pairs(const struct bk_ice *ice) {
+    return ice->list.count;
+}
+
+static enum bk_err describe(const struct bk_ice *ice, uint16_t index,
+                            struct bk_ice_pair_info *out) {
+    if (index == ICE_NONE)
+        return BK_ERR_NOT_FOUND;
+    if (out->size != sizeof *out)
+        return BK_ERR_ARGUMENT;
+    const struct ice_pair *p = &ice->list.pairs[index];
+    struct bk_ice_pair_info info = {.size = sizeof info,
+                                    .id = p->id,
+                                    .state = p->state,
+                                    .last_failure = p->failure,
+                                    .nominated = p->nomination != 0,
+                                    .selected = p->id == ice->selected,
+                                    .old = p->old,
+                                    .mtu = p->mtu,
+                                    .priority = ice_valid_priority(ice, p),
+                                    .rtt_us = p->rtt_us,
+                                    .checks_sent = p->checks_sent,
+                                    .checks_received = p->checks_received,
+                                    .answers_received = p->answers_received,
+                                    .deaths = p->deaths,
+                                    .answered_at = p->answered_at,
+                                    .heard_at = p->heard_at};
+    ice_cand_export(&ice->locals.slots[p->mapped], &info.local);
+    ice_cand_export(&ice->remotes.slots[p->remote], &info.remote);
+    info.local.base = p->base;
+    info.remote.addr = p->to; /* with our zone */
+    *out = info;
+    return BK_OK;
+}
+
+enum bk_err bk_ice_pair_at(const struct bk_ice *ice, size_t index, struct bk_ice_pair_info *out) {
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        if (ice->list.pairs[i].id != 0 && index-- == 0)
+            return describe(ice, i, out);
+    }
+    return BK_ERR_NOT_FOUND;
+}
+
+enum bk_err bk_ice_pair(const struct bk_ice *ice, uint32_t id, struct bk_ice_pair_info *out) {
+    return describe(ice, ice_checklist_find_id(&ice->list, id), out);
+}
+
+enum bk_err bk_ice_find_pair(const struct bk_ice *ice, const struct bk_addr *local,
+                             const struct bk_addr *remote, struct bk_ice_pair_info *out) {
+    uint16_t at = ice_checklist_find(&ice->list, local, remote, false);
+    if (at == ICE_NONE)
+        at = ice_checklist_find(&ice->list, local, remote, true);
+    return describe(ice, at, out);
+}
+
+enum bk_err bk_ice_selected(const struct bk_ice *ice, struct bk_ice_pair_info *out) {
+    return describe(ice, ice_checklist_find_id(&ice->list, ice->selected), out);
+}
+
+enum bk_err bk_ice_best_valid(const struct bk_ice *ice, struct bk_ice_pair_info *out) {
+    uint16_t best = ice_checklist_find_id(&ice->list, ice->selected);
+    if (best != ICE_NONE)
+        return describe(ice, best, out);
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        const struct ice_pair *p = &ice->list.pairs[i];
+        if (!ice_pair_is_valid(p))
+            continue;
+        if (best == ICE_NONE ||
+            ice_valid_priority(ice, p) > ice_valid_priority(ice, &ice->list.pairs[best]))
+            best = i;
+    }
+    return describe(ice, best, out);
+}
+
+static void check_pair_links(const struct bk_ice *ice) {
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        const struct ice_pair *p = &ice->list.pairs[i];
+        if (p->id == 0)
+            continue;
+        bk_assert(p->local < ice->locals.top && ice->locals.slots[p->local].used);
+        bk_assert(p->mapped < ice->locals.top && ice->locals.slots[p->mapped].used);
+        bk_assert(p->remote < ice->remotes.top && ice->remotes.slots[p->remote].used);
+        bk_assert(p->old == ice->remotes.slots[p->remote].old);
+        bk_assert(ice_checklist_find(&ice->list, &p->base, &p->to, p->old) == i);
+    }
+}
+
+static void check_checks(const struct bk_ice *ice) {
+    for (uint16_t i = 0; i < ice->checks.top; i++) {
+        const struct ice_check *c = &ice->checks.slots[i];
+        if (c->state == ICE_CHECK_FREE)
+            continue;
+        const struct ice_pair *p = &ice->list.pairs[c->plan.pair];
+        bk_assert(p->id != 0 && p->old == c->plan.old);
+        bk_assert(c->state != ICE_CHECK_ACTIVE || p->state != BK_ICE_PAIR_FAILED);
+    }
+}
+
+/* A pair in progress has a check that will end its progress, or it would hang for ever. */
+static void check_progress(const struct bk_ice *ice) {
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        const struct ice_pair *p = &ice->list.pairs[i];
+        if (p->id == 0 || p->state != BK_ICE_PAIR_IN_PROGRESS)
+            continue;
+        bool found = false;
+        for (uint16_t k = 0; k < ice->checks.top; k++) {
+            const struct ice_check *c = &ice->checks.slots[k];
+            found |= c->state == ICE_CHECK_ACTIVE && c->plan.pair == i &&
+                     c->plan.purpose == ICE_CHECK_CONNECT;
+        }
+        bk_assert(found);
+    }
+}
+
+void bk_ice_check(const struct bk_ice *ice) {
+    ice_checklist_check(&ice->list);
+    ice_checks_check(&ice->checks);
+    check_pair_links(ice);
+    check_checks(ice);
+    check_progress(ice);
+    bk_assert(ice->early_count <= ice->config.early_max);
+    bk_assert(ice->answers.len <= ICE_ANSWERS_MAX);
+    bk_assert(ice->selected == 0 || ice_checklist_find_id(&ice->list, ice->selected) != ICE_NONE);
+    bk_assert((ice->selected != 0) == (ice->state == BK_ICE_SELECTED));
+}

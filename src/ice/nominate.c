@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT
+ * Nomination, RFC 8445 section 8, and what follows from it on both sides: the selected pair.
+ *
+ * The actors: the controlling side decides (decide, ice_eager_nomination) and gives each decision a
+ * number; the controlled side takes decisions (ice_take_nomination). Either way a pair remembers
+ * the highest number it was chosen with, and the selected pair is, in this order:
+ *   1. the succeeded pair of this generation with the highest number;
+ *   2. the one selected so far, if it is alive (from before a restart, or a role switch);
+ *   3. if one was selected: the best succeeded pair, of this generation, then of the old one.
+ * A death therefore moves the selection at once, on each side by itself; the controlling side
+ * nominates where it moved to, and a pair that comes back alive gets its place back.
+ *
+ * Departs from section 8.1.1 (nominate once) where the configuration says `renominate`: lazy
+ * traversal starts on a relay and must be able to move. And from section 8 where it says `eager`: a
+ * triggered check nominates if its pair would be nominated anyway once it succeeded. The peer has
+ * just shown that its packets arrive, and the controlled side uses a nomination only after its own
+ * check has passed, so a wrong guess costs nothing; a right one saves half a round trip on the
+ * controlled side and a whole one on the controlling side. */
+#include "ice/agent.h"
+
+enum {
+    HOPE_RTTS = 4,           /* a better pair may be this many times slower than the valid one, */
+    HOPE_SLACK_US = 5000,    /* and this much */
+    STRICT_FACTOR = 10,      /* how much longer to wait where nomination is final */
+    HOLD_FIRST_US = 2000000, /* a pair that keeps dying must live this long before it is chosen */
+    HOLD_DOUBLINGS = 5       /* again, doubled per death up to 64 s */
+};
+
+/* ---- Numbers ------------------------------------------------------------------------------ */
+
+static uint32_t next_number(struct bk_ice *ice) {
+    if (ice->last_nomination < UINT32_MAX)
+        ice->last_nomination++;
+    ice->stats.nominations++;
+    return ice->last_nomination;
+}
+
+static bool is_current(const struct ice_pair *p) {
+    return p->id != 0 && !p->old;
+}
+
+/* The succeeded pair with the highest number, or NULL. */
+static struct ice_pair *chosen_pair(struct bk_ice *ice) {
+    struct ice_pair *best = NULL;
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        struct ice_pair *p = ice_pair_at(ice, i);
+        if (is_current(p) && ice_pair_is_valid(p) && p->nomination != 0 &&
+            (best == NULL || p->nomination > best->nomination))
+            best = p;
+    }
+    return best;
+}
+
+/* ---- The controlled side ------------------------------------------------------------------ */
+
+/* A peer without counters. RFC 8445 nominates once; RFC 5245's aggressive nomination puts
+ * USE-CANDIDATE into every check and means the highest priority. Both are served by following to a
+ * better pair at once, and to a worse one only when the selected is not nominated any more. */
+static bool follows_plain(struct bk_ice *ice, const struct ice_pair *p) {
+    const struct ice_pair *chosen = chosen_pair(ice);
+    if (chosen == NULL || chosen == p || p->priority > chosen->priority)
+        return true;
+    return bk_is_never(chosen->nominated_at) ||
+           bk_elapsed_us(chosen->nominated_at, ice->now) > 2 * (int64_t)ice->config.consent_us;
+}
+
+void ice_take_nomination(struct bk_ice *ice, struct ice_pair *pair, uint32_t number) {
+    if (number > ice->last_nomination)
+        ice->last_nomination = number;
+    if (number > pair->nomination) {
+        pair->nomination = number;
+        ice->stats.nominations++;
+    } else if (number == 0 && chosen_pair(ice) != pair && follows_plain(ice, pair)) {
+        pair->nomination = next_number(ice);
+    }
+    pair->nominated_at = ice->now;
+}
+
+/* ---- The controlling side ------------------------------------------------------------------ */
+
+static int64_t hope_window_us(const struct bk_ice *ice, int64_t rtt_us) {
+    int64_t window = ice->config.grace_us;
+    if (rtt_us >= 0) {
+        int64_t slower = HOPE_RTTS * rtt_us + HOPE_SLACK_US;
+        window = window > rtt_us / 4 ? window : rtt_us / 4;
+        window = window < slower ? window : slower;
+    }
+    return ice->config.renominate ? window : window * STRICT_FACTOR;
+}
+
+/* Until when may `q` still be expected to beat a pair that can be nominated since `ready`? */
+static struct bk_time hope_in(const struct ice_pair *q, struct bk_time ready, int64_t window_us) {
+    struct bk_time limit = bk_after(ready, window_us);
+    if (!is_current(q) || q->retries > 0)
+        return ready;
+    switch (q->state) {
+    case BK_ICE_PAIR_FROZEN:
+    case BK_ICE_PAIR_WAITING:
+        return limit;
+    case BK_ICE_PAIR_IN_PROGRESS:
+        return bk_earlier(limit, bk_after(q->started, window_us));
+    case BK_ICE_PAIR_SUCCEEDED:
+    case BK_ICE_PAIR_FAILED:
+        return ready;
+    }
+    return ready;
+}
+
+/* Until when is it worth waiting for a pair better than `p`, ready since `ready`? */
+static struct bk_time hope_until(const struct bk_ice *ice, const struct ice_pair *p,
+                                 struct bk_time ready) {
+    int64_t window = hope_window_us(ice, p->rtt_us);
+    struct bk_time until = ready;
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        const struct ice_pair *q = &ice->list.pairs[i];
+        if (q != p && q->id != 0 && q->priority > p->priority)
+            until = bk_later(until, hope_in(q, ready, window));
+    }
+    return until;
+}
+
+/* A pair that died often is believed only after it has lived for a while. */
+static struct bk_time hold_until(const struct ice_pair *p) {
+    if (p->deaths < 2)
+        return p->valid_since;
+    unsigned doublings = p->deaths - 2 < HOLD_DOUBLINGS ? p->deaths - 2 : HOLD_DOUBLINGS;
+    return bk_after(p->valid_since, (int64_t)HOLD_FIRST_US << doublings);
+}
+
+/* The best succeeded pair; of the flapping ones only if there is no other (then *held is when the
+ * best of them may be taken after all). */
+static struct ice_pair *best_pair(struct bk_ice *ice, bool old, struct bk_time *held) {
+    struct ice_pair *best = NULL, *flapping = NULL;
+    *held = BK_NEVER;
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        struct ice_pair *p = ice_pair_at(ice, i);
+        if (!ice_pair_is_valid(p) || p->old != old)
+            continue;
+        bool on_hold = bk_before(ice->now, hold_until(p));
+        struct ice_pair **place = on_hold ? &flapping : &best;
+        if (on_hold)
+            *held = bk_earlier(*held, hold_until(p));
+        if (*place == NULL || ice_valid_priority(ice, p) > ice_valid_priority(ice, *place))
+            *place = p;
+    }
+    return best != NULL ? best : flapping;
+}
+
+static uint32_t number_under_way(struct bk_ice *ice, const struct ice_pair *p) {
+    uint16_t index = (uint16_t)(p - ice->list.pairs);
+    const struct ice_check *c = ice_checks_active(&ice->checks, index, ICE_CHECK_CONNECT);
+    return c != NULL && c->plan.use_candidate && c->plan.controlling == ice->role.controlling
+               ? c->plan.nomination
+               : 0;
+}
+
+/* The pair of our highest nomination, answered or on its way, that can still succeed. If its number
+ * is not the last one given, the one it was given to has died here, but perhaps not over there. */
+static struct ice_pair *target_pair(struct bk_ice *ice, uint32_t *number_out) {
+    struct ice_pair *target = NULL;
+    uint32_t highest = 0;
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        struct ice_pair *p = ice_pair_at(ice, i);
+        if (!is_current(p) || p->state == BK_ICE_PAIR_FAILED ||
+            (p->state == BK_ICE_PAIR_IN_PROGRESS && p->overdue))
+            continue;
+        uint32_t confirmed = ice_pair_is_valid(p) ? p->nomination : 0;
+        uint32_t sent = number_under_way(ice, p);
+        uint32_t number = confirmed > sent ? confirmed : sent;
+        if (number > highest) {
+            highest = number;
+            target = p;
+        }
+    }
+    *number_out = highest;
+    return target;
+}
+
+/* Once it has succeeded, is `target` at least as good as `best`? */
+static bool is_enough(const struct bk_ice *ice, const struct ice_pair *target,
+                      const struct ice_pair *best) {
+    if (!ice_pair_is_valid(target))
+        return target->priority >= best->priority;
+    return !ice->config.renominate ||
+           ice_valid_priority(ice, target) >= ice_valid_priority(ice, best);
+}
+
+static void nominate(struct bk_ice *ice, struct ice_pair *p) {
+    if (ice_checks_count(&ice->checks, ICE_CHECK_ACTIVE) == ice->checks.cap) {
+        ice->stats.checks_full++; /* a check's end wakes us again */
+        return;
+    }
+    uint32_t number = next_number(ice);
+    if (ice_trace_on(ice)) {
+        char buf[48];
+        struct text t = text_in(buf, sizeof buf);
+        text_str(&t, "pair ");
+        text_u64(&t, p->id);
+        text_str(&t, " nominated, number ");
+        text_u64(&t, number);
+        ice_trace(ice, &t);
+    }
+    (void)ice_start_check(ice, (uint16_t)(p - ice->list.pairs), ICE_CHECK_CONNECT, number);
+}
+
+static void decide(struct bk_ice *ice) {
+    struct bk_time held;
+    struct ice_pair *best = best_pair(ice, false, &held);
+    ice->select_at = held;
+    if (best == NULL)
+        return;
+    uint32_t number = 0;
+    struct ice_pair *target = target_pair(ice, &number);
+    if (target != NULL && (target == best || is_enough(ice, target, best))) {
+        if (number != ice->last_nomination && ice_pair_is_valid(target))
+            nominate(ice, target);
+        return;
+    }
+    struct bk_time until = hope_until(ice, best, best->valid_since);
+    if (target != NULL)
+        until = bk_later(until, hold_until(best));
+    if (bk_before(ice->now, until))
+        ice->select_at = bk_earlier(until, ice->select_at);
+    else
+        nominate(ice, best);
+}
+
+uint32_t ice_eager_nomination(struct bk_ice *ice, const struct ice_pair *pair) {
+    if (!ice->role.controlling || !ice->config.eager || pair->deaths > 0)
+        return 0;
+    uint32_t number = 0;
+    const struct ice_pair *target = target_pair(ice, &number);
+    bool rival = target != NULL && target != pair;
+    if (rival && (!ice->config.renominate || target->priority >= pair->priority))
+        return 0;
+    struct bk_time held;
+    const struct ice_pair *best = best_pair(ice, false, &held);
+    if (best != NULL && best->priority > pair->priority)
+        return 0;
+    int64_t window = hope_window_us(ice, pair->rtt_us);
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        const struct ice_pair *q = &ice->list.pairs[i];
+        /* `q` may still be expected to win if its hope reaches beyond this moment */
+        if (q != pair && q->id != 0 && q->priority > pair->priority &&
+            bk_before(ice->now, hope_in(q, ice->now, window)))
+            return 0;
+    }
+    return next_number(ice);
+}
+
+/* ---- The selected pair --------------------------------------------------------------------- */
+
+static struct ice_pair *pair_to_select(struct bk_ice *ice) {
+    struct bk_time held;
+    struct ice_pair *p = chosen_pair(ice);
+    if (p != NULL)
+        return p;
+    uint16_t at = ice_checklist_find_id(&ice->list, ice->selected);
+    if (at != ICE_NONE && ice_pair_is_valid(ice_pair_at(ice, at)))
+        return ice_pair_at(ice, at);
+    if (ice->stats.selections == 0)
+        return NULL;
+    p = best_pair(ice, false, &held);
+    return p != NULL ? p : best_pair(ice, true, &held);
+}
+
+static void trace_selected(const struct bk_ice *ice, const struct ice_pair *p) {
+    if (!ice_trace_on(ice))
+        return;
+    char buf[48];
+    struct text t = text_in(buf, sizeof buf);
+    if (p == NULL) {
+        text_str(&t, "no pair selected");
+        ice_trace(ice, &t);
+        return;
+    }
+    text_str(&t, "selected pair ");
+    text_u64(&t, p->id);
+    ice_trace_addrs(ice, buf, &p->base, &p->to);
+}
+
+static void follow(struct bk_ice *ice) {
+    struct ice_pair *p = pair_to_select(ice);
+    uint32_t id = p == NULL ? 0 : p->id;
+    if (id == ice->selected)
+        return;
+    uint16_t before = ice_checklist_find_id(&ice->list, ice->selected);
+    struct bk_ice_event event = {.kind = BK_ICE_EVENT_SELECTED,
+                                 .controlling = ice->role.controlling,
+                                 .pair = id,
+                                 .previous = ice->selected,
+                                 .rtt_us = p == NULL ? -1 : p->rtt_us};
+    ice->selected = id;
+    ice->stats.selections++;
+    trace_selected(ice, p);
+    if (p != NULL)
+        ice_consent_schedule(ice, p);
+    if (before != ICE_NONE && ice_pair_is_valid(ice_pair_at(ice, before)))
+        ice_consent_schedule(ice, ice_pair_at(ice, before));
+    event.state = ice->state;
+    ice_tell(ice, &event);
+}
+
+/* ---- The agent's state --------------------------------------------------------------------- */
+
+/* Is a pair on its first attempt, so that failure is not certain yet? */
+static bool is_undecided(const struct bk_ice *ice) {
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        const struct ice_pair *p = &ice->list.pairs[i];
+        if (is_current(p) && p->retries == 0 && p->state != BK_ICE_PAIR_FAILED)
+            return true;
+    }
+    return false;
+}
+
+static enum bk_ice_state state_now(const struct bk_ice *ice) {
+    if (ice->selected != 0)
+        return BK_ICE_SELECTED;
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        if (ice_pair_is_valid(&ice->list.pairs[i]))
+            return BK_ICE_VALID;
+    }
+    if (!ice_cred_is_set(&ice->remote))
+        return BK_ICE_IDLE;
+    if (ice->locals_done && ice->remotes_done && !is_undecided(ice))
+        return BK_ICE_FAILED;
+    return ice->list.count == 0 ? BK_ICE_IDLE : BK_ICE_CHECKING;
+}
+
+static void update_state(struct bk_ice *ice) {
+    enum bk_ice_state state = state_now(ice);
+    if (state == ice->state)
+        return;
+    ice->state = state;
+    if (ice_trace_on(ice)) {
+        char buf[48];
+        struct text t = text_in(buf, sizeof buf);
+        text_str(&t, "agent -> ");
+        text_str(&t, bk_ice_state_text(state));
+        ice_trace(ice, &t);
+    }
+    struct bk_ice_event event = {.kind = BK_ICE_EVENT_STATE,
+                                 .state = state,
+                                 .controlling = ice->role.controlling,
+                                 .pair = ice->selected};
+    ice_tell(ice, &event);
+}
+
+void ice_select_turn(struct bk_ice *ice) {
+    ice->select_at = BK_NEVER;
+    if (ice->role.controlling)
+        decide(ice);
+    follow(ice);
+    uint16_t selected = ice_checklist_find_id(&ice->list, ice->selected);
+    if (selected != ICE_NONE && !ice_pair_at(ice, selected)->old)
+        ice_drop_old(ice);
+    update_state(ice);
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT
+ * Which check leaves when, RFC 8445 sections 6.1.4 and 14.
+ *
+ * New checks leave at one per Ta on average, but `burst` of them may leave at once, and triggered
+ * ones may run further ahead. This departs from section 6.1.4.2 (strictly one per Ta): measured in
+ * other agents, triggered checks that queue behind Ta slots cost 50 to 300 ms of set-up time, while
+ * a few packets of 100 bytes at once harm no path. Retransmissions are paced by the RTO alone,
+ * which grows with the number of checks under way (section 14.3). */
+#include "ice/agent.h"
+
+#include "base/assert.h"
+
+enum {
+    TRIGGERED_AHEAD = 16,               /* triggered checks beyond `burst` */
+    CONSENT_WAIT_US = 10 * 1000 * 1000, /* a later answer tells nothing about now */
+    MTU_TRIES = 3,
+    TRIES_MAX = 16 /* what struct ice_check can do */
+};
+
+static int64_t max64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+/* ---- Starting one check ------------------------------------------------------------------- */
+
+/* RFC 8445 section 14.3, where nothing has been measured on the pair. */
+static int64_t first_rto_us(const struct bk_ice *ice) {
+    size_t busy = ice_checklist_count_state(&ice->list, BK_ICE_PAIR_WAITING) +
+                  ice_checklist_count_state(&ice->list, BK_ICE_PAIR_IN_PROGRESS);
+    return max64(ice->config.rto_min_us, (int64_t)ice->config.ta_us * (int64_t)busy);
+}
+
+static int64_t connect_rto_us(const struct bk_ice *ice, const struct ice_pair *p) {
+    if (p->rtt_us < 0)
+        return first_rto_us(ice);
+    /* measured: at least as patient as 1.5 round trips, and not hastier than a probe */
+    return max64(ice->config.probe_rto_us, p->rtt_us + p->rtt_us / 2);
+}
+
+static int64_t probe_rto_us(const struct bk_ice *ice, const struct ice_pair *p) {
+    if (p->rtt_us < 0)
+        return max64(ice->config.probe_rto_us, ice->config.rto_min_us);
+    return max64(ice->config.probe_rto_us, p->rtt_us + p->rtt_us / 2);
+}
+
+/* Where the peer's packets have come through, silence means loss and not absence: the gap between
+ * tries stops doubling early, and there are more of them. At 30 % loss each way this takes the slow
+ * twentieth of connections from 3.2 s to under 1 s (40 ms one way, 200 seeds, 2026-11-21). */
+static void plan_lossy(const struct bk_ice *ice, struct ice_check_plan *plan) {
+    plan->gap_max_us = 2 * plan->rto_us;
+    plan->tries = (uint8_t)(ice->config.check_tries > TRIES_MAX / 2 ? TRIES_MAX
+                                                                    : 2 * ice->config.check_tries);
+}
+
+static void plan_connect(const struct bk_ice *ice, const struct ice_pair *p,
+                         struct ice_check_plan *plan) {
+    bool again = p->retries > 0 && p->state != BK_ICE_PAIR_SUCCEEDED;
+    plan->rto_us = connect_rto_us(ice, p);
+    plan->tries = (uint8_t)(again ? ice->config.retry_tries : ice->config.check_tries);
+    plan->wait_us = plan->rto_us * (again ? 2 : (int64_t)ice->config.check_wait);
+    if (!again && !bk_is_never(bk_earlier(p->heard_at, p->answered_at)))
+        plan_lossy(ice, plan);
+}
+
+static void plan_quick(const struct bk_ice *ice, const struct ice_pair *p, uint32_t tries,
+                       struct ice_check_plan *plan) {
+    plan->rto_us = plan->wait_us = probe_rto_us(ice, p);
+    plan->tries = (uint8_t)tries;
+    plan->gap_max_us = plan->rto_us;
+}
+
+static struct ice_check_plan make_plan(const struct bk_ice *ice, uint16_t index,
+                                       enum ice_purpose purpose) {
+    const struct ice_pair *p = &ice->list.pairs[index];
+    struct ice_check_plan plan = {.purpose = purpose,
+                                  .pair = index,
+                                  .old = p->old,
+                                  .controlling = ice->role.controlling,
+                                  .tie_breaker = ice->role.tie_breaker,
+                                  .tries = 1,
+                                  .rto_us = CONSENT_WAIT_US,
+                                  .wait_us = CONSENT_WAIT_US};
+    switch (purpose) {
+    case ICE_CHECK_CONNECT:
+        plan_connect(ice, p, &plan);
+        break;
+    case ICE_CHECK_CONSENT:
+        break;
+    case ICE_CHECK_PROBE:
+        plan_quick(ice, p, ice->config.probe_tries, &plan);
+        break;
+    case ICE_CHECK_MTU:
+        plan_quick(ice, p, MTU_TRIES, &plan);
+        break;
+    }
+    return plan;
+}
+
+static bool start(struct bk_ice *ice, const struct ice_check_plan *plan) {
+    struct ice_check *c = ice_checks_start(&ice->checks, plan, ice->config.rng, ice->now);
+    if (c == NULL)
+        ice->stats.checks_full++;
+    return c != NULL;
+}
+
+bool ice_start_check(struct bk_ice *ice, uint16_t index, enum ice_purpose purpose,
+                     uint32_t nomination) {
+    struct ice_pair *p = ice_pair_at(ice, index);
+    struct ice_check_plan plan = make_plan(ice, index, purpose);
+    plan.use_candidate = nomination != 0;
+    plan.nomination = nomination;
+    if (!start(ice, &plan))
+        return false;
+    if (p->state == BK_ICE_PAIR_WAITING) {
+        ice_move(ice, p, BK_ICE_PAIR_IN_PROGRESS);
+        p->overdue = false;
+        if (bk_is_never(p->started))
+            p->started = ice->now;
+    }
+    return true;
+}
+
+bool ice_start_mtu_check(struct bk_ice *ice, uint16_t index, uint16_t size) {
+    struct ice_check_plan plan = make_plan(ice, index, ICE_CHECK_MTU);
+    plan.pad_to = size;
+    return start(ice, &plan);
+}
+
+/* ---- Triggering --------------------------------------------------------------------------- */
+
+/* The peer repeats its request while our triggered check is on its way: that tells nothing new. */
+static bool is_fresh(const struct bk_ice *ice, const struct ice_pair *p) {
+    return !bk_is_never(p->triggered_at) &&
+           bk_elapsed_us(p->triggered_at, ice->now) < connect_rto_us(ice, p) / 2;
+}
+
+void ice_trigger(struct bk_ice *ice, uint16_t index) {
+    struct ice_pair *p = ice_pair_at(ice, index);
+    switch (p->state) {
+    case BK_ICE_PAIR_SUCCEEDED:
+        return;
+    case BK_ICE_PAIR_IN_PROGRESS: {
+        if (is_fresh(ice, p))
+            return;
+        struct ice_check *c = ice_checks_active(&ice->checks, index, ICE_CHECK_CONNECT);
+        if (c != NULL)
+            ice_check_cancel(&ice->checks, c, ice->now);
+        ice_move(ice, p, BK_ICE_PAIR_WAITING);
+        break;
+    }
+    case BK_ICE_PAIR_FROZEN:
+    case BK_ICE_PAIR_FAILED:
+        ice_move(ice, p, BK_ICE_PAIR_WAITING);
+        break;
+    case BK_ICE_PAIR_WAITING:
+        break;
+    }
+    ice_checklist_trigger(&ice->list, index);
+}
+
+/* ---- The turn ----------------------------------------------------------------------------- */
+
+/* A check may leave as soon as no more than `ahead` others have used up slots that are yet to
+ * come. */
+static struct bk_time allowed_at(const struct bk_ice *ice, int64_t ahead) {
+    return bk_after(ice->pace_at, -ahead * (int64_t)ice->config.ta_us);
+}
+
+static struct bk_time next_allowed(const struct bk_ice *ice) {
+    bool triggered = ice->list.queue_len > 0;
+    int64_t ahead = (int64_t)ice->config.burst - 1 + (triggered ? TRIGGERED_AHEAD : 0);
+    return allowed_at(ice, ahead);
+}
+
+static bool has_slot(const struct bk_ice *ice) {
+    return ice_checks_count(&ice->checks, ICE_CHECK_ACTIVE) < ice->checks.cap;
+}
+
+/* The pair to check next: triggered first, section 6.1.4.2. */
+static uint16_t next_pair(const struct bk_ice *ice) {
+    uint16_t at = ice_checklist_triggered(&ice->list);
+    if (at == ICE_NONE)
+        at = ice_checklist_ordinary(&ice->list);
+    return at == ICE_NONE ? ice_checklist_thawable(&ice->list) : at;
+}
+
+static void wake_retries(struct bk_ice *ice) {
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        struct ice_pair *p = ice_pair_at(ice, i);
+        if (p->id != 0 && p->state == BK_ICE_PAIR_FAILED && bk_due(p->retry_at, ice->now))
+            ice_move(ice, p, BK_ICE_PAIR_WAITING);
+    }
+}
+
+static void check_pair(struct bk_ice *ice, uint16_t at) {
+    struct ice_pair *p = ice_pair_at(ice, at);
+    uint32_t nomination = 0;
+    if (p->queued) {
+        ice_checklist_untrigger(&ice->list, at);
+        nomination = ice_eager_nomination(ice, p);
+        p->triggered_at = ice->now;
+        ice->stats.triggered++;
+    }
+    if (p->state == BK_ICE_PAIR_FROZEN)
+        ice_move(ice, p, BK_ICE_PAIR_WAITING);
+    bool started = ice_start_check(ice, at, ICE_CHECK_CONNECT, nomination);
+    bk_assert(started); /* has_slot() said so */
+}
+
+void ice_pace_turn(struct bk_ice *ice) {
+    if (!ice_cred_is_set(&ice->remote))
+        return;
+    wake_retries(ice);
+    while (has_slot(ice) && bk_due(next_allowed(ice), ice->now)) {
+        uint16_t at = next_pair(ice);
+        if (at == ICE_NONE)
+            return;
+        check_pair(ice, at);
+        ice->pace_at = bk_after(bk_later(ice->pace_at, ice->now), ice->config.ta_us);
+    }
+}
+
+struct bk_time ice_pace_deadline(const struct bk_ice *ice) {
+    struct bk_time t = BK_NEVER;
+    if (!ice_cred_is_set(&ice->remote))
+        return t;
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        if (ice->list.pairs[i].id != 0)
+            t = bk_earlier(t, ice->list.pairs[i].retry_at);
+    }
+    if (has_slot(ice) && next_pair(ice) != ICE_NONE)
+        t = bk_earlier(t, next_allowed(ice));
+    return t;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ * A check came in, RFC 8445 section 7.3: prove who sent it, answer, and learn from it. A request
+ * that is not signed with our password is dropped in silence; answering it with 401 (RFC 8489
+ * section 9.1.3) would tell strangers that an agent lives here. */
+#include "ice/agent.h"
+
+#include "base/rng.h"
+#include "stun/seal.h"
+
+#include <string.h>
+
+/* ---- Answering ---------------------------------------------------------------------------- */
+
+static enum bk_err answer(struct bk_ice *ice, const struct bk_datagram *in, const uint8_t *txid,
+                          uint16_t code, const struct stun_types *unknown, bool old) {
+    struct ice_answer *a = ice_answers_push(&ice->answers);
+    if (a == NULL) {
+        ice->stats.answers_full++;
+        return BK_ERR_FULL;
+    }
+    a->local = in->local;
+    if (bk_ip_is_any(&a->local.ip)) /* answer from where the checks leave, not from anywhere */
+        a->local = ice->locals.slots[ice_cands_find_base(&ice->locals, &in->local)].base;
+    a->remote = in->remote;
+    a->code = code;
+    a->old = old;
+    memcpy(a->txid, txid, STUN_TXID_LEN);
+    for (size_t i = 0; unknown != NULL && i < unknown->count && i < ICE_ANSWER_UNKNOWN_MAX; i++)
+        a->unknown[a->unknown_count++] = unknown->types[i];
+    return BK_OK;
+}
+
+/* ---- Roles, RFC 8445 section 7.3.1.1 ------------------------------------------------------- */
+
+void ice_switch_role(struct bk_ice *ice, bool controlling) {
+    ice->role.controlling = controlling;
+    ice->stats.role_switches++;
+    ice_checklist_rerank(&ice->list, &ice->locals, &ice->remotes, controlling);
+    /* What was nominated under the other role binds nobody; the selected pair stays in use. */
+    for (uint16_t i = 0; i < ice->list.top; i++)
+        ice->list.pairs[i].nomination = 0;
+    ice->last_nomination = 0;
+    struct bk_ice_event event = {
+        .kind = BK_ICE_EVENT_ROLE, .state = ice->state, .controlling = controlling};
+    ice_tell(ice, &event);
+}
+
+/* true: the sender must change its role, so it is told 487. */
+static bool settle_roles(struct bk_ice *ice, const struct ice_request *r) {
+    if (!r->has_role || r->role.controlling != ice->role.controlling)
+        return false;
+    bool ours_is_larger = ice->role.tie_breaker >= r->role.tie_breaker;
+    if (ours_is_larger == ice->role.controlling)
+        return true;
+    ice_switch_role(ice, !ice->role.controlling);
+    return false;
+}
+
+/* ---- Learning ----------------------------------------------------------------------------- */
+
+static void tell_remote_prflx(struct bk_ice *ice, const struct bk_addr *remote) {
+    struct bk_ice_event event = {
+        .kind = BK_ICE_EVENT_REMOTE_PRFLX, .state = ice->state, .addr = *remote};
+    ice_tell(ice, &event);
+}
+
+/* Section 7.3.1.3: an unknown source is a new remote candidate. ICE_NONE: the limits say no. */
+static uint16_t learn_remote(struct bk_ice *ice, const struct bk_addr *remote, uint32_t priority) {
+    uint16_t known = ice_cands_find(&ice->remotes, remote, NULL);
+    if (known != ICE_NONE)
+        return known;
+    bool too_many = ice_cands_count(&ice->remotes, BK_ICE_PRFLX) >= ice->config.prflx_max;
+    if (!ice_addr_is_usable(remote) || (too_many && !ice_make_remote_room(ice, true))) {
+        ice->stats.prflx_full++;
+        return ICE_NONE;
+    }
+    struct bk_ice_candidate c = {.kind = BK_ICE_PRFLX, .addr = *remote, .priority = priority};
+    uint16_t at = ice_cands_add(&ice->remotes, &c);
+    if (at == ICE_NONE && ice_make_remote_room(ice, false))
+        at = ice_cands_add(&ice->remotes, &c);
+    if (at == ICE_NONE) {
+        ice->stats.remotes_full++;
+        return at;
+    }
+    /* "arbitrary, different from the foundations of all other remote candidates" */
+    struct text t = text_in(ice->remotes.slots[at].foundation, BK_ICE_FOUNDATION_MAX + 1);
+    text_str(&t, "prflx+");
+    text_u64(&t, ++ice->remotes.next_foundation);
+    tell_remote_prflx(ice, remote);
+    return at;
+}
+
+void ice_learn(struct bk_ice *ice, const struct bk_addr *local, const struct bk_addr *remote,
+               const struct ice_request *request, bool old) {
+    uint16_t l = ice_cands_find_base(&ice->locals, local);
+    if (l == ICE_NONE)
+        return;
+    struct bk_addr base = ice->locals.slots[l].base;
+    uint16_t at = ice_checklist_find(&ice->list, &base, remote, old);
+    if (at == ICE_NONE && !old) {
+        uint16_t r = learn_remote(ice, remote, request->priority);
+        at = r == ICE_NONE ? ICE_NONE : ice_pair_up(ice, l, r);
+    }
+    if (at == ICE_NONE) {
+        ice->stats.stale_ufrag += old;
+        return;
+    }
+    struct ice_pair *p = ice_pair_at(ice, at);
+    p->heard_at = ice->now;
+    p->checks_received++;
+    if (!old)
+        ice_trigger(ice, at);
+    if (request->use_candidate && !ice->role.controlling)
+        ice_take_nomination(ice, p, request->nomination);
+}
+
+/* Section 7.3: before the remote credentials no check of ours can leave; remember what to do. The
+ * same path again replaces what was known of it. */
+static void keep_early(struct bk_ice *ice, const struct bk_datagram *in,
+                       const struct ice_request *request) {
+    struct ice_early e = {.local = in->local, .remote = in->remote, .request = *request};
+    e.request.txid = NULL; /* it points into the datagram */
+    for (uint32_t i = 0; i < ice->early_count; i++) {
+        if (bk_addr_equal(&ice->early[i].local, &e.local) &&
+            bk_addr_equal(&ice->early[i].remote, &e.remote)) {
+            e.request.use_candidate |= ice->early[i].request.use_candidate;
+            if (e.request.nomination < ice->early[i].request.nomination)
+                e.request.nomination = ice->early[i].request.nomination;
+            ice->early[i] = e;
+            return;
+        }
+    }
+    if (ice->early_count == ice->config.early_max) {
+        ice->stats.early_full++;
+        return;
+    }
+    ice->early[ice->early_count++] = e;
+}
+
+/* ---- One request -------------------------------------------------------------------------- */
+
+/* Whose is it? BK_ERR_NOT_OURS: no generation of ours is addressed. */
+static enum bk_err authenticate(struct bk_ice *ice, const struct stun_msg *msg, bool *old) {
+    struct wire_span username;
+    if (stun_get_bytes(msg, STUN_USERNAME, &username) != BK_OK)
+        return BK_ERR_NOT_OURS;
+    bool current = ice_cred_is_addressed(&ice->local, username);
+    if (!current && !ice_cred_is_addressed(&ice->old_local, username))
+        return BK_ERR_NOT_OURS;
+    const char *pwd = current ? ice->local.pwd : ice->old_local.pwd;
+    /* a FINGERPRINT may be missing (RFC 8489 section 7.1), but not wrong */
+    if (stun_check_fingerprint(msg) == BK_ERR_NOT_OURS ||
+        stun_check_integrity(msg, pwd, strlen(pwd)) != BK_OK)
+        return BK_ERR_AUTH;
+    *old = !current;
+    return BK_OK;
+}
+
+enum bk_err ice_request_recv(struct bk_ice *ice, const struct bk_datagram *in,
+                             const struct stun_msg *msg) {
+    bool old = false;
+    enum bk_err err = authenticate(ice, msg, &old);
+    if (err != BK_OK) {
+        *(err == BK_ERR_AUTH ? &ice->stats.bad_integrity : &ice->stats.not_ours) += 1;
+        return err;
+    }
+    ice->stats.requests_received++;
+    if (ice_cands_find_base(&ice->locals, &in->local) == ICE_NONE) {
+        ice->stats.unknown_local++;
+        return BK_ERR_NOT_FOUND;
+    }
+    struct stun_types unknown;
+    stun_unknown_required(msg, STUN_USE_BASE | STUN_USE_ICE, &unknown);
+    if (unknown.count > 0)
+        return answer(ice, in, msg->txid, STUN_CODE_UNKNOWN_ATTRIBUTE, &unknown, old);
+    struct ice_request request;
+    err = ice_read_request(msg, &request);
+    if (err != BK_OK || !request.has_priority) { /* section 7.1.1: PRIORITY MUST be there */
+        ice->stats.malformed++;
+        err = answer(ice, in, msg->txid, STUN_CODE_BAD_REQUEST, NULL, old);
+        return err == BK_OK ? BK_ERR_MALFORMED : err;
+    }
+    if (settle_roles(ice, &request))
+        return answer(ice, in, msg->txid, STUN_CODE_ROLE_CONFLICT, NULL, old);
+    err = answer(ice, in, msg->txid, 0, NULL, old);
+    if (err != BK_OK)
+        return err; /* unanswered is unlearned: the peer sends it again */
+    if (!old && !ice_cred_is_set(&ice->remote))
+        keep_early(ice, in, &request);
+    else
+        ice_learn(ice, &in->local, &in->remote, &request, old);
+    return BK_OK;
+}

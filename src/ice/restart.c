@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ * ICE restart, RFC 8445 section 9. There are at most two generations: the current one, and the old
+ * one whose valid pairs carry data until the current one has a selected pair. */
+#include "ice/agent.h"
+
+#include <string.h>
+
+static void remove_pairs(struct bk_ice *ice, bool old) {
+    for (uint16_t i = ice->list.top; i-- > 0;) {
+        const struct ice_pair *p = ice_pair_at(ice, i);
+        if (p->id != 0 && p->old == old)
+            ice_remove_pair(ice, i);
+    }
+}
+
+static bool has_pair_with(const struct bk_ice *ice, uint16_t remote) {
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        if (ice->list.pairs[i].id != 0 && ice->list.pairs[i].remote == remote)
+            return true;
+    }
+    return false;
+}
+
+static void remove_unused_remotes(struct bk_ice *ice) {
+    for (uint16_t i = ice->remotes.top; i-- > 0;) {
+        struct ice_cand *c = &ice->remotes.slots[i];
+        if (c->used && !has_pair_with(ice, i))
+            ice_cands_remove(&ice->remotes, i);
+    }
+}
+
+/* The current generation's valid pairs become the old ones; the rest is forgotten. */
+static void age_pairs(struct bk_ice *ice) {
+    for (uint16_t i = ice->list.top; i-- > 0;) {
+        struct ice_pair *p = ice_pair_at(ice, i);
+        if (p->id == 0)
+            continue;
+        if (!ice_pair_is_valid(p)) {
+            ice_remove_pair(ice, i);
+            continue;
+        }
+        p->old = true;
+        p->nomination = 0;
+        ice->remotes.slots[p->remote].old = true;
+    }
+    for (uint16_t i = 0; i < ice->checks.top; i++) {
+        ice->checks.slots[i].plan.old = true;
+        ice->checks.slots[i].plan.nomination = 0; /* its answer chooses nothing any more */
+    }
+}
+
+enum bk_err bk_ice_restart(struct bk_ice *ice, const char *ufrag, const char *pwd,
+                           struct bk_time now) {
+    struct ice_cred fresh = {.ufrag = ""};
+    if ((ufrag == NULL) != (pwd == NULL))
+        return BK_ERR_ARGUMENT;
+    if (ufrag == NULL)
+        ice_cred_make(&fresh, ice->config.rng);
+    else if (ice_cred_set(&fresh, ufrag, pwd) != BK_OK)
+        return BK_ERR_ARGUMENT;
+    ice->now = bk_later(ice->now, now);
+    /* A generation that has no valid pair yet is of no use; the one before it may be. */
+    if (ice_checklist_count_state(&ice->list, BK_ICE_PAIR_SUCCEEDED) > 0) {
+        ice_drop_old(ice);
+        age_pairs(ice);
+        ice->old_local = ice->local;
+        ice->old_remote = ice->remote;
+    } else {
+        remove_pairs(ice, false);
+    }
+    remove_unused_remotes(ice);
+    ice->local = fresh;
+    ice_cred_fini(&fresh);
+    ice_cred_fini(&ice->remote);
+    ice->early_count = 0;
+    ice->locals_done = ice->remotes_done = false;
+    ice->last_nomination = 0;
+    if (ice_trace_on(ice)) {
+        char buf[32];
+        struct text t = text_in(buf, sizeof buf);
+        text_str(&t, "restart");
+        ice_trace(ice, &t);
+    }
+    ice_select_turn(ice);
+    return BK_OK;
+}
+
+void ice_drop_old(struct bk_ice *ice) {
+    remove_pairs(ice, true);
+    for (uint16_t i = ice->remotes.top; i-- > 0;) {
+        if (ice->remotes.slots[i].used && ice->remotes.slots[i].old)
+            ice_cands_remove(&ice->remotes, i);
+    }
+    /* old_local stays: the peer may need a moment longer to change over, and its checks on the old
+     * pairs are still answered */
+    ice_cred_fini(&ice->old_remote);
+}

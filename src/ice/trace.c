@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ * What leaves the agent besides datagrams: trace lines and events. */
+#include "ice/agent.h"
+
+bool ice_trace_on(const struct bk_ice *ice) {
+    return ice->config.trace.line != NULL;
+}
+
+void ice_trace(const struct bk_ice *ice, const struct text *line) {
+    ice->config.trace.line(ice->config.trace.ctx, line->out);
+}
+
+void ice_trace_addrs(const struct bk_ice *ice, const char *label, const struct bk_addr *a,
+                     const struct bk_addr *b) {
+    if (!ice_trace_on(ice))
+        return;
+    char buf[64 + 2 * BK_ADDR_TEXT_MAX];
+    struct text t = text_in(buf, sizeof buf);
+    text_str(&t, label);
+    text_char(&t, ' ');
+    text_addr(&t, a);
+    text_str(&t, " <-> ");
+    text_addr(&t, b);
+    ice_trace(ice, &t);
+}
+
+void ice_tell(struct bk_ice *ice, const struct bk_ice_event *event) {
+    if (!ice_events_push(&ice->events, event))
+        ice->stats.events_lost++;
+}
+
+void ice_tell_pair(struct bk_ice *ice, enum bk_ice_event_kind kind, const struct ice_pair *pair) {
+    struct bk_ice_event event = {.kind = kind,
+                                 .state = ice->state,
+                                 .failure = pair->failure,
+                                 .controlling = ice->role.controlling,
+                                 .pair = pair->id,
+                                 .rtt_us = pair->rtt_us};
+    ice_tell(ice, &event);
+}

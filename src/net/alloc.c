@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/alloc.h"
+
+#include <stdlib.h>
+
+static void *alloc_get(void *ctx, size_t size) {
+    (void)ctx;
+    return calloc(1, size == 0 ? 1 : size);
+}
+
+static void alloc_put(void *ctx, void *memory) {
+    (void)ctx;
+    free(memory);
+}
+
+const struct bk_alloc *net_alloc(void) {
+    static const struct bk_alloc alloc = {alloc_get, alloc_put, NULL};
+    return &alloc;
+}

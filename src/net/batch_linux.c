@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT
+ * Ancillary data carries what a datagram has beside its bytes: our address (RFC 3542 section 6.1),
+ * the hop limit, the ECN bits, and the segment size of a train (Linux: UDP_SEGMENT, UDP_GRO). */
+#ifdef __linux__
+#define _GNU_SOURCE /* NOLINT: recvmmsg() and in6_pktinfo needs it */
+#include "net/batch.h"
+
+#include "net/loop_private.h"
+#include "net/sockaddr.h"
+#include <errno.h>
+#include <netinet/udp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CONTROL_MAX = 160 }; /* pktinfo, ttl, tos and segment size need 112 */
+
+struct control {
+    _Alignas(struct cmsghdr) uint8_t bytes[CONTROL_MAX];
+};
+
+static void set_int(int fd, int level, int name, int value) {
+    /* What an old kernel does not know, we do without. */
+    (void)setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static void set_buffer(int fd, int name, int force_name, int bytes) {
+    if (bytes <= 0)
+        return;
+    /* With CAP_NET_ADMIN beyond net.core.{r,w}mem_max, otherwise up to it. */
+    if (setsockopt(fd, SOL_SOCKET, force_name, &bytes, sizeof bytes) != 0)
+        set_int(fd, SOL_SOCKET, name, bytes);
+}
+
+static void set_options(struct batch_socket *s, const struct net_udp_config *config,
+                        bool wildcard) {
+    int fd = s->fd;
+    int probe = 1;
+    if (config->reuse_port)
+        set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    set_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE, config->sndbuf);
+    set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE, config->rcvbuf);
+    set_int(fd, IPPROTO_IP, IP_RECVTOS, 1); /* an IPv6 socket carries IPv4 too */
+    if (config->dont_fragment)
+        set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+    if (wildcard && !s->v6)
+        set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
+    if (s->v6) {
+        set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, config->v6only ? 1 : 0);
+        set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+        if (wildcard)
+            set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+        if (config->dont_fragment)
+            set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+    }
+    s->gro = config->gro && setsockopt(fd, SOL_UDP, UDP_GRO, &probe, sizeof probe) == 0;
+    probe = 0;
+    s->gso = setsockopt(fd, SOL_UDP, UDP_SEGMENT, &probe, sizeof probe) == 0;
+}
+
+enum bk_err batch_open(const struct bk_addr *bind_to, const struct net_udp_config *config,
+                       struct batch_socket *out) {
+    union net_sockaddr sa;
+    socklen_t len = sockaddr_from(bind_to, false, &sa);
+    if (len == 0)
+        return BK_ERR_ARGUMENT;
+    struct batch_socket s = {.v6 = bind_to->ip.family == BK_IPV6};
+    s.fd = socket(sa.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+    if (s.fd < 0)
+        return loop_err(errno);
+    set_options(&s, config, bk_ip_is_any(&bind_to->ip));
+    if (bind(s.fd, &sa.any, len) != 0 || getsockname(s.fd, &sa.any, &len) != 0) {
+        int error = errno;
+        close(s.fd);
+        return loop_err(error);
+    }
+    sockaddr_to(&sa, &s.local);
+    *out = s;
+    return BK_OK;
+}
+
+void batch_close(struct batch_socket *s) {
+    close(s->fd);
+}
+
+/* Reads one received control message into the datagram. */
+static void read_control(const struct cmsghdr *c, struct bk_datagram *d) {
+    const void *data = CMSG_DATA(c);
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo info;
+        memcpy(&info, data, sizeof info);
+        sockaddr_ip4(&info.ipi_spec_dst, &d->local.ip);
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo info;
+        memcpy(&info, data, sizeof info);
+        sockaddr_ip6(&info.ipi6_addr, info.ipi6_ifindex, &d->local.ip);
+    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+        d->ecn = *(const uint8_t *)data & 3;
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+        int tclass;
+        memcpy(&tclass, data, sizeof tclass);
+        d->ecn = (uint8_t)(tclass & 3);
+    } else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+        int size;
+        memcpy(&size, data, sizeof size);
+        if (size > 0 && (size_t)size < d->len)
+            d->segment = (size_t)size;
+    }
+}
+
+static void read_message(const struct batch_socket *s, struct mmsghdr *m, struct bk_datagram *d) {
+    *d = (struct bk_datagram){
+        .local = s->local, .data = m->msg_hdr.msg_iov->iov_base, .len = m->msg_len};
+    sockaddr_to(m->msg_hdr.msg_name, &d->remote);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m->msg_hdr); c != NULL; c = CMSG_NXTHDR(&m->msg_hdr, c))
+        read_control(c, d);
+}
+
+size_t batch_recv(struct batch_socket *s, uint8_t *rx, struct bk_datagram *out, size_t *truncated,
+                  bool *more) {
+    struct mmsghdr messages[NET_UDP_BATCH];
+    struct iovec iov[NET_UDP_BATCH];
+    union net_sockaddr names[NET_UDP_BATCH];
+    struct control controls[NET_UDP_BATCH];
+    for (size_t i = 0; i < NET_UDP_BATCH; i++) {
+        iov[i] = (struct iovec){rx + i * NET_RX_SLOT, NET_RX_SLOT};
+        messages[i].msg_hdr = (struct msghdr){.msg_name = &names[i],
+                                              .msg_namelen = sizeof names[i],
+                                              .msg_iov = &iov[i],
+                                              .msg_iovlen = 1,
+                                              /* The kernel writes it before we read. */
+                                              /* cppcheck-suppress [uninitvar, legacyUninitvar] */
+                                              .msg_control = controls[i].bytes,
+                                              .msg_controllen = CONTROL_MAX};
+    }
+    int got = recvmmsg(s->fd, messages, NET_UDP_BATCH, 0, NULL);
+    *more = got == NET_UDP_BATCH || (got < 0 && errno == EINTR);
+    size_t n = 0;
+    for (int i = 0; i < got; i++) {
+        if ((messages[i].msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+            (*truncated)++;
+        else
+            read_message(s, &messages[i], &out[n++]);
+    }
+    return n;
+}
+
+static void add_control(struct msghdr *m, int level, int type, const void *data, size_t len) {
+    struct cmsghdr *c = (void *)((uint8_t *)m->msg_control + m->msg_controllen);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(len);
+    memcpy(CMSG_DATA(c), data, len);
+    m->msg_controllen += CMSG_SPACE(len);
+}
+
+static void add_source(struct msghdr *m, const struct bk_ip *ip) {
+    if (ip->family == BK_IPV4) { /* also on IPv6 sockets, for mapped destinations */
+        struct in_pktinfo info = {.ipi_ifindex = 0};
+        memcpy(&info.ipi_spec_dst, ip->bytes, 4);
+        add_control(m, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+    } else {
+        struct in6_pktinfo info = {.ipi6_ifindex = ip->zone};
+        memcpy(&info.ipi6_addr, ip->bytes, 16);
+        add_control(m, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    }
+}
+
+static void write_message(const struct batch_socket *s, const struct bk_datagram *d,
+                          struct msghdr *m, struct iovec *iov, union net_sockaddr *name,
+                          struct control *control) {
+    bool v4 = d->remote.ip.family == BK_IPV4;
+    union { /* the kernel takes the bytes, and will not write them */
+        const uint8_t *in;
+        void *out;
+    } data = {.in = d->data};
+    *iov = (struct iovec){data.out, d->len};
+    *m = (struct msghdr){
+        .msg_name = name, .msg_iov = iov, .msg_iovlen = 1, .msg_control = control->bytes};
+    m->msg_namelen = sockaddr_from(&d->remote, s->v6, name);
+    memset(control->bytes, 0, sizeof control->bytes);
+    if (d->local.ip.family == d->remote.ip.family && !bk_ip_is_any(&d->local.ip) &&
+        !bk_ip_equal(&d->local.ip, &s->local.ip))
+        add_source(m, &d->local.ip);
+    int ttl = d->ttl, tos = d->ecn;
+    if (ttl != 0)
+        add_control(m, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_HOPLIMIT, &ttl,
+                    sizeof ttl);
+    if (tos != 0)
+        add_control(m, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof tos);
+    if (d->segment != 0 && d->segment < d->len) {
+        uint16_t segment = (uint16_t)d->segment;
+        add_control(m, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
+    }
+    if (m->msg_controllen == 0)
+        m->msg_control = NULL;
+}
+
+size_t batch_send(struct batch_socket *s, const struct bk_datagram *out, size_t count, int *error) {
+    struct mmsghdr messages[BATCH_SEND_MAX];
+    struct iovec iov[BATCH_SEND_MAX];
+    union net_sockaddr names[BATCH_SEND_MAX];
+    struct control controls[BATCH_SEND_MAX];
+    for (size_t i = 0; i < count; i++)
+        write_message(s, &out[i], &messages[i].msg_hdr, &iov[i], &names[i], &controls[i]);
+    int sent;
+    do {
+        sent = sendmmsg(s->fd, messages, (unsigned)count, 0);
+    } while (sent < 0 && errno == EINTR);
+    if (sent > 0)
+        return (size_t)sent;
+    *error = sent < 0 ? errno : EAGAIN;
+    return 0;
+}
+
+#else
+typedef int batch_linux_is_empty; /* ISO C wants a declaration in every file */
+#endif

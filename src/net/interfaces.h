@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ * The addresses of this machine that a peer could use. */
+#ifndef NET_INTERFACES_H
+#define NET_INTERFACES_H
+
+#include "net/loop.h"
+#include <bodkin/addr.h>
+
+enum { NET_INTERFACES_MAX = 64, NET_INTERFACE_NAME_MAX = 16 };
+
+struct net_interface {
+    char name[NET_INTERFACE_NAME_MAX]; /* "eth0" */
+    uint32_t index;                    /* the kernel's number, the `zone` of link-local addresses */
+    struct bk_ip ip;
+    uint8_t prefix_len;
+    bool loopback;
+    bool point_to_point; /* a tunnel or VPN, most likely */
+};
+
+/* Lists the addresses of interfaces that are up, in the kernel's order, at most `cap`. Nothing
+ * multicast or unspecified. *count says how many were written. BK_ERR_IO. */
+BK_MUST_USE enum bk_err net_interfaces(struct net_interface *out, size_t cap, size_t *count);
+
+/* The address the system would send from to reach `to`: connects a UDP socket, sends nothing.
+ * BK_ERR_UNREACHABLE: no route. */
+BK_MUST_USE enum bk_err net_source_for(const struct bk_addr *to, struct bk_ip *out);
+
+/* Calls back after the set of addresses or routes has changed, at most every 100 ms. */
+struct net_interface_watch;
+BK_MUST_USE enum bk_err net_interface_watch_new(struct net_loop *loop, void (*on_change)(void *ctx),
+                                                void *ctx, struct net_interface_watch **out);
+void net_interface_watch_free(struct net_interface_watch *w);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ * Private to net: what sockets and streams need of the loop they live in. */
+#ifndef NET_LOOP_PRIVATE_H
+#define NET_LOOP_PRIVATE_H
+
+#include "net/alarm.h"
+#include "net/loop.h"
+
+struct net_stream;
+
+enum {
+    NET_RX_SLOT = 65536, /* room for the longest datagram or train */
+    NET_RX_SLOTS = 32    /* NET_UDP_BATCH of them */
+};
+
+struct net_loop {
+    uv_loop_t uv;
+    uv_prepare_t prepare;
+    struct net_alarm alarm;
+    struct bk_alloc alloc;
+    struct net_timer *timers;           /* the root of the pairing heap: the earliest */
+    struct net_deferred deferred, late; /* list heads, circular */
+    struct net_deferred mark;           /* where the present round through a list ends */
+    struct net_stream *streams;         /* all of them: those without an owner end with the loop */
+    struct bk_time now;
+    bool now_valid;
+    uint8_t
+        *rx; /* NET_RX_SLOTS * NET_RX_SLOT: every socket and stream receives here, one at a time */
+};
+
+static inline void *loop_get(struct net_loop *loop, size_t size) {
+    return loop->alloc.get(loop->alloc.ctx, size);
+}
+
+static inline void loop_put(struct net_loop *loop, void *memory) {
+    loop->alloc.put(loop->alloc.ctx, memory);
+}
+
+/* Like net_defer(), but after everything deferred by others: for flushing. */
+void loop_defer_late(struct net_deferred *d);
+
+/* Ends every stream of the loop. */
+void loop_end_streams(struct net_loop *loop);
+
+/* errno of a system call as an error. */
+enum bk_err loop_err(int errno_value);
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/home.h"
+
+#include "base/rng.h"
+#include "base/wipe.h"
+#include "box/box.h"
+#include "net/alloc.h"
+#include "net/metacert.h"
+
+#include <string.h>
+
+enum { PAUSES = 6, CERTS_MAX = 8, WRITE_MAX = 192 * 1024, WRITE_LOW = 64 * 1024 };
+
+static const int64_t pause_us[PAUSES] = {100000, 300000, 1000000, 2000000, 4000000, 5000000};
+
+static void connect_now(struct home_link *h);
+
+/* --- the end of a connection, and the next one --- */
+
+static void drop_connection(struct home_link *h) {
+    net_stream_close(h->stream);
+    relay_client_free(h->client);
+    h->stream = NULL;
+    h->client = NULL;
+    h->up = false;
+}
+
+/* Pauses grow, and are spread by a quarter so that clients of a restarted server do not return in
+ * one instant. */
+static void try_later(struct home_link *h) {
+    int64_t pause = pause_us[h->failures < PAUSES ? h->failures : PAUSES - 1];
+    h->failures++;
+    pause += rng_below(&h->rng, (uint32_t)(pause / 4));
+    net_timer_set(&h->timer, bk_after(net_now(h->loop), pause));
+}
+
+static void lost(struct home_link *h, enum bk_err err, const char *reason) {
+    char copy[NET_REASON_MAX];
+    size_t len = strlen(reason);
+    len = len < sizeof copy ? len : sizeof copy - 1;
+    memcpy(copy, reason, len); /* the text may belong to what is dropped now */
+    copy[len] = '\0';
+    drop_connection(h);
+    try_later(h);
+    h->events.on_down(h->events.ctx, err, copy);
+}
+
+static const char *reason_of(enum bk_err why) {
+    if (why == BK_ERR_TIMEOUT)
+        return "the home server does not answer";
+    if (why == BK_ERR_AUTH)
+        return "the home server is not the expected one";
+    if (why == BK_ERR_REFUSED)
+        return "the home server answered, but it is not a relay";
+    if (why == BK_ERR_CLOSED)
+        return "the home server closed the connection";
+    return "the home server does not speak the relay protocol";
+}
+
+/* --- the relay client's output --- */
+
+/* Both only inform: a full queue is no reason to do anything. */
+static void measure(struct home_link *h) {
+    enum bk_err err = relay_client_ping(h->client, net_now(h->loop));
+    (void)err;
+}
+
+static void greet(struct home_link *h) {
+    measure(h);
+    enum bk_err err = relay_client_note_preferred(h->client, true);
+    (void)err;
+}
+
+/* false: the connection was lost while handling the event; everything is gone. */
+static bool on_relay_event(struct home_link *h, const struct relay_client_event *event) {
+    switch (event->type) {
+    case RELAY_CLIENT_CONNECTED:
+        h->up = true;
+        h->failures = 0;
+        greet(h);
+        h->events.on_up(h->events.ctx);
+        break;
+    case RELAY_CLIENT_PACKET:
+        h->events.on_packet(h->events.ctx, event->key, event->data, event->len);
+        break;
+    case RELAY_CLIENT_PEER_GONE:
+        h->events.on_gone(h->events.ctx, event->key, event->not_here);
+        break;
+    case RELAY_CLIENT_ROOM:
+        h->events.on_room(h->events.ctx);
+        break;
+    case RELAY_CLIENT_PONG:
+        h->rtt_us = event->rtt_us;
+        break;
+    case RELAY_CLIENT_CLOSED:
+        lost(h, event->why, reason_of(event->why));
+        return false;
+    case RELAY_CLIENT_HEALTH:
+    case RELAY_CLIENT_RESTARTING: /* the end of the stream follows, and we connect again */
+    case RELAY_CLIENT_PRESENT:
+        break;
+    }
+    return true;
+}
+
+static bool drain_events(struct home_link *h) {
+    struct relay_client_event event;
+    while (h->client != NULL && relay_client_next_event(h->client, &event))
+        if (!on_relay_event(h, &event))
+            return false;
+    return h->client != NULL;
+}
+
+static void drain_bytes(struct home_link *h) {
+    struct relay_piece piece;
+    while (net_stream_room(h->stream) > 0 && relay_client_next_bytes(h->client, &piece)) {
+        size_t room = net_stream_room(h->stream);
+        size_t len = piece.len < room ? piece.len : room;
+        if (net_stream_write(h->stream, piece.data, len) != BK_OK)
+            return;
+        relay_client_sent(h->client, len);
+        h->bytes_out += len;
+    }
+}
+
+static void drain(void *ctx) {
+    struct home_link *h = ctx;
+    if (h->client == NULL || !drain_events(h))
+        return;
+    drain_bytes(h);
+    if (drain_events(h)) /* sending made room: ROOM */
+        net_timer_set(&h->timer, relay_client_deadline(h->client));
+}
+
+/* --- the stream's callbacks --- */
+
+/* Looks for the server's relay key among what it sent behind its certificate (fast start). */
+static bool find_relay_key(struct home_link *h, uint8_t key[RELAY_KEY_LEN]) {
+    const uint8_t *der;
+    size_t len;
+    for (size_t i = 0; i < CERTS_MAX && net_stream_peer_cert(h->stream, i, &der, &len) == BK_OK;
+         i++) {
+        gnutls_datum_t cert = {.data = (unsigned char *)(uintptr_t)der, .size = (unsigned)len};
+        if (net_metacert_find(&cert, 1, key) == BK_OK)
+            return true;
+    }
+    return false;
+}
+
+static void on_open(void *ctx) {
+    struct home_link *h = ctx;
+    struct relay_client_config config = relay_client_config_default;
+    config.host = h->home.host;
+    memcpy(config.secret, h->secret, sizeof config.secret);
+    if (net_stream_tls_version(h->stream) == 13 && find_relay_key(h, config.server_key)) {
+        config.start = RELAY_START_FAST;
+        config.server_key_known = true;
+    }
+    enum bk_err err = relay_client_new(&config, &h->rng, net_alloc(), net_now(h->loop), &h->client);
+    wipe(&config, sizeof config);
+    if (err != BK_OK)
+        lost(h, err, bk_err_text(err));
+    else
+        drain(h);
+}
+
+static void on_bytes(void *ctx, const uint8_t *data, size_t len) {
+    struct home_link *h = ctx;
+    h->bytes_in += len;
+    while (len > 0 && h->client != NULL) {
+        size_t taken = relay_client_recv(h->client, data, len, net_now(h->loop));
+        data += taken;
+        len -= taken;
+        if (!drain_events(h))
+            return;
+    }
+    net_defer(&h->drain);
+}
+
+static void on_room(void *ctx) {
+    struct home_link *h = ctx;
+    net_defer(&h->drain);
+}
+
+static void on_close(void *ctx, enum bk_err err, const char *reason) {
+    struct home_link *h = ctx;
+    h->stream = NULL;
+    lost(h, err == BK_OK ? BK_ERR_CLOSED : err, reason);
+}
+
+static void connect_now(struct home_link *h) {
+    static const struct net_stream_events events = {
+        .on_open = on_open, .on_bytes = on_bytes, .on_room = on_room, .on_close = on_close};
+    struct net_stream_config config = net_stream_config_default;
+    config.tls = h->tls;
+    config.write_max = WRITE_MAX;
+    config.write_low = WRITE_LOW;
+    enum bk_err err = net_stream_connect(h->loop, h->home.host, h->home.https_port, &config,
+                                         &events, h, &h->stream);
+    if (err != BK_OK)
+        lost(h, err, bk_err_text(err));
+}
+
+static void on_timer(void *ctx, struct bk_time now) {
+    struct home_link *h = ctx;
+    if (h->client != NULL) {
+        relay_client_advance(h->client, now);
+        drain(h);
+    } else if (h->stream == NULL) {
+        connect_now(h);
+    }
+}
+
+/* --- what the node calls --- */
+
+enum bk_err home_link_init(struct home_link *h, struct net_loop *loop, const struct home *home,
+                           const struct identity *identity, const struct home_link_events *events,
+                           char *reason) {
+    *h = (struct home_link){.loop = loop, .home = *home, .events = *events, .rng = box_rng()};
+    net_timer_init(&h->timer, loop, on_timer, h);
+    net_deferred_init(&h->drain, loop, drain, h);
+    if (!home->plain) {
+        struct net_tls_client_config tls = net_tls_client_config_default;
+        tls.verify_name = !home->has_pin; /* the pin says more than any certificate authority */
+        tls.pin = home->has_pin ? h->home.pin : NULL;
+        enum bk_err err = net_tls_client_new(&tls, &h->tls, reason);
+        if (err != BK_OK)
+            return err;
+    }
+    memcpy(h->secret, identity->relay_secret, sizeof h->secret);
+    net_timer_set(&h->timer, net_now(loop));
+    return BK_OK;
+}
+
+void home_link_fini(struct home_link *h) {
+    if (h->loop == NULL)
+        return;
+    if (h->client != NULL && h->stream != NULL) {
+        drain_bytes(h); /* goodbyes on their way */
+        net_stream_finish(h->stream, BK_US_PER_S);
+        h->stream = NULL;
+    }
+    drop_connection(h);
+    net_timer_set(&h->timer, BK_NEVER);
+    net_defer_cancel(&h->drain);
+    net_tls_unref(h->tls);
+    wipe(h->secret, sizeof h->secret);
+}
+
+bool home_link_has_room(const struct home_link *h, size_t len) {
+    return h->up && relay_client_has_room(h->client, len);
+}
+
+void home_link_send(struct home_link *h, const uint8_t *to, const uint8_t *data, size_t len) {
+    struct relay_piece piece = {.data = data, .len = len};
+    if (h->client != NULL && relay_client_send(h->client, to, &piece, 1) == BK_OK)
+        net_defer(&h->drain);
+}
+
+void home_link_doubt(struct home_link *h) {
+    if (h->client == NULL)
+        return;
+    relay_client_doubt(h->client, net_now(h->loop));
+    net_defer(&h->drain);
+}
+
+void home_link_retry(struct home_link *h) {
+    if (h->stream == NULL && h->client == NULL) {
+        h->failures = 0;
+        net_timer_set(&h->timer, net_now(h->loop));
+    } else {
+        home_link_doubt(h);
+    }
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT
+ * The order of teardown: sockets and the home link first (no more packets in), then the endpoint.
+ */
+#include "node/node.h"
+
+#include "box/box.h"
+#include "net/alloc.h"
+#include "net/interfaces.h"
+#include "net/resolve.h"
+#include "net/udp.h"
+#include "node/home.h"
+
+#include "base/assert.h"
+
+#include <string.h>
+
+enum {
+    TRAINS_PER_ROUND = 64, /* then packets are read again, so that acks are not kept waiting */
+    BACKLOG_RETRY_US = 500,
+    UDP_BUFFER = 4 * 1024 * 1024
+};
+
+struct node {
+    struct net_loop *loop;
+    struct node_config config;
+    struct node_events events;
+    void *ctx;
+    struct endpoint *endpoint;
+    struct home_link home;
+    struct net_udp *udp4, *udp6;
+    struct net_resolve *resolve;
+    struct net_interface_watch *watch;
+    struct net_timer timer;
+    struct net_deferred round;
+    struct node_traffic traffic;
+};
+
+/* --- packets out, events, the next deadline: once per turn --- */
+
+static struct net_udp *socket_for(struct node *n, const struct bk_addr *to) {
+    return to->ip.family == BK_IPV6 ? n->udp6 : n->udp4;
+}
+
+/* Is the kernel's buffer full? Then QUIC keeps its packets: a queue here would only add delay. */
+static bool is_congested(const struct node *n) {
+    return (n->udp4 != NULL && net_udp_backlog(n->udp4) > 0) ||
+           (n->udp6 != NULL && net_udp_backlog(n->udp6) > 0);
+}
+
+/* Returns true when there may be more. */
+static bool send_datagrams(struct node *n, struct bk_time now) {
+    struct bk_datagram out;
+    for (int i = 0; i < TRAINS_PER_ROUND; i++) {
+        if (is_congested(n) || !endpoint_next_datagram(n->endpoint, now, &out))
+            return false;
+        struct net_udp *udp = socket_for(n, &out.remote);
+        if (udp != NULL && net_udp_send(udp, &out) == BK_OK)
+            n->traffic.direct_bytes_out += out.len;
+    }
+    return true;
+}
+
+static void send_relayed(struct node *n, struct bk_time now) {
+    struct endpoint_relay_packet out;
+    while (home_link_has_room(&n->home, ENDPOINT_RELAY_MAX) &&
+           endpoint_next_relay(n->endpoint, now, &out)) {
+        home_link_send(&n->home, out.to, out.data, out.len);
+        n->traffic.relay_bytes_out += out.len;
+    }
+}
+
+static void tell_events(struct node *n) {
+    struct endpoint_event event;
+    while (endpoint_next_event(n->endpoint, &event))
+        n->events.on_event(n->ctx, &event);
+}
+
+static void round_of_packets(void *ctx) {
+    struct node *n = ctx;
+    struct bk_time now = net_now(n->loop);
+    tell_events(n);
+    if (n->events.on_progress != NULL)
+        n->events.on_progress(n->ctx);
+    if (endpoint_take_home_doubt(n->endpoint))
+        home_link_doubt(&n->home);
+    send_relayed(n, now);
+    bool more = send_datagrams(n, now);
+    tell_events(n);
+    struct bk_time next = endpoint_deadline(n->endpoint);
+    if (more)
+        next = now;
+    else if (is_congested(n))
+        next = bk_earlier(next, bk_after(now, BACKLOG_RETRY_US));
+    net_timer_set(&n->timer, next);
+}
+
+static void on_timer(void *ctx, struct bk_time now) {
+    struct node *n = ctx;
+    endpoint_advance(n->endpoint, now);
+    net_defer(&n->round);
+}
+
+void node_touch(struct node *n) {
+    net_defer(&n->round);
+}
+
+/* --- packets in --- */
+
+static void on_batch(void *ctx, const struct bk_datagram *in, size_t count, struct bk_time now) {
+    struct node *n = ctx;
+    for (size_t i = 0; i < count; i++) {
+        n->traffic.direct_bytes_in += in[i].len;
+        endpoint_recv(n->endpoint, &in[i], now);
+    }
+    net_defer(&n->round);
+}
+
+static void on_relay_packet(void *ctx, const uint8_t *from, const uint8_t *data, size_t len) {
+    struct node *n = ctx;
+    n->traffic.relay_bytes_in += len;
+    endpoint_relay_recv(n->endpoint, from, data, len, net_now(n->loop));
+    net_defer(&n->round);
+}
+
+static void on_gone(void *ctx, const uint8_t *key, bool not_here) {
+    struct node *n = ctx;
+    endpoint_peer_gone(n->endpoint, key, not_here, net_now(n->loop));
+    net_defer(&n->round);
+}
+
+static void on_relay_room(void *ctx) {
+    node_touch(ctx);
+}
+
+static void on_up(void *ctx) {
+    struct node *n = ctx;
+    endpoint_relay_up(n->endpoint, true, net_now(n->loop));
+    net_defer(&n->round);
+    n->events.on_home(n->ctx, true, BK_OK, "");
+}
+
+static void on_down(void *ctx, enum bk_err err, const char *reason) {
+    struct node *n = ctx;
+    endpoint_relay_up(n->endpoint, false, net_now(n->loop));
+    net_defer(&n->round);
+    n->events.on_home(n->ctx, false, err, reason);
+}
+
+/* --- surroundings --- */
+
+/* Both ports of one server address: see peer/gather.h. */
+static void add_server(struct bk_addr *servers, size_t *count, const struct bk_addr *addr) {
+    for (size_t i = 0; i < *count; i++)
+        if (servers[i].ip.family == addr->ip.family)
+            return; /* one address of each family tells enough */
+    if (*count + 2 > GATHER_SERVERS_MAX)
+        return;
+    servers[(*count)++] = *addr;
+    if (addr->port == UINT16_MAX)
+        return;
+    servers[*count] = *addr;
+    servers[(*count)++].port = (uint16_t)(addr->port + 1);
+}
+
+static void on_resolved(void *ctx, enum bk_err err, const struct bk_addr *addrs, size_t count) {
+    struct node *n = ctx;
+    struct bk_addr servers[GATHER_SERVERS_MAX];
+    size_t server_count = 0;
+    n->resolve = NULL;
+    if (err != BK_OK)
+        return; /* the home link reports the name's trouble; host candidates still work */
+    for (size_t i = 0; i < count; i++)
+        add_server(servers, &server_count, &addrs[i]);
+    endpoint_set_stun(n->endpoint, servers, server_count, net_now(n->loop));
+    net_defer(&n->round);
+}
+
+static void resolve_stun(struct node *n) {
+    if (n->config.home.stun_port == 0 || n->config.relay_only || n->resolve != NULL)
+        return;
+    enum bk_err err = net_resolve(n->loop, n->config.home.host, n->config.home.stun_port,
+                                  on_resolved, n, &n->resolve);
+    if (err != BK_OK)
+        n->resolve = NULL;
+}
+
+/* Can a peer elsewhere, or in this host, send to this address? */
+static bool is_usable(const struct net_interface *i, bool loopback) {
+    enum bk_scope scope = bk_ip_scope(&i->ip);
+    return i->loopback == loopback && scope != BK_SCOPE_NONE && scope != BK_SCOPE_LINK;
+}
+
+static size_t pick_bases(struct node *n, const struct net_interface *list, size_t count,
+                         bool loopback, struct bk_addr *bases) {
+    size_t used = 0;
+    for (size_t i = 0; i < count && used < GATHER_BASES_MAX; i++) {
+        struct net_udp *udp = list[i].ip.family == BK_IPV6 ? n->udp6 : n->udp4;
+        if (udp != NULL && is_usable(&list[i], loopback))
+            bases[used++] = bk_addr(list[i].ip, net_udp_local(udp).port);
+    }
+    return used;
+}
+
+static void read_interfaces(struct node *n) {
+    struct net_interface list[NET_INTERFACES_MAX];
+    struct bk_addr bases[GATHER_BASES_MAX];
+    size_t count;
+    if (n->config.relay_only || net_interfaces(list, NET_INTERFACES_MAX, &count) != BK_OK)
+        return;
+    size_t used = pick_bases(n, list, count, false, bases);
+    if (used == 0) /* a machine by itself: both peers are on it */
+        used = pick_bases(n, list, count, true, bases);
+    endpoint_set_bases(n->endpoint, bases, used, net_now(n->loop));
+    net_defer(&n->round);
+}
+
+static void on_interfaces(void *ctx) {
+    struct node *n = ctx;
+    read_interfaces(n);
+    resolve_stun(n);
+    home_link_retry(&n->home);
+}
+
+/* --- life --- */
+
+static enum bk_err open_socket(struct node *n, enum bk_family family, struct net_udp **out) {
+    struct net_udp_config config = net_udp_config_default;
+    const struct net_udp_events events = {.on_batch = on_batch, .ctx = n};
+    struct bk_addr any = {.ip = {.family = (uint8_t)family}, .port = n->config.udp_port};
+    config.v6only = true;
+    config.gro = true;
+    config.sndbuf = UDP_BUFFER;
+    config.rcvbuf = UDP_BUFFER;
+    return net_udp_open(n->loop, &any, &config, &events, out);
+}
+
+static enum bk_err open_sockets(struct node *n) {
+    enum bk_err err4 = open_socket(n, BK_IPV4, &n->udp4);
+    enum bk_err err6 = open_socket(n, BK_IPV6, &n->udp6);
+    return err4 == BK_OK || err6 == BK_OK ? BK_OK : err4;
+}
+
+static enum bk_err start(struct node *n, char *reason) {
+    const struct home_link_events home_events = {.on_up = on_up,
+                                                 .on_down = on_down,
+                                                 .on_packet = on_relay_packet,
+                                                 .on_gone = on_gone,
+                                                 .on_room = on_relay_room,
+                                                 .ctx = n};
+    struct endpoint_config config = endpoint_config_default;
+    config.identity = n->config.identity;
+    config.rng = box_rng();
+    config.alloc = *net_alloc();
+    config.trace = n->config.trace;
+    config.relay_only = n->config.relay_only;
+    enum bk_err err = endpoint_new(&config, &n->endpoint);
+    if (err == BK_OK)
+        err = open_sockets(n);
+    if (err == BK_OK)
+        err = net_interface_watch_new(n->loop, on_interfaces, n, &n->watch);
+    if (err == BK_OK)
+        err = home_link_init(&n->home, n->loop, &n->config.home, n->config.identity, &home_events,
+                             reason);
+    return err;
+}
+
+enum bk_err node_new(struct net_loop *loop, const struct node_config *config,
+                     const struct node_events *events, void *ctx, struct node **out, char *reason) {
+    const struct bk_alloc *alloc = net_alloc();
+    struct node *n = alloc->get(alloc->ctx, sizeof *n);
+    if (n == NULL)
+        return BK_ERR_NO_MEMORY;
+    n->loop = loop;
+    n->config = *config;
+    n->events = *events;
+    n->ctx = ctx;
+    net_timer_init(&n->timer, loop, on_timer, n);
+    net_deferred_init(&n->round, loop, round_of_packets, n);
+    enum bk_err err = start(n, reason);
+    if (err != BK_OK) {
+        node_free(n);
+        return err;
+    }
+    read_interfaces(n);
+    resolve_stun(n);
+    *out = n;
+    return BK_OK;
+}
+
+/* The last packets, goodbyes among them, leave before the sockets close. */
+static void send_last(struct node *n) {
+    struct bk_time now = net_now(n->loop);
+    send_relayed(n, now);
+    (void)send_datagrams(n, now);
+}
+
+void node_free(struct node *n) {
+    if (n == NULL)
+        return;
+    if (n->endpoint != NULL && n->home.loop != NULL)
+        send_last(n);
+    net_timer_set(&n->timer, BK_NEVER);
+    net_defer_cancel(&n->round);
+    net_resolve_cancel(n->resolve);
+    net_interface_watch_free(n->watch);
+    home_link_fini(&n->home);
+    net_udp_close(n->udp4);
+    net_udp_close(n->udp6);
+    endpoint_free(n->endpoint);
+    net_alloc()->put(net_alloc()->ctx, n);
+}
+
+struct endpoint *node_endpoint(struct node *n) {
+    return n->endpoint;
+}
+
+int64_t node_home_rtt_us(const struct node *n) {
+    return n->home.rtt_us;
+}
+
+bool node_home_is_up(const struct node *n) {
+    return n->home.up;
+}
+
+void node_traffic(const struct node *n, struct node_traffic *out) {
+    *out = n->traffic;
+}

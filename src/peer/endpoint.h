@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ * This machine as a peer: one identity, its UDP sockets, its home relay, and all its sessions. It
+ * does no I/O: node/node.h joins it to a real network, sim/ to a simulated one.
+ *
+ * After every call that takes `now`, and after using a session's QUIC: drain
+ * endpoint_next_datagram(), endpoint_next_relay() while the relay takes more, and
+ * endpoint_next_event(); then read endpoint_deadline() again and call endpoint_advance() by then.
+ *
+ * Every packet on the relay starts with a byte that says what it is: DERP_SIGNAL_BYTE a sealed
+ * signalling message (signal.h), 'Q' a train of QUIC packets: u16 segment size (0: one packet),
+ * packets. */
+#ifndef PEER_ENDPOINT_H
+#define PEER_ENDPOINT_H
+
+#include "peer/session.h"
+
+#include <bodkin/addr.h>
+
+struct endpoint;
+
+enum { ENDPOINT_SESSIONS_MAX = 1024, ENDPOINT_RELAY_MAX = 65536 };
+
+struct endpoint_config {
+    const struct identity *identity; /* copied */
+    struct bk_rng rng;               /* kept */
+    struct bk_alloc alloc;           /* kept */
+    struct bk_trace trace;
+    uint32_t sessions_max; /* 1..ENDPOINT_SESSIONS_MAX; default 64 */
+    bool relay_only;       /* no direct paths; default false */
+};
+extern const struct endpoint_config endpoint_config_default;
+
+enum endpoint_event_type {
+    ENDPOINT_INCOMING, /* `session` was started by a peer that may; events of its own follow */
+    ENDPOINT_SESSION,  /* `event` of `session` */
+    ENDPOINT_REFUSED   /* somebody who may not come in tried: `peer`, `refusal`; already answered */
+};
+
+struct endpoint_event {
+    enum endpoint_event_type type;
+    struct session *session;
+    struct session_event event;
+    struct peer_key peer;
+    enum signal_refusal refusal;
+};
+
+/* A packet for the relay. Views, valid until the next call on the endpoint. */
+struct endpoint_relay_packet {
+    const uint8_t *to; /* relay key */
+    const uint8_t *data;
+    size_t len;
+};
+
+/* What was dropped, by reason. */
+struct endpoint_counts {
+    uint64_t relay_unknown;    /* neither signalling nor QUIC */
+    uint64_t signal_refused;   /* signalling that could not be opened or read */
+    uint64_t signal_stray;     /* signalling for a session we do not have */
+    uint64_t quic_stray;       /* QUIC packets for no session, or from the wrong peer */
+    uint64_t stun_stray;       /* STUN for nobody */
+    uint64_t datagram_unknown; /* neither STUN nor QUIC */
+    uint64_t offers_refused;
+};
+
+/* BK_ERR_ARGUMENT, BK_ERR_NO_MEMORY. */
+BK_MUST_USE enum bk_err endpoint_new(const struct endpoint_config *config, struct endpoint **out);
+void endpoint_free(struct endpoint *ep); /* sessions too */
+
+/* --- surroundings --- */
+
+/* The addresses (with the UDP socket's port) this machine can send from; call again when they
+ * change. */
+void endpoint_set_bases(struct endpoint *ep, const struct bk_addr *bases, size_t count,
+                        struct bk_time now);
+/* The home's STUN addresses. */
+void endpoint_set_stun(struct endpoint *ep, const struct bk_addr *servers, size_t count,
+                       struct bk_time now);
+void endpoint_relay_up(struct endpoint *ep, bool up, struct bk_time now);
+/* --- packets --- */
+
+void endpoint_relay_recv(struct endpoint *ep, const uint8_t from[PEER_KEY_LEN], const uint8_t *data,
+                         size_t len, struct bk_time now);
+/* The relay says that a peer disconnected or, `not_here`, that it has not been connected at all. */
+void endpoint_peer_gone(struct endpoint *ep, const uint8_t key[PEER_KEY_LEN], bool not_here,
+                        struct bk_time now);
+void endpoint_recv(struct endpoint *ep, const struct bk_datagram *in, struct bk_time now);
+void endpoint_advance(struct endpoint *ep, struct bk_time now);
+struct bk_time endpoint_deadline(const struct endpoint *ep);
+bool endpoint_next_datagram(struct endpoint *ep, struct bk_time now, struct bk_datagram *out);
+/* Call only when the relay takes a packet of ENDPOINT_RELAY_MAX. */
+bool endpoint_next_relay(struct endpoint *ep, struct bk_time now,
+                         struct endpoint_relay_packet *out);
+bool endpoint_next_event(struct endpoint *ep, struct endpoint_event *out);
+/* true once when the home connection should be asked whether it is alive: relay_client_doubt(). */
+bool endpoint_take_home_doubt(struct endpoint *ep);
+
+/* --- who may come in --- */
+
+BK_MUST_USE enum bk_err endpoint_add_secret(struct endpoint *ep,
+                                            const uint8_t secret[TICKET_SECRET_LEN]);
+BK_MUST_USE enum bk_err endpoint_add_peer(struct endpoint *ep, const struct peer_key *peer);
+
+/* --- sessions --- */
+
+/* Starts a session. Its events come through endpoint_next_event(). BK_ERR_FULL: sessions_max.
+ * BK_ERR_ARGUMENT: an unusable key, or our own. */
+BK_MUST_USE enum bk_err endpoint_connect(struct endpoint *ep, const struct session_offer *offer,
+                                         struct bk_time now, struct session **out);
+/* Forgets a session; after its SESSION_ENDED, or at any time without a goodbye. */
+void endpoint_release(struct endpoint *ep, struct session *s);
+
+/* session_close() on every session. true: there was one. */
+bool endpoint_close_all(struct endpoint *ep, uint64_t code, const char *reason, struct bk_time now);
+
+const struct endpoint_counts *endpoint_counts(const struct endpoint *ep);
+enum signal_udp endpoint_udp(const struct endpoint *ep);
+enum signal_mapping endpoint_mapping(const struct endpoint *ep);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ * The inside of a session, shared by its three files: session.c (life and verbs),
+ * session_signal.c (descriptions), session_path.c (ICE and the choice of path). */
+#ifndef PEER_SESSION_INNER_H
+#define PEER_SESSION_INNER_H
+
+#include "peer/session.h"
+
+enum {
+    SESSION_EVENTS = 8,                      /* of our own; QUIC's wait in QUIC */
+    SESSION_RESEND_US = 250 * 1000,          /* first repetition of a description */
+    SESSION_RESEND_MAX_US = 4 * 1000 * 1000, /* doubled up to this */
+    SESSION_ANSWER_US = 15 * 1000 * 1000,    /* an offer without answer ends then */
+    SESSION_NOT_HOME_US = 3 * 1000 * 1000,   /* the peer may just be reconnecting */
+    SESSION_GONE_US = 20 * 1000 * 1000, /* the peer left its home and is silent: it had this long to
+                                           notice that its link was dead and come back */
+    SESSION_AWAY_US =
+        40 * 1000 * 1000, /* the home does not know it, having been restarted perhaps */
+    SESSION_LOOK_US = 2 * 1000 * 1000,    /* between two such looks */
+    SESSION_CONSENT_US = 8 * 1000 * 1000, /* consent checks leave every 4..6 s */
+    SESSION_COLD_US = 500 * 1000,         /* a relay connection warms up for so long */
+    SESSION_COLD_TRAIN = 12000,         /* fits the initial window of TCP, RFC 6928: 10 segments */
+    SESSION_QUIET_US = 3 * 1000 * 1000, /* silence of a relay that was busy */
+    SESSION_CLOSE_US = 3 * 1000 * 1000, /* goodbye takes at most this long */
+    SESSION_ATTEMPTS = 4
+};
+
+struct session {
+    const struct session_env *env;
+    enum session_state state;
+    bool offerer;
+    enum signal_purpose purpose;
+    struct peer_key peer;
+    uint8_t relay_key[PEER_KEY_LEN];
+    uint8_t id[SIGNAL_SESSION_LEN];
+    uint32_t tag;
+
+    /* Signalling. `mine` is what the peer must know; `version` counts its changes. */
+    struct signal_description mine;
+    uint32_t version, acked; /* ours; the newest the peer confirmed */
+    uint32_t peer_version;   /* the newest of theirs that arrived */
+    bool owes_ack, owes_bye;
+    struct bk_time resend;
+    int64_t resend_us;
+    struct bk_time give_up; /* the offer, or the goodbye, ends then */
+    int64_t gone_us;        /* patience with a peer that is gone */
+    bool peer_gone;         /* the home relay has lost the peer, and nothing came since */
+    bool peer_described, exchanged;
+    struct signal_description theirs;
+
+    /* Paths. */
+    struct bk_ice *ice;
+    struct path path;
+    struct bk_ice_pair_info pair; /* the pair to use; id 0: none */
+    uint16_t payload;             /* what the direct path is known to carry */
+    uint32_t payload_pair;        /* the pair it is known for */
+    bool was_direct;
+    bool had_pair;              /* there was something to check */
+    bool explained;             /* checks have ended once: from then on an obstacle is named */
+    unsigned attempt;           /* attempts at a direct path since the last one worked */
+    struct bk_time retry;       /* the next attempt */
+    bool want_attempt;          /* session_take_attempt() */
+    struct bk_time look;        /* at whether the selected pair still answers consent checks */
+    struct bk_time relay_cold;  /* until then the relay gets short trains */
+    struct bk_time relay_quiet; /* the relay, busy until lately, is worth a question then */
+    bool home_doubt;            /* session_take_home_doubt() */
+    struct session_path told;   /* the last SESSION_PATH */
+    bool told_any;
+
+    struct quic *quic;
+    bool secured;
+    struct session_event events[SESSION_EVENTS];
+    size_t event_head, event_count;
+    bool ended; /* SESSION_ENDED is queued or told */
+};
+
+/* session.c */
+void session_push_event(struct session *s, struct session_event event);
+void session_end(struct session *s, enum session_end end, uint64_t code, const char *reason);
+void session_set_state(struct session *s, enum session_state state);
+
+void session_peer_is_back(struct session *s);
+
+/* session_signal.c */
+void session_describe_anew(struct session *s, struct bk_time now);
+void session_start_describing(struct session *s, struct bk_time now);
+
+/* session_path.c */
+BK_MUST_USE enum bk_err session_path_init(struct session *s);
+/* Takes over the candidates and credentials of a new description of the peer's. */
+void session_path_described(struct session *s, struct bk_time now);
+/* Reads ICE's events, advances the path, tells the user what is new. */
+void session_path_update(struct session *s, struct bk_time now);
+void session_path_advance(struct session *s, struct bk_time now);
+struct bk_time session_path_deadline(const struct session *s);
+
+#endif

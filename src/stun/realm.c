@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ * The server's side of the long-term mechanism, RFC 8489 section 9.2.4.
+ *
+ * A nonce is cookie (13) | issue time in us, hex (16) | MAC, hex (24). The MAC covers the time and
+ * the client's address and port, so that no two clients share a nonce (section 9.2.4). */
+#include "base/wipe.h"
+#include "crypto/hmac.h"
+#include "stun/auth.h"
+#include "stun/nonce.h"
+#include "stun/seal.h"
+
+#include <string.h>
+
+enum { TIME_DIGITS = 16, MAC_LEN = 12, NONCE_LEN = NONCE_COOKIE_LEN + TIME_DIGITS + 2 * MAC_LEN };
+
+/* Workers read their clocks at different moments: a nonce may come from a little ahead. */
+#define AHEAD_US BK_US_PER_S
+
+/* What we offer, best first. */
+static const struct stun_algorithms offer = {
+    .list = {STUN_ALGORITHM_SHA256, STUN_ALGORITHM_MD5},
+    .count = 2,
+};
+static const uint8_t offer_bytes[] = {0, STUN_ALGORITHM_SHA256, 0, 0, 0, STUN_ALGORITHM_MD5, 0, 0};
+
+enum bk_err stun_realm_init(struct stun_realm *s, const char *realm, const uint8_t secret[32],
+                            int64_t nonce_us, bool anonymous) {
+    size_t len = strlen(realm);
+    if (len > STUN_REALM_MAX)
+        return BK_ERR_TOO_LONG;
+    if (stun_text_check(realm, len) != BK_OK || nonce_us < BK_US_PER_S)
+        return BK_ERR_ARGUMENT;
+    memset(s, 0, sizeof *s);
+    memcpy(s->realm, realm, len);
+    memcpy(s->secret, secret, sizeof s->secret);
+    s->nonce_us = nonce_us;
+    s->anonymous = anonymous;
+    return BK_OK;
+}
+
+void stun_realm_fini(struct stun_realm *s) {
+    wipe(s, sizeof *s);
+}
+
+static void put_hex(uint8_t *out, const uint8_t *bytes, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        out[2 * i] = (uint8_t) "0123456789abcdef"[bytes[i] >> 4];
+        out[2 * i + 1] = (uint8_t) "0123456789abcdef"[bytes[i] & 15];
+    }
+}
+
+static void make_nonce(const struct stun_realm *s, const struct bk_addr *from, int64_t issued_us,
+                       uint8_t out[NONCE_LEN]) {
+    uint8_t bound[8 + 1 + 16 + 2], mac[SHA256_LEN];
+    struct wire_writer w = wire_writer(bound, sizeof bound);
+    wire_put_u64(&w, (uint64_t)issued_us);
+    wire_put_u8(&w, from->ip.family);
+    wire_put_bytes(&w, from->ip.bytes, sizeof from->ip.bytes);
+    wire_put_u16(&w, from->port);
+    const struct crypto_piece piece = {bound, w.len};
+    hmac_sha256(s->secret, sizeof s->secret, &piece, 1, mac);
+    nonce_cookie_write(NONCE_ALGORITHMS | (s->anonymous ? NONCE_ANONYMITY : 0u), out);
+    put_hex(out + NONCE_COOKIE_LEN, bound, 8);
+    put_hex(out + NONCE_COOKIE_LEN + TIME_DIGITS, mac, MAC_LEN);
+}
+
+/* false: not a time */
+static bool read_time(const uint8_t *digits, int64_t *out) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < TIME_DIGITS; i++) {
+        uint8_t d = digits[i];
+        if (d >= '0' && d <= '9')
+            value = value << 4 | (uint64_t)(d - '0');
+        else if (d >= 'a' && d <= 'f')
+            value = value << 4 | (uint64_t)(d - 'a' + 10);
+        else
+            return false;
+    }
+    *out = (int64_t)value;
+    return true;
+}
+
+static bool nonce_is_fresh(const struct stun_realm *s, const struct wire_span *nonce,
+                           const struct bk_addr *from, struct bk_time now) {
+    uint8_t ours[NONCE_LEN];
+    int64_t issued_us;
+    if (nonce->len != NONCE_LEN || !read_time(nonce->data + NONCE_COOKIE_LEN, &issued_us))
+        return false;
+    make_nonce(s, from, issued_us, ours);
+    if (!equal_secret(ours, nonce->data, NONCE_LEN))
+        return false;
+    int64_t age_us = now.us - issued_us; /* authentic, so it is near `now`: no overflow */
+    return age_us >= -AHEAD_US && age_us <= s->nonce_us;
+}
+
+/* RFC 8489 section 9.2.4, third point. false: answer 400. */
+static bool read_algorithms(const struct stun_msg *m, struct stun_claim *claim) {
+    struct wire_span echo;
+    struct stun_algorithms chosen;
+    bool has_echo = stun_get_bytes(m, STUN_PASSWORD_ALGORITHMS, &echo) == BK_OK;
+    enum bk_err err = stun_get_algorithms(m, STUN_PASSWORD_ALGORITHM, &chosen);
+    claim->algorithm = STUN_ALGORITHM_MD5;
+    claim->sha256 = has_echo || err == BK_OK;
+    if (!has_echo && err == BK_ERR_NOT_FOUND)
+        return true; /* a client of RFC 5389 */
+    if (!has_echo || err != BK_OK || echo.len != sizeof offer_bytes ||
+        memcmp(echo.data, offer_bytes, sizeof offer_bytes) != 0)
+        return false;
+    claim->algorithm = (enum stun_algorithm)chosen.list[0];
+    return chosen.list[0] == STUN_ALGORITHM_MD5 || chosen.list[0] == STUN_ALGORITHM_SHA256;
+}
+
+static bool read_user(const struct stun_msg *m, struct stun_claim *claim) {
+    claim->user = (struct wire_span){NULL, 0};
+    claim->hash = (struct wire_span){NULL, 0};
+    return stun_get_bytes(m, STUN_USERNAME, &claim->user) == BK_OK ||
+           stun_get_bytes(m, STUN_USERHASH, &claim->hash) == BK_OK;
+}
+
+uint16_t stun_realm_claim(const struct stun_realm *s, const struct stun_msg *request,
+                          const struct bk_addr *from, struct bk_time now, struct stun_claim *out) {
+    struct stun_claim claim;
+    struct wire_span nonce;
+    if (request->integrity_at == 0 && request->integrity_sha256_at == 0)
+        return STUN_CODE_UNAUTHENTICATED;
+    if (!read_user(request, &claim) || !stun_has(request, STUN_REALM) ||
+        stun_get_bytes(request, STUN_NONCE, &nonce) != BK_OK)
+        return STUN_CODE_BAD_REQUEST;
+    if (!read_algorithms(request, &claim))
+        return STUN_CODE_BAD_REQUEST;
+    claim.stale = !nonce_is_fresh(s, &nonce, from, now);
+    *out = claim;
+    return 0;
+}
+
+uint16_t stun_claim_verify(const struct stun_claim *claim, const struct stun_msg *request,
+                           const struct stun_key *key) {
+    static const struct stun_key nobody = {.len = SHA256_LEN};
+    const struct stun_key *k = key == NULL ? &nobody : key;
+    enum bk_err err = request->integrity_sha256_at != 0
+                          ? stun_check_integrity_sha256(request, k->bytes, k->len)
+                          : stun_check_integrity(request, k->bytes, k->len);
+    if (key == NULL || err != BK_OK)
+        return STUN_CODE_UNAUTHENTICATED;
+    return claim->stale ? STUN_CODE_STALE_NONCE : 0;
+}
+
+void stun_realm_challenge(const struct stun_realm *s, struct stun_builder *b,
+                          const struct bk_addr *from, struct bk_time now) {
+    uint8_t nonce[NONCE_LEN];
+    make_nonce(s, from, now.us, nonce);
+    stun_put_bytes(b, STUN_REALM, s->realm, strlen(s->realm));
+    stun_put_bytes(b, STUN_NONCE, nonce, sizeof nonce);
+    stun_put_algorithms(b, STUN_PASSWORD_ALGORITHMS, &offer);
+}
+
+void stun_claim_sign(const struct stun_claim *claim, struct stun_builder *b,
+                     const struct stun_key *key) {
+    if (claim->sha256)
+        stun_put_integrity_sha256(b, key->bytes, key->len);
+    else
+        stun_put_integrity(b, key->bytes, key->len);
+}

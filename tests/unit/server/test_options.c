@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "../test.h"
+#include "server/home_line.h"
+#include "server/options.h"
+#include <stdio.h>
+
+static enum bk_err set(struct server_options *o, const char *name, const char *value) {
+    char reason[SERVER_TEXT_MAX] = "";
+    const struct server_option *row = server_option_find(name);
+    assert_non_null(row);
+    enum bk_err err = server_option_set(o, row, value, reason);
+    if (err != BK_OK)
+        assert_non_null(strstr(reason, name)); /* the sentence names the option */
+    return err;
+}
+
+static const struct {
+    const char *name, *value;
+    enum bk_err err;
+} cases[] = {
+    {"https", "8443", BK_OK},
+    {"https", "0", BK_OK},
+    {"https", "65535", BK_OK},
+    {"https", "65536", BK_ERR_MALFORMED},
+    {"https", "-1", BK_ERR_MALFORMED},
+    {"https", "", BK_ERR_MALFORMED},
+    {"https", "80 ", BK_ERR_MALFORMED},
+    {"https", "99999999999999999999", BK_ERR_MALFORMED},
+    {"https", NULL, BK_ERR_MALFORMED},
+    {"workers", "64", BK_OK},
+    {"workers", "65", BK_ERR_MALFORMED},
+    {"listen", "192.0.2.1", BK_OK},
+    {"listen", "2001:db8::1", BK_OK},
+    {"listen", "example.org", BK_ERR_MALFORMED},
+    {"name", "home.example.org", BK_OK},
+    {"name", "", BK_ERR_MALFORMED},
+    {"log-level", "debug", BK_OK},
+    {"log-level", "loud", BK_ERR_MALFORMED},
+    {"log-json", NULL, BK_OK},
+    {"log-json", "no", BK_OK},
+    {"log-json", "maybe", BK_ERR_MALFORMED},
+};
+
+static void values_outside_their_range_are_refused(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct server_options o = server_options_default;
+        if (set(&o, cases[i].name, cases[i].value) != cases[i].err)
+            fail_msg("%s = %s", cases[i].name, cases[i].value);
+    }
+}
+
+static void a_refused_value_changes_nothing(void **state) {
+    struct server_options o = server_options_default;
+    (void)state;
+    assert_int_equal(set(&o, "https", "4433"), BK_OK);
+    assert_int_equal(set(&o, "https", "x"), BK_ERR_MALFORMED);
+    assert_int_equal(o.https_port, 4433);
+}
+
+static void addresses_add_up_to_a_limit(void **state) {
+    struct server_options o = server_options_default;
+    (void)state;
+    for (int i = 0; i < SERVER_LISTEN_MAX; i++)
+        assert_int_equal(set(&o, "listen", "127.0.0.1"), BK_OK);
+    assert_int_equal(set(&o, "listen", "127.0.0.1"), BK_ERR_MALFORMED);
+    assert_int_equal(o.listen.count, SERVER_LISTEN_MAX);
+}
+
+static void a_key_without_a_certificate_is_a_mistake(void **state) {
+    struct server_options o = server_options_default;
+    char reason[SERVER_TEXT_MAX];
+    (void)state;
+    assert_int_equal(server_options_check(&o, reason), BK_OK);
+    assert_int_equal(set(&o, "key", "key.pem"), BK_OK);
+    assert_int_equal(server_options_check(&o, reason), BK_ERR_MALFORMED);
+    assert_int_equal(set(&o, "cert", "cert.pem"), BK_OK);
+    assert_int_equal(server_options_check(&o, reason), BK_OK);
+}
+
+static void the_help_has_every_option_in_80_columns(void **state) {
+    char help[4096];
+    (void)state;
+    server_options_help(help, sizeof help);
+    for (const struct server_option *row = server_option_table; row->name != NULL; row++) {
+        char wanted[40];
+        snprintf(wanted, sizeof wanted, "--%s", row->name);
+        assert_non_null(strstr(help, wanted));
+    }
+    for (const char *line = help; *line != '\0'; line = strchr(line, '\n') + 1)
+        assert_true(strchr(line, '\n') - line <= 80);
+}
+
+static const struct {
+    struct home_line line;
+    bool pinned;
+    const char *text;
+} lines[] = {
+    {{"example.org", 443, 3478, NULL}, false, "home: https://example.org"},
+    {{"192.0.2.1", 8443, 3478, NULL}, false, "home: https://192.0.2.1:8443"},
+    {{"2001:db8::1", 443, 4000, NULL}, false, "home: https://[2001:db8::1]?stun=4000"},
+    {{"h", 1, 2, NULL},
+     true,
+     "home: https://h:1?stun=2#AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+};
+
+static void the_home_line_says_what_is_not_the_default(void **state) {
+    static const uint8_t pin[32];
+    char text[HOME_LINE_MAX];
+    (void)state;
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        struct home_line line = lines[i].line;
+        line.pin = lines[i].pinned ? pin : NULL;
+        assert_string_equal(home_line_put(&line, text), lines[i].text);
+    }
+}
+
+static void the_host_is_the_address_listened_on(void **state) {
+    const struct bk_ip listen[] = {{.family = BK_IPV6}, bk_ipv4(192, 0, 2, 9)};
+    char host[64];
+    (void)state;
+    home_line_host(listen, 2, host, sizeof host);
+    assert_string_equal(host, "192.0.2.9");
+    home_line_host(listen, 1, host, sizeof host); /* only the wildcard: an interface's */
+    assert_string_not_equal(host, "");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_outside_their_range_are_refused),
+        cmocka_unit_test(a_refused_value_changes_nothing),
+        cmocka_unit_test(addresses_add_up_to_a_limit),
+        cmocka_unit_test(a_key_without_a_certificate_is_a_mistake),
+        cmocka_unit_test(the_help_has_every_option_in_80_columns),
+        cmocka_unit_test(the_home_line_says_what_is_not_the_default),
+        cmocka_unit_test(the_host_is_the_address_listened_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
