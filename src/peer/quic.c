@@ -154,14 +154,17 @@ enum bk_err quic_recv(struct quic *q, const uint8_t *data, size_t len, struct bk
         q->stats.packets_dropped++;
         return BK_ERR_NOT_OURS;
     }
-    if (q->state != QUIC_IDLE && q->state != QUIC_OPEN)
+    if (q->state != QUIC_IDLE && q->state != QUIC_OPEN && q->state != QUIC_LEAVING)
         return recv_closing(q);
     if (q->state == QUIC_IDLE) {
         enum bk_err e = accept_first(q, data, len, ts);
         if (e != BK_OK)
             return e;
     }
-    return read_packet(q, data, len, ts);
+    enum bk_err e = read_packet(q, data, len, ts);
+    if (q->state == QUIC_LEAVING && q->confirmed)
+        quic_leave(q);
+    return e;
 }
 
 enum bk_err quic_recv_train(struct quic *q, const uint8_t *data, size_t len, size_t segment,
@@ -184,6 +187,14 @@ static struct bk_time handshake_deadline(const struct quic *q) {
     return bk_after(q->origin, (int64_t)q->config.handshake_timeout_ms * BK_US_PER_MS);
 }
 
+static void advance_conn(struct quic *q, uint64_t ts) {
+    if (ngtcp2_conn_get_expiry(q->conn) > ts)
+        return;
+    int r = ngtcp2_conn_handle_expiry(q->conn, ts);
+    if (r != 0)
+        quic_fail(q, r);
+}
+
 void quic_advance(struct quic *q, struct bk_time now) {
     uint64_t ts = quic_clock(q, now);
     switch (q->state) {
@@ -192,11 +203,13 @@ void quic_advance(struct quic *q, struct bk_time now) {
             quic_timed_out(q, "the peer's first packet never came");
         return;
     case QUIC_OPEN:
-        if (ngtcp2_conn_get_expiry(q->conn) <= ts) {
-            int r = ngtcp2_conn_handle_expiry(q->conn, ts);
-            if (r != 0)
-                quic_fail(q, r);
-        }
+        advance_conn(q, ts);
+        return;
+    case QUIC_LEAVING:
+        if (bk_due(q->close_deadline, q->now))
+            quic_leave(q);
+        else
+            advance_conn(q, ts);
         return;
     case QUIC_CLOSING:
     case QUIC_DRAINING:
@@ -225,6 +238,8 @@ struct bk_time quic_deadline(const struct quic *q) {
         return handshake_deadline(q);
     case QUIC_OPEN:
         return open_deadline(q);
+    case QUIC_LEAVING:
+        return bk_earlier(open_deadline(q), q->close_deadline);
     case QUIC_CLOSING:
     case QUIC_DRAINING:
         return q->close_deadline;

@@ -49,6 +49,14 @@ static int on_handshake_done(ngtcp2_conn *conn, void *user) {
     (void)conn;
     q->handshake_done = true;
     q->tell_handshake = true;
+    q->confirmed = q->config.server;
+    return 0;
+}
+
+static int on_handshake_confirmed(ngtcp2_conn *conn, void *user) {
+    struct quic *q = user;
+    (void)conn;
+    q->confirmed = true;
     return 0;
 }
 
@@ -182,6 +190,7 @@ void quic_callbacks_fill(ngtcp2_callbacks *cb, bool server) {
     cb->rand = on_rand;
     cb->get_new_connection_id = on_new_cid;
     cb->handshake_completed = on_handshake_done;
+    cb->handshake_confirmed = on_handshake_confirmed;
     cb->recv_tx_key = on_tx_key;
     cb->stream_open = on_stream_open;
     cb->stream_close = on_stream_close;

@@ -10,17 +10,20 @@ enum {
     ALERT_BASE = 0x100, /* CRYPTO_ERROR: a TLS alert, RFC 9001 section 4.8 */
     ALERT_BAD_CERTIFICATE = 42,
     ALERT_CERTIFICATE_UNKNOWN = 46,
-    APPLICATION_ERROR = 0x0c /* how an application close looks before the handshake is done */
+    APPLICATION_ERROR = 0x0c, /* how an application close looks before the handshake is done */
+    LEAVE_PTOS = 15           /* patience for HANDSHAKE_DONE: four probes, each twice as late */
 };
 
 /* May the connection go from [row] to [column]? RFC 9000 section 10 unless a line says otherwise.
  */
 static const bool state_may[QUIC_STATES][QUIC_STATES] = {
     [QUIC_IDLE] = {[QUIC_OPEN] = true, [QUIC_FINISHED] = true},
-    [QUIC_OPEN] = {[QUIC_CLOSING] = true,
+    [QUIC_OPEN] = {[QUIC_LEAVING] = true,
+                   [QUIC_CLOSING] = true,
                    [QUIC_DRAINING] = true,
                    [QUIC_FINISHED] = true, /* idle timeout, section 10.1 */
                    [QUIC_IDLE] = true},    /* server: the first packet was not a real one */
+    [QUIC_LEAVING] = {[QUIC_CLOSING] = true, [QUIC_DRAINING] = true, [QUIC_FINISHED] = true},
     [QUIC_CLOSING] = {[QUIC_DRAINING] = true, [QUIC_FINISHED] = true},
     [QUIC_DRAINING] = {[QUIC_FINISHED] = true},
 };
@@ -32,6 +35,8 @@ void quic_set_state(struct quic *q, enum quic_state next) {
 
 static void tell(struct quic *q, enum bk_err cause, uint64_t code, bool remote, const char *reason,
                  size_t len) {
+    if (q->state == QUIC_LEAVING)
+        return; /* how it ended was told when it was ended */
     struct text t = text_in(q->reason, sizeof q->reason);
     text_bytes(&t, reason, len);
     q->closed = (struct quic_event){.type = QUIC_CLOSED,
@@ -43,10 +48,18 @@ static void tell(struct quic *q, enum bk_err cause, uint64_t code, bool remote, 
     q->tell_closed = true;
 }
 
+static struct bk_time after_ptos(const struct quic *q, int n) {
+    return bk_after(q->now, n * (int64_t)(ngtcp2_conn_get_pto(q->conn) / NGTCP2_MICROSECONDS));
+}
+
 static void linger(struct quic *q, enum quic_state state) {
     quic_set_state(q, state);
-    int64_t pto_us = (int64_t)(ngtcp2_conn_get_pto(q->conn) / NGTCP2_MICROSECONDS);
-    q->close_deadline = bk_after(q->now, 3 * pto_us); /* RFC 9000 section 10.2 */
+    q->close_deadline = after_ptos(q, 3); /* RFC 9000 section 10.2 */
+}
+
+void quic_leave(struct quic *q) {
+    q->want_close_packet = true;
+    linger(q, QUIC_CLOSING);
 }
 
 void quic_close(struct quic *q, uint64_t code, const char *reason, struct bk_time now) {
@@ -60,8 +73,15 @@ void quic_close(struct quic *q, uint64_t code, const char *reason, struct bk_tim
         return;
     }
     quic_ccerr_set_application(&q->ccerr, code, (uint8_t *)q->reason, strlen(q->reason));
-    q->want_close_packet = q->want_last_packet = true;
-    linger(q, QUIC_CLOSING);
+    /* A server without our Finished cannot read the application's code, and takes a close in a
+     * Handshake packet for a failed handshake (RFC 9000 section 10.2.3): until it has confirmed,
+     * the Finished must still be repeated. */
+    if (q->config.server || !q->handshake_done || q->confirmed) {
+        quic_leave(q);
+        return;
+    }
+    quic_set_state(q, QUIC_LEAVING);
+    q->close_deadline = after_ptos(q, LEAVE_PTOS);
 }
 
 void quic_timed_out(struct quic *q, const char *reason) {
@@ -135,22 +155,9 @@ void quic_peer_closed(struct quic *q) {
     linger(q, QUIC_DRAINING);
 }
 
-/* A client that closes in the turn that completed its handshake has its Finished still to send, and
- * without that the other side cannot read the application's code (RFC 9000 section 10.2.3). */
-static size_t last_packet(struct quic *q, uint8_t *buf, size_t cap) {
-    q->want_last_packet = false;
-    if (q->config.server || q->closed.cause != BK_OK)
-        return 0;
-    ngtcp2_ssize n = ngtcp2_conn_write_pkt(q->conn, NULL, NULL, buf, cap, quic_clock(q, q->now));
-    return n > 0 ? (size_t)n : 0;
-}
-
 size_t quic_close_packet(struct quic *q, uint8_t *buf, size_t cap) {
     if (q->state != QUIC_CLOSING || !q->want_close_packet)
         return 0;
-    size_t last = q->want_last_packet ? last_packet(q, buf, cap) : 0;
-    if (last > 0)
-        return last; /* the close follows */
     q->want_close_packet = false;
     if (q->close_packet_len == 0) {
         ngtcp2_ssize n = ngtcp2_conn_write_connection_close(q->conn, NULL, NULL, q->close_packet,

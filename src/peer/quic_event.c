@@ -54,6 +54,8 @@ static bool take(bool *flag, enum quic_event_type type, struct quic_event *out) 
 }
 
 bool quic_next_event(struct quic *q, struct quic_event *out) {
+    if (q->told_closed)
+        return false;
     if (take(&q->tell_handshake, QUIC_HANDSHAKE_DONE, out) || next_stream_event(q, out) ||
         take(&q->tell_allowed, QUIC_STREAMS_ALLOWED, out) ||
         take(&q->tell_datagram, QUIC_DATAGRAM, out))
@@ -61,6 +63,7 @@ bool quic_next_event(struct quic *q, struct quic_event *out) {
     if (!q->tell_closed)
         return false;
     q->tell_closed = false;
+    q->told_closed = true;
     *out = q->closed;
     return true;
 }

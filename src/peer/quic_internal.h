@@ -29,6 +29,7 @@ enum {
 enum quic_state {
     QUIC_IDLE,     /* server: no packet yet */
     QUIC_OPEN,     /* handshake or established */
+    QUIC_LEAVING,  /* client: we closed, but the server may not have our Finished yet */
     QUIC_CLOSING,  /* we closed: answer packets with the close packet, RFC 9000 section 10.2.1 */
     QUIC_DRAINING, /* the peer closed: send nothing, section 10.2.2 */
     QUIC_FINISHED,
@@ -73,14 +74,15 @@ struct quic {
     enum quic_state state;
     bool early_keys;     /* 1-RTT keys for sending are there */
     bool handshake_done; /* TLS is complete on our side */
+    bool confirmed;      /* and known to be so on the other, RFC 9001 section 4.1.2 */
     bool wrong_peer;     /* the verify callback refused the key */
     bool lost_state;     /* a stateless reset came */
     bool tell_handshake; /* events not yet fetched */
     bool tell_allowed, want_allowed;
     bool tell_closed;
+    bool told_closed; /* the last event has been fetched */
     bool want_close_packet;
-    bool want_last_packet; /* one ordinary packet goes before it */
-    bool datagram_turn;    /* fairness between datagrams and streams */
+    bool datagram_turn; /* fairness between datagrams and streams */
     bool tell_datagram;
 
     ngtcp2_conn *conn;
@@ -125,6 +127,7 @@ enum bk_err quic_conn_client(struct quic *q, uint64_t ts);
 enum bk_err quic_conn_server(struct quic *q, const ngtcp2_pkt_hd *hd, uint64_t ts);
 
 /* quic_close.c */
+void quic_leave(struct quic *q); /* QUIC_LEAVING: starts the close that was waiting */
 void quic_fail(struct quic *q, int liberr); /* closes after an ngtcp2 error */
 void quic_peer_closed(struct quic *q);      /* ngtcp2 read the peer's close or a stateless reset */
 void quic_timed_out(struct quic *q, const char *reason);

@@ -203,7 +203,7 @@ bool quic_next_train(struct quic *q, uint8_t *buf, size_t cap, size_t payload_ma
     struct train t = {0};
     payload_max = clamp(payload_max, QUIC_PAYLOAD_MIN, QUIC_PAYLOAD_MAX);
     bk_assert(cap >= payload_max);
-    if (q->state == QUIC_OPEN) {
+    if (q->state == QUIC_OPEN || q->state == QUIC_LEAVING) {
         size_t quantum = ngtcp2_conn_get_send_quantum(q->conn);
         size_t most = cap < QUIC_TRAIN_MAX ? cap : QUIC_TRAIN_MAX;
         fill_train(q, &t, buf, quantum > payload_max && quantum < most ? quantum : most,

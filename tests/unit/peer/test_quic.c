@@ -123,6 +123,28 @@ static void close_in_the_turn_of_the_handshake_is_understood(void **state) {
     assert_string_equal(ev.reason, "wrong number");
 }
 
+/* However long nothing of the client's last flight arrives, the server must not take the close for
+ * a failed handshake. */
+static void close_in_the_turn_of_the_handshake_survives_loss(void **state) {
+    (void)state;
+    struct quic_event ev;
+    for (int silent_ms = 1; silent_ms <= 500; silent_ms += 7) {
+        pair_fini(&pair);
+        pair_init(&pair, 1);
+        pair_start(&pair);
+        assert_true(pair_wait(&pair, CLIENT, QUIC_HANDSHAKE_DONE, 1000, &ev));
+        quic_close(pair.end[CLIENT], 9, "wrong number", pair.now);
+        pair.silent = true;
+        pair_run(&pair, silent_ms);
+        pair.silent = false;
+        assert_true(pair_wait(&pair, SERVER, QUIC_CLOSED, 5000, &ev));
+        assert_int_equal(ev.cause, BK_OK);
+        assert_int_equal(ev.code, 9);
+        pair_run(&pair, 5000);
+        assert_true(quic_is_finished(pair.end[CLIENT]));
+    }
+}
+
 static void lost_close_is_repeated(void **state) {
     (void)state;
     struct quic_event ev;
@@ -385,6 +407,7 @@ int main(void) {
         CASE(first_packet_without_binding_is_ignored),
         CASE(close_carries_code_and_reason),
         CASE(close_in_the_turn_of_the_handshake_is_understood),
+        CASE(close_in_the_turn_of_the_handshake_survives_loss),
         CASE(close_carries_code_and_reason),
         CASE(lost_close_is_repeated),
         CASE(close_before_anything_arrived),
