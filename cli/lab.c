@@ -7,7 +7,7 @@
 #include "lab/netns.h"
 #include "lab/run.h"
 #include "lab/scratch.h"
-#include "lab/topology.h"
+#include "topology/topology.h"
 
 #include <errno.h>
 #include <libgen.h>

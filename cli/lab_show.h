@@ -4,7 +4,7 @@
 #define CLI_LAB_SHOW_H
 
 #include "lab/run.h"
-#include "lab/topology.h"
+#include "topology/topology.h"
 
 #include <stdbool.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * links: lab
+ * links: topology
  * The topology file parser: whatever it takes must be consistent, whatever it refuses must have a
  * reason. The input's first line, too, is tried as a change of the topology, as an override and
  * against the patterns; a leading # keeps it out of the file. */
-#include "lab/topology.h"
+#include "topology/topology.h"
 #include "base/assert.h"
 #include "fuzz/fuzz.h"
 

@@ -14,7 +14,7 @@
 #include "base/rng.h"
 #include "base/table.h"
 #include "lab/run.h"
-#include "lab/topology.h"
+#include "topology/topology.h"
 #include "nat/nat.h"
 #include "nat/packet.h"
 #include <bodkin/env.h>

@@ -4,7 +4,7 @@
 #ifndef LAB_NETLINK_H
 #define LAB_NETLINK_H
 
-#include "lab/topology.h"
+#include "topology/topology.h"
 #include <bodkin/err.h>
 #include <stdint.h>
 

@@ -4,7 +4,7 @@
 #ifndef LAB_NETNS_H
 #define LAB_NETNS_H
 
-#include "lab/topology.h"
+#include "topology/topology.h"
 #include <bodkin/err.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
 #ifndef LAB_PROGRAM_H
 #define LAB_PROGRAM_H
 
-#include "lab/topology.h"
+#include "topology/topology.h"
 #include <bodkin/err.h>
 #include <stdbool.h>
 #include <stddef.h>

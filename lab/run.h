@@ -5,7 +5,7 @@
 #ifndef LAB_RUN_H
 #define LAB_RUN_H
 
-#include "lab/topology.h"
+#include "topology/topology.h"
 #include <bodkin/err.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -6,5 +6,5 @@
 scripts/deps.sh lint
 mode=-i
 [ "${1:-}" != --check ] || mode="--dry-run -Werror"
-find include src nat sim lab server cli tests fuzz bench examples -name '*.[ch]' -print0 |
+find include src nat topology sim lab server cli tests fuzz bench examples -name '*.[ch]' -print0 |
     xargs -0 clang-format $mode

@@ -4,7 +4,7 @@
 # names. Findings are errors; a suppression is one line in the source with its reason.
 . "$(dirname "$0")/lib.sh"
 
-code_folders="include src nat sim lab server cli tests fuzz bench examples"
+code_folders="include src nat topology sim lab server cli tests fuzz bench examples"
 c_files() {
     find $code_folders -name '*.[ch]' | sort
 }
@@ -30,7 +30,7 @@ lint_cppcheck() {
     cppcheck --quiet -j "$cores" --std=c11 --enable=warning,performance,portability \
         --inline-suppr --error-exitcode=1 --cppcheck-build-dir=build/cppcheck \
         --suppress=normalCheckLevelMaxBranches --suppress=unknownMacro \
-        -Iinclude -Isrc -I. src nat sim lab server cli
+        -Iinclude -Isrc -I. src nat topology sim lab server cli
 }
 
 lint_spdx() {

@@ -14,7 +14,7 @@ Made by `scripts/rfc-table.sh` from citations of the form `RFC NNNN section X`; 
 |---|---|---|
 HEAD
     # Comment continuations are joined first, so a citation may wrap.
-    for file in $(find include src nat sim lab server cli -name '*.[ch]' | sort); do
+    for file in $(find include src nat topology sim lab server cli -name '*.[ch]' | sort); do
         tr '\n' ' ' <"$file" | sed 's, \* , ,g; s/  */ /g' |
             grep -oE 'RFC [0-9]{3,5},? sections? [0-9A-Z][0-9.A-Za-z]*((,| and| or) [0-9][0-9.]*)*' |
             sed 's/,* sections* /|/; s/^RFC //; s/ and /,/g; s/ or /,/g; s/ //g' |

@@ -22,11 +22,11 @@ import sys
 import tempfile
 
 # No I/O, clock, allocator, threads: the sans-IO promise.
-PURE = ["base", "wire", "crypto", "stun", "ice", "box", "relay", "nat"]
+PURE = ["base", "wire", "crypto", "stun", "ice", "punch", "natcheck", "box", "relay", "nat"]
 # Sans-IO as well, but stands on libraries that allocate.
 SANS_IO = PURE + ["peer"]
 # Declared by none of the modules above, so that a user of the core needs nothing else.
-CORE = ["base", "wire", "crypto", "stun", "ice", "nat"]
+CORE = ["base", "wire", "crypto", "stun", "ice", "punch", "natcheck", "nat"]
 
 FREESTANDING = {"limits.h", "stdbool.h", "stddef.h", "stdint.h", "string.h", "stdalign.h"}
 

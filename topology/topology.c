@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Sections and settings, and the checks that need the whole file: every `behind` names a NAT, every
  * address lies in the network it is in, no two are the same. */
-#include "lab/topology_parser.h"
+#include "topology/topology_parser.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "lab/topology_parser.h"
+#include "topology/topology_parser.h"
 
 #include <ctype.h>
 #include <stdarg.h>

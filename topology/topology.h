@@ -2,8 +2,8 @@
  * The topology file: which hosts, NAT boxes and links there are, and what to run in them. The
  * format is described in lab/README.md; examples/ has files to copy. Parsing has no side effects,
  * and every refusal names the line and the word. */
-#ifndef LAB_TOPOLOGY_H
-#define LAB_TOPOLOGY_H
+#ifndef TOPOLOGY_TOPOLOGY_H
+#define TOPOLOGY_TOPOLOGY_H
 
 #include "nat/nat.h"
 #include <bodkin/addr.h>

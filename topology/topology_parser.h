@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * What the files of the topology parser share: topology.c reads sections, topology_run.c the steps
  * of [run], topology_value.c single values. Nobody else includes this. */
-#ifndef LAB_TOPOLOGY_PARSER_H
-#define LAB_TOPOLOGY_PARSER_H
+#ifndef TOPOLOGY_TOPOLOGY_PARSER_H
+#define TOPOLOGY_TOPOLOGY_PARSER_H
 
-#include "lab/topology.h"
+#include "topology/topology.h"
 
 enum { PARSER_LINE_MAX = 4096 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * The steps of [run], and the changes that `bodkin lab cut` and its siblings share with them. */
-#include "lab/topology_parser.h"
+#include "topology/topology_parser.h"
 
 #include <stdio.h>
 #include <stdlib.h>

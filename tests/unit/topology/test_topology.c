@@ -2,7 +2,7 @@
  * The topology file: what it takes, and the exact words with which it refuses. */
 #include "../test.h"
 
-#include "lab/topology.h"
+#include "topology/topology.h"
 #include <stdio.h>
 
 static const char home[] = "[nat r]\n"
