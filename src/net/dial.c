@@ -26,6 +26,7 @@ struct net_dial {
     struct dial_events events;
     struct net_resolve *resolve;
     struct net_timer stagger;
+    struct bk_addr from;
     struct bk_addr addrs[NET_RESOLVE_MAX];
     size_t count, next; /* addrs[next..count) are untried */
     struct attempt *attempts[NET_RESOLVE_MAX];
@@ -106,12 +107,25 @@ static void on_connect(uv_poll_t *poll, int status, int events) {
     try_next(d);
 }
 
+/* Several connections may share a port of ours, so that a NAT can be asked what it makes of it. */
+static bool bind_from(int fd, const struct bk_addr *from) {
+    union net_sockaddr sa;
+    socklen_t len = sockaddr_from(from, false, &sa);
+    const int on = 1;
+    if (from->ip.family == BK_FAMILY_NONE)
+        return true;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    return bind(fd, &sa.any, len) == 0;
+}
+
 /* Starts one connection. On failure d->err is set. */
 static bool attempt_new(struct net_dial *d, size_t i) {
     union net_sockaddr sa;
     socklen_t len = sockaddr_from(&d->addrs[i], false, &sa);
     int fd = socket(sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || (connect(fd, &sa.any, len) != 0 && errno != EINPROGRESS)) {
+    if (fd < 0 || !bind_from(fd, &d->from) ||
+        (connect(fd, &sa.any, len) != 0 && errno != EINPROGRESS)) {
         d->err = loop_err(errno);
         if (fd >= 0)
             close(fd);
@@ -181,20 +195,21 @@ static void on_resolved(void *ctx, enum bk_err err, const struct bk_addr *addrs,
     try_next(d);
 }
 
-enum bk_err dial_new(struct net_loop *loop, const char *host, const struct bk_addr *to,
-                     uint16_t port, const struct dial_events *events, struct net_dial **out) {
+enum bk_err dial_new(struct net_loop *loop, const struct dial_target *target,
+                     const struct dial_events *events, struct net_dial **out) {
     struct net_dial *d = loop_get(loop, sizeof *d);
     if (d == NULL)
         return BK_ERR_NO_MEMORY;
     d->loop = loop;
     d->events = *events;
+    d->from = target->from;
     d->err = BK_ERR_UNREACHABLE;
     net_timer_init(&d->stagger, loop, on_stagger, d);
     enum bk_err err = BK_OK;
-    if (host != NULL) {
-        err = net_resolve(loop, host, port, on_resolved, d, &d->resolve);
+    if (target->host != NULL) {
+        err = net_resolve(loop, target->host, target->port, on_resolved, d, &d->resolve);
     } else {
-        d->addrs[d->count++] = *to;
+        d->addrs[d->count++] = *target->to;
         net_timer_set(&d->stagger, net_now(loop));
     }
     if (err != BK_OK) {

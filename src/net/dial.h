@@ -17,10 +17,17 @@ struct dial_events {
     void *ctx;
 };
 
-/* `host` or, if that is NULL, `to`. Never calls back from inside. */
-BK_MUST_USE enum bk_err dial_new(struct net_loop *loop, const char *host, const struct bk_addr *to,
-                                 uint16_t port, const struct dial_events *events,
-                                 struct net_dial **out);
+/* Where to: `host` and `port`, or `to` when `host` is NULL. Copied. */
+struct dial_target {
+    const char *host;
+    const struct bk_addr *to;
+    uint16_t port;
+    struct bk_addr from; /* ours, shared with other sockets; family NONE: the system's choice */
+};
+
+/* Never calls back from inside. */
+BK_MUST_USE enum bk_err dial_new(struct net_loop *loop, const struct dial_target *target,
+                                 const struct dial_events *events, struct net_dial **out);
 /* No callback follows. NULL is fine. */
 void dial_cancel(struct net_dial *d);
 

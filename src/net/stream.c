@@ -252,14 +252,7 @@ static enum bk_err set_server_name(struct net_stream *s, const char *name) {
     return BK_OK;
 }
 
-/* Where to: `host` and `port`, or `to` when `host` is NULL. */
-struct target {
-    const char *host;
-    const struct bk_addr *to;
-    uint16_t port;
-};
-
-static enum bk_err start(struct net_loop *loop, const struct target *target,
+static enum bk_err start(struct net_loop *loop, const struct dial_target *target,
                          const struct net_stream_config *config,
                          const struct net_stream_events *events, void *ctx,
                          struct net_stream **out) {
@@ -274,7 +267,7 @@ static enum bk_err start(struct net_loop *loop, const struct target *target,
     const struct dial_events dial_events = {on_dialed, s};
     err = set_server_name(s, config->server_name == NULL ? target->host : config->server_name);
     if (err == BK_OK)
-        err = dial_new(loop, target->host, target->to, target->port, &dial_events, &s->dial);
+        err = dial_new(loop, target, &dial_events, &s->dial);
     if (err != BK_OK) {
         stream_end(s);
         return err;
@@ -288,7 +281,7 @@ enum bk_err net_stream_connect(struct net_loop *loop, const char *host, uint16_t
                                const struct net_stream_config *config,
                                const struct net_stream_events *events, void *ctx,
                                struct net_stream **out) {
-    const struct target target = {.host = host, .port = port};
+    const struct dial_target target = {.host = host, .port = port, .from = config->from};
     return start(loop, &target, config, events, ctx, out);
 }
 
@@ -296,7 +289,7 @@ enum bk_err net_stream_connect_addr(struct net_loop *loop, const struct bk_addr 
                                     const struct net_stream_config *config,
                                     const struct net_stream_events *events, void *ctx,
                                     struct net_stream **out) {
-    const struct target target = {.to = to, .port = to->port};
+    const struct dial_target target = {.to = to, .port = to->port, .from = config->from};
     return start(loop, &target, config, events, ctx, out);
 }
 

@@ -38,6 +38,8 @@ struct net_stream_config {
     size_t write_max;        /* bytes buffered at most; default 256 KiB */
     size_t write_low;        /* on_room at or below this; default 64 KiB */
     int64_t open_timeout_us; /* for names, TCP and TLS together; default 10 s */
+    struct bk_addr from;     /* clients: our address and port, which several connections to
+                                different servers may share; default: the system's choice */
 };
 extern const struct net_stream_config net_stream_config_default;
 

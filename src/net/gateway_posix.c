@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ * Where there is no rtnetlink to ask. */
+#ifndef __linux__
+#include "net/gateway.h"
+
+enum bk_err net_gateway_for(const struct bk_ip *to, struct bk_ip *out) {
+    (void)to;
+    (void)out;
+    return BK_ERR_UNSUPPORTED;
+}
+
+#else
+typedef int gateway_posix_is_empty; /* ISO C wants a declaration in every file */
+#endif
