@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What a NAT does, in the words of RFC 4787, as far as it decides how two peers can meet. A
- * classifier fills it (bodkin/nat_traits.heck.h), an oracle reads two of them and says what is possible
- * between them (bodkin/oracle.h).
+ * classifier fills it (bodkin/nat_traits.heck.h), an oracle reads two of them and says what is
+ * possible between them (bodkin/oracle.h).
  *
  * Plain data: copy it, compare it, send it to the other side. All zero means "nothing is known". */
 #ifndef BODKIN_NAT_TRAITS_H
@@ -69,6 +69,12 @@ struct bk_nat_traits {
     uint32_t mappings_max;       /* at once, as far as measured; 0: unknown */
     int64_t udp_lifetime_us;     /* of a mapping that was answered; 0: unknown */
     struct bk_ip external;       /* the address the outside sees; family 0: unknown */
+    struct bk_ip inner;          /* of two NATs in a row (CGN): the outside address of the one next
+                                    to the host, as PCP or UPnP IGD tell it; family 0: unknown */
+    enum bk_maybe two_nats;      /* YES: there is such a second one */
+    enum bk_maybe port_mapping;  /* YES: PCP, NAT-PMP or UPnP IGD opens a port for all the world */
+    enum bk_maybe tcp_punch;     /* YES: a SYN may come in after one went out, RFC 5382 REQ-2b */
+    enum bk_maybe ipv6;          /* YES: the host has a global IPv6 address, too, and UDP on it */
 };
 
 /* Text for people: "endpoint-independent", "port-preserving" ... never NULL. */
