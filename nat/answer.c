@@ -21,6 +21,7 @@ static const struct {
     [NAT_ANSWER_PORT_UNREACHABLE] = {3, 3, 1, 4},
     [NAT_ANSWER_ADMIN_PROHIBITED] = {3, 13, 1, 1},
     [NAT_ANSWER_TIME_EXCEEDED] = {11, 0, 3, 0},
+    [NAT_ANSWER_HOST_UNREACHABLE] = {3, 1, 1, 3},
 };
 
 static size_t ip_header_len(const struct bk_ip *ip) {

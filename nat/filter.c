@@ -14,7 +14,11 @@ bool nat_filter_admits(const struct nat *nat, uint32_t mapping, const struct bk_
         return table_get(&nat->by_host, key, NULL);
     }
     case NAT_APD:
-        return false;
+    case NAT_DEP_CONNECTION:
+    case NAT_DEP_TIME:
+    case NAT_DEP_HASH:
+    case NAT_DEP_AS_UDP:
+        break;
     }
     return false;
 }

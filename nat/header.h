@@ -30,6 +30,8 @@ struct nat_flow {
 struct nat_header {
     struct nat_flow flow;
     uint8_t tcp_flags;        /* TCP only */
+    uint32_t tcp_seq;         /* TCP only: its sequence number, 0 where nobody counts, */
+    uint32_t tcp_len;         /*   and how far it moves on: data, SYN and FIN */
     enum nat_icmp icmp;       /* ICMP only */
     struct nat_flow inner;    /* NAT_ICMP_ERROR only: the quoted packet */
     enum nat_icmp inner_icmp; /* and, if that is ICMP, which */

@@ -22,6 +22,10 @@ static struct bk_addr remote_part(const struct nat *nat, const struct nat_flow *
         part.ip = flow->dst.ip;
         break;
     case NAT_APD:
+    case NAT_DEP_CONNECTION:
+    case NAT_DEP_TIME:
+    case NAT_DEP_HASH:
+    case NAT_DEP_AS_UDP:
         part = flow->dst;
         break;
     }
@@ -99,7 +103,7 @@ static void enter(struct nat *nat, uint32_t index) {
 enum nat_drop nat_mapping_make(struct nat *nat, const struct nat_flow *flow, uint32_t *out) {
     uint32_t index = nat->free_mapping;
     struct bk_addr external;
-    if (index == NAT_NONE || !host_has_room(nat, &flow->src.ip))
+    if (index == NAT_NONE || nat->exhausted || !host_has_room(nat, &flow->src.ip))
         return NAT_DROP_FULL;
     if (!pick_external(nat, flow, &external))
         return NAT_DROP_FULL;

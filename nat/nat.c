@@ -168,6 +168,37 @@ static void end_mapping_sessions(struct nat *nat, uint32_t mapping) {
         nat_session_end(nat, nat->mappings[mapping].first);
 }
 
+uint32_t nat_evict(struct nat *nat, enum nat_evict which, uint32_t count) {
+    uint32_t done = 0, index;
+    for (; done < count && nat->mapping_count > 0; done++) {
+        if (which == NAT_EVICT_OLDEST) {
+            index = nat->sessions[nat->timers.nodes[0].id].mapping;
+        } else {
+            index = rng_below(&nat->rng, nat->config.mappings_max);
+            while (!nat->mappings[index].used)
+                index = (index + 1) % nat->config.mappings_max;
+        }
+        end_mapping_sessions(nat, index);
+        nat->counters.mappings_evicted++;
+    }
+    return done;
+}
+
+void nat_exhaust(struct nat *nat, bool on) {
+    nat->exhausted = on;
+}
+
+void nat_limit_rate(struct nat *nat, uint32_t box, uint32_t host) {
+    nat->config.mappings_per_s = box;
+    nat->config.mappings_per_s_host = host;
+}
+
+bool nat_next_late(struct nat *nat, struct nat_late *out) {
+    (void)nat;
+    (void)out;
+    return false;
+}
+
 void nat_reboot(struct nat *nat) {
     for (uint32_t i = 0; i < nat->config.mappings_max; i++)
         end_mapping_sessions(nat, i);
@@ -269,7 +300,15 @@ void nat_check(const struct nat *nat) {
 }
 
 const char *nat_dep_text(enum nat_dep dep) {
-    static const char *const text[] = {[NAT_EI] = "EI", [NAT_AD] = "AD", [NAT_APD] = "APD"};
+    static const char *const text[] = {
+        [NAT_EI] = "EI",
+        [NAT_AD] = "AD",
+        [NAT_APD] = "APD",
+        [NAT_DEP_CONNECTION] = "connection",
+        [NAT_DEP_TIME] = "time",
+        [NAT_DEP_HASH] = "hash",
+        [NAT_DEP_AS_UDP] = "as UDP",
+    };
     return text[dep];
 }
 
@@ -284,6 +323,7 @@ const char *nat_drop_text(enum nat_drop drop) {
         [NAT_DROP_TCP_STATE] = "tcp-state",
         [NAT_DROP_ICMP] = "icmp",
         [NAT_DROP_UNROUTABLE] = "unroutable",
+        [NAT_DROP_RATE] = "rate",
     };
     return text[drop];
 }

@@ -56,6 +56,18 @@ static bool pick_preserve(struct nat *nat, enum nat_proto proto, uint16_t wanted
     return pick_random(nat, proto, wanted, external);
 }
 
+static bool pick_preserve_next(struct nat *nat, enum nat_proto proto, uint16_t wanted,
+                               struct bk_addr *external) {
+    const struct nat_config *c = &nat->config;
+    external->port = wanted;
+    bool usable = wanted != 0 || proto == NAT_ICMP;
+    if (usable && is_free(nat, proto, external))
+        return true;
+    nat->counters.port_clashes++;
+    bool inside = wanted >= c->port_min && wanted <= c->port_max;
+    return scan(nat, proto, inside ? wanted : c->port_min, external);
+}
+
 /* One counter for all protocols, as kernels that count do. */
 static bool pick_sequential(struct nat *nat, enum nat_proto proto, uint16_t wanted,
                             struct bk_addr *external) {
@@ -73,6 +85,11 @@ bool nat_port_pick(struct nat *nat, enum nat_proto proto, uint16_t wanted,
         [NAT_PORT_PRESERVE] = pick_preserve,
         [NAT_PORT_SEQUENTIAL] = pick_sequential,
         [NAT_PORT_RANDOM] = pick_random,
+        [NAT_PORT_PRESERVE_STRICT] = pick_preserve,
+        [NAT_PORT_PRESERVE_NEXT] = pick_preserve_next,
+        [NAT_PORT_HASH] = pick_random,
+        [NAT_PORT_HASH_REMOTE] = pick_random,
+        [NAT_PORT_TIME] = pick_sequential,
     };
     return pick[nat->config.ports](nat, proto, wanted, external);
 }

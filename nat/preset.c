@@ -14,17 +14,34 @@ const struct nat_config nat_config_default = {
     .mapping = NAT_EI,
     .filtering = NAT_APD,
     .ports = NAT_PORT_PRESERVE,
+    .tcp_mapping = NAT_DEP_AS_UDP,
+    .tcp_filtering = NAT_DEP_AS_UDP,
+    .tcp_ports = NAT_PORT_AS_UDP,
+    .mapping_epoch_us = 10 * BK_US_PER_S,
     .port_min = 1024, /* the range of Linux' fully-random */
     .port_max = 65535,
+    .port_step = 1,
+    .port_rate = 100,
+    .port_space = NAT_SPACE_RANGE,
+    .block_size = 512, /* the most frequent one: Richter et al., IMC 2016, section 5.2 */
+    .psid_offset = 6,  /* RFC 7597 section 5.1: the default, keeps clear of ports 0-1023 */
+    .psid_len = 6,
+    .pooling = NAT_POOL_PAIRED,
     .hairpin = NAT_HAIRPIN_OFF,
     .unsolicited = NAT_UNSOLICITED_DROP,
     .refresh = NAT_REFRESH_BOTH,
+    .refresh_strangers = true,
     .udp_blocked = false,
+    .icmp_errors = NAT_ICMP_ERRORS_TRANSLATE,
+    .fragments = NAT_FRAGMENTS_ANY_ORDER,
+    .fragments_max = 64,
+    .alg = NAT_ALG_OFF,
     .tcp_simultaneous_open = true,
     .tcp_pickup = true,
     .udp_first_us = 30 * BK_US_PER_S,
     .udp_replied_us = 120 * BK_US_PER_S,
     .udp_replied_after_us = 2 * BK_US_PER_S,
+    .tcp_reset = NAT_RESET_SHORTENS,
     .tcp_partial_us = 120 * BK_US_PER_S,
     .tcp_established_us = 432000 * BK_US_PER_S,
     .tcp_transitory_us = 120 * BK_US_PER_S,
@@ -32,6 +49,8 @@ const struct nat_config nat_config_default = {
     .mappings_max = 16384,
     .sessions_max = 32768,
     .mappings_per_host_max = 0,
+    .full = NAT_FULL_DROP,
+    .refusal = NAT_REFUSAL_SILENT,
 };
 
 static void change_nothing(struct nat_config *c) {
@@ -119,6 +138,13 @@ enum bk_err nat_preset(const char *name, struct nat_config *out) {
             continue;
         *out = nat_config_default;
         presets[i].change(out);
+        return BK_OK;
+    }
+    for (size_t i = 0; i < NAT_TYPES27; i++) {
+        struct nat_config type;
+        if (strcmp(nat_type27(i, &type), name) != 0)
+            continue;
+        *out = type;
         return BK_OK;
     }
     return BK_ERR_NOT_FOUND;

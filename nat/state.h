@@ -68,6 +68,7 @@ struct nat {
     struct table per_host; /* inside address -> its mappings; only with mappings_per_host_max */
     struct heap timers;
     uint16_t next_port; /* NAT_PORT_SEQUENTIAL */
+    bool exhausted;     /* nat_exhaust() */
     struct nat_counters counters;
 };
 

@@ -51,10 +51,12 @@ enum bk_nat_unsolicited {
 struct bk_nat_traits {
     enum bk_maybe translated;  /* NO: the outside sees the host's own address */
     enum bk_maybe udp_blocked; /* YES: nothing else about UDP is known */
+    enum bk_maybe udp_limited; /* YES: UDP passes only to some well-known ports, such as 53 */
     enum bk_nat_dep mapping;   /* EI when translated == BK_NO */
     enum bk_nat_dep filtering; /* of the box, or of a firewall without translation */
     enum bk_nat_ports ports;
-    int32_t step;         /* SEQUENTIAL: signed, not 0 */
+    int32_t step;         /* SEQUENTIAL: signed, not 0. PRESERVE: how far the next one is
+                             taken when that one is not free; 0: no such rule known */
     double ports_per_s;   /* TIME: how fast; 0: unknown */
     double foreign_per_s; /* SEQUENTIAL: new mappings that others make, a second */
     uint16_t port_min;    /* RANDOM, and other choices within a block: where its mappings */
