@@ -175,6 +175,7 @@ KINDS = {
     "prc+reject": ("prc+reject", None, _traits(unsolicited="reject")),
     "snat": ("snat", None, _traits()),
     "snatp": ("snatp", None, _traits()),
+    "snat+accept": ("snat+accept", None, _traits(unsolicited="reject", inbound_first=True)),
     "pool": ("pool", None, _traits(paired=False, addresses=4)),
     "poolp": ("poolp", None, _traits(addresses=4)),
     "rnd": ("rnd", None, _traits(**_RANDOM)),
@@ -207,7 +208,7 @@ class Unable(Exception):
     """This machine does not let us build the scene."""
 
 
-def _do(argv, text=""):
+def do(argv, text=""):
     done = subprocess.run(argv, input=text, text=True, capture_output=True)
     if done.returncode != 0:
         raise Unable(f"{' '.join(argv)}: {done.stderr.strip()[:200]}")
@@ -256,14 +257,14 @@ def configure_box(ns, box, x, udp_timeout=30, udp_stream=120, icmp_timeout=30):
         "net/netfilter/nf_conntrack_udp_timeout_stream": udp_stream,
         "net/netfilter/nf_conntrack_icmp_timeout": icmp_timeout,
     }
-    _do(["ip", "netns", "exec", ns, "nft", "-f", "-"], BOXES[box](x))
+    do(["ip", "netns", "exec", ns, "nft", "-f", "-"], BOXES[box](x))
     _sysctl(ns, sysctls)
 
 
 def _sysctl(ns, values):
     lines = "".join(f"[ ! -e /proc/sys/{k} ] || echo {v} >/proc/sys/{k} || exit 1\n"
                     for k, v in values.items())
-    _do(["ip", "netns", "exec", ns, "sh"], lines)
+    do(["ip", "netns", "exec", ns, "sh"], lines)
 
 
 class Scene:
@@ -295,10 +296,10 @@ class Scene:
         return f"{self.tag}-{name}"
 
     def _ip(self, name, lines):
-        _do(["ip", "-n", self.ns(name), "-b", "-"], lines)
+        do(["ip", "-n", self.ns(name), "-b", "-"], lines)
 
     def _make(self, name):
-        _do(["ip", "netns", "add", self.ns(name)])
+        do(["ip", "netns", "add", self.ns(name)])
         self.made.append(name)
         self._ip(name, "link set lo up\n")
 
