@@ -100,6 +100,18 @@ static void enter(struct nat *nat, uint32_t index) {
     count_host(nat, &m->internal.ip, 1);
 }
 
+static void show(const struct nat *nat, const struct nat_mapping *m, bool made) {
+    if (nat->look == NULL)
+        return;
+    struct nat_mapping_view view = {.proto = m->proto,
+                                    .internal = m->internal,
+                                    .external = m->external,
+                                    .remote = m->remote,
+                                    .sessions = m->sessions,
+                                    .expires = nat->now};
+    nat->look(nat->look_ctx, &view, made);
+}
+
 enum nat_drop nat_mapping_make(struct nat *nat, const struct nat_flow *flow, uint32_t *out) {
     uint32_t index = nat->free_mapping;
     struct bk_addr external;
@@ -122,6 +134,7 @@ enum nat_drop nat_mapping_make(struct nat *nat, const struct nat_flow *flow, uin
     enter(nat, index);
     nat->mapping_count++;
     nat->counters.mappings_made++;
+    show(nat, m, true);
     *out = index;
     return NAT_DROP_NONE;
 }
@@ -129,6 +142,7 @@ enum nat_drop nat_mapping_make(struct nat *nat, const struct nat_flow *flow, uin
 void nat_mapping_end(struct nat *nat, uint32_t index) {
     struct nat_mapping *m = &nat->mappings[index];
     bk_assert(m->used && m->sessions == 0);
+    show(nat, m, false);
     uint8_t inside[NAT_KEY_INSIDE], outside[NAT_KEY_OUTSIDE];
     nat_key_flow(inside, m->proto, &m->internal, &m->remote);
     nat_key_outside(outside, m->proto, &m->external);

@@ -266,6 +266,11 @@ bool nat_next_mapping(const struct nat *nat, uint32_t *cursor, struct nat_mappin
     return false;
 }
 
+void nat_look_on(struct nat *nat, nat_look *look, void *ctx) {
+    nat->look = look;
+    nat->look_ctx = ctx;
+}
+
 /* Every mapping is found under both its names and has the sessions it counts. */
 static void check_mapping(const struct nat *nat, uint32_t index) {
     const struct nat_mapping *m = &nat->mappings[index];

@@ -358,6 +358,11 @@ struct nat_mapping_view {
 /* Steps through all mappings: start with *cursor = 0. false: no more. */
 bool nat_next_mapping(const struct nat *nat, uint32_t *cursor, struct nat_mapping_view *out);
 
+/* For logs: `look` is called when a mapping was made and when it has ended (by time, eviction, a
+ * reboot, a new outside address). It may not call back into the box. NULL: nobody looks. */
+typedef void nat_look(void *ctx, const struct nat_mapping_view *mapping, bool made);
+void nat_look_on(struct nat *nat, nat_look *look, void *ctx);
+
 /* Asserts every invariant between the tables; for tests and fuzzing, costs a walk over them all. */
 void nat_check(const struct nat *nat);
 

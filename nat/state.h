@@ -70,6 +70,8 @@ struct nat {
     uint16_t next_port; /* NAT_PORT_SEQUENTIAL */
     bool exhausted;     /* nat_exhaust() */
     struct nat_counters counters;
+    nat_look *look; /* or NULL */
+    void *look_ctx;
 };
 
 /* One step through the box in one direction. NAT_DROP_NONE: *out is the header that leaves. */
