@@ -5,7 +5,7 @@
 #include "nat/state.h"
 
 bool nat_filter_admits(const struct nat *nat, uint32_t mapping, const struct bk_addr *remote) {
-    switch (nat->config.filtering) {
+    switch (nat->filtering_of[nat->mappings[mapping].proto]) {
     case NAT_EI:
         return true;
     case NAT_AD: {

@@ -15,18 +15,24 @@ enum nat_mode nat_mode_of(const struct nat *nat, const struct bk_ip *ip) {
 static struct bk_addr remote_part(const struct nat *nat, const struct nat_flow *flow) {
     struct bk_addr part = {0};
     bool translates = nat_mode_of(nat, &flow->src.ip) == NAT_MODE_TRANSLATE;
-    switch (translates ? nat->config.mapping : NAT_EI) {
+    switch (translates ? nat->mapping_of[flow->proto] : NAT_EI) {
     case NAT_EI:
+    case NAT_DEP_AS_UDP:
         break;
     case NAT_AD:
         part.ip = flow->dst.ip;
         break;
     case NAT_APD:
     case NAT_DEP_CONNECTION:
-    case NAT_DEP_TIME:
-    case NAT_DEP_HASH:
-    case NAT_DEP_AS_UDP:
         part = flow->dst;
+        break;
+    case NAT_DEP_TIME: { /* not an address (family 0), but as good a key */
+        int64_t epoch = nat->now.us / nat->config.mapping_epoch_us;
+        memcpy(part.ip.bytes, &epoch, sizeof epoch);
+        break;
+    }
+    case NAT_DEP_HASH:
+        part.ip.bytes[0] = nat_pool_hash(nat, flow);
         break;
     }
     return part;
@@ -48,42 +54,13 @@ uint32_t nat_mapping_find_external(const struct nat *nat, enum nat_proto proto,
     return table_get(&nat->by_outside, key, &index) ? index : NAT_NONE;
 }
 
-/* How many mappings an inside address has, so that one host cannot use up the box: RFC 6888 REQ-4.
- * `delta` is 1 or -1. */
-static void count_host(struct nat *nat, const struct bk_ip *ip, int delta) {
-    if (nat->config.mappings_per_host_max == 0)
-        return;
-    uint8_t key[NAT_KEY_IP];
-    nat_key_ip(key, ip);
-    uint32_t n = 0;
-    (void)table_get(&nat->per_host, key, &n);
-    n = delta > 0 ? n + 1 : n - 1;
-    if (n == 0) {
-        (void)table_remove(&nat->per_host, key);
-        return;
-    }
-    enum bk_err e = table_put(&nat->per_host, key, n);
-    bk_assert(e == BK_OK); /* as many hosts fit as mappings */
-}
-
-static bool host_has_room(const struct nat *nat, const struct bk_ip *ip) {
-    if (nat->config.mappings_per_host_max == 0)
-        return true;
-    uint8_t key[NAT_KEY_IP];
-    nat_key_ip(key, ip);
-    uint32_t n = 0;
-    return !table_get(&nat->per_host, key, &n) || n < nat->config.mappings_per_host_max;
-}
-
 static bool pick_external(struct nat *nat, const struct nat_flow *flow, struct bk_addr *out) {
     if (nat_mode_of(nat, &flow->src.ip) == NAT_MODE_FIREWALL) {
         *out = flow->src;
         return true;
     }
     struct bk_addr external = {0};
-    if (!nat_pool_pick(nat, &flow->src.ip, &external.ip))
-        return false;
-    if (!nat_port_pick(nat, flow->proto, flow->src.port, &external))
+    if (!nat_pool_pick(nat, flow, &external.ip) || !nat_port_pick(nat, flow, &external))
         return false;
     *out = external;
     return true;
@@ -97,7 +74,8 @@ static void enter(struct nat *nat, uint32_t index) {
     enum bk_err a = table_put(&nat->by_inside, inside, index);
     enum bk_err b = table_put(&nat->by_outside, outside, index);
     bk_assert(a == BK_OK && b == BK_OK); /* the tables hold as much as the pool */
-    count_host(nat, &m->internal.ip, 1);
+    nat_host_enter(nat, &m->internal.ip);
+    nat_block_enter(nat, m);
 }
 
 static void show(const struct nat *nat, const struct nat_mapping *m, bool made) {
@@ -115,8 +93,13 @@ static void show(const struct nat *nat, const struct nat_mapping *m, bool made) 
 enum nat_drop nat_mapping_make(struct nat *nat, const struct nat_flow *flow, uint32_t *out) {
     uint32_t index = nat->free_mapping;
     struct bk_addr external;
-    if (index == NAT_NONE || nat->exhausted || !host_has_room(nat, &flow->src.ip))
+    if (index == NAT_NONE || nat->exhausted)
         return NAT_DROP_FULL;
+    enum nat_drop drop = nat_host_admit(nat, &flow->src.ip);
+    if (drop != NAT_DROP_NONE)
+        return drop;
+    if (!nat_rate_admit(&nat->rate, nat->config.mappings_per_s, nat->now))
+        return NAT_DROP_RATE;
     if (!pick_external(nat, flow, &external))
         return NAT_DROP_FULL;
     struct nat_mapping *m = &nat->mappings[index];
@@ -148,7 +131,9 @@ void nat_mapping_end(struct nat *nat, uint32_t index) {
     nat_key_outside(outside, m->proto, &m->external);
     (void)table_remove(&nat->by_inside, inside);
     (void)table_remove(&nat->by_outside, outside);
-    count_host(nat, &m->internal.ip, -1);
+    nat_block_leave(nat, m);
+    nat_host_leave(nat, &m->internal.ip);
+    nat_hold_add(nat, m);
     memset(m, 0, sizeof *m);
     m->next_free = nat->free_mapping;
     nat->free_mapping = index;

@@ -19,7 +19,38 @@ static void reset_pools(struct nat *nat) {
     }
     nat->free_mapping = 0;
     nat->free_session = 0;
-    nat->next_port = nat->config.port_min;
+    nat->next_port = nat->next_low_port = 0;
+    nat->hold_first = nat->hold_count = 0;
+    nat->rate.busy_until = nat->now;
+    nat_hosts_reset(nat);
+    nat_blocks_reset(nat);
+}
+
+/* RFC 7857 section 5: behaviours are per protocol. */
+static void set_behaviours(struct nat *nat) {
+    const struct nat_config *c = &nat->config;
+    for (int p = 0; p < NAT_PROTOS; p++) {
+        bool own = p == NAT_TCP;
+        nat->mapping_of[p] = own && c->tcp_mapping != NAT_DEP_AS_UDP ? c->tcp_mapping : c->mapping;
+        nat->filtering_of[p] =
+            own && c->tcp_filtering != NAT_DEP_AS_UDP ? c->tcp_filtering : c->filtering;
+        nat->ports_of[p] = own && c->tcp_ports != NAT_PORT_AS_UDP ? c->tcp_ports : c->ports;
+    }
+}
+
+/* The key of everything that is hashed, and survives a reboot. Drawn only by boxes that hash, as a
+ * draw changes all that follow. */
+static void draw_hash_key(struct nat *nat) {
+    bool hashes = false;
+    for (int p = 0; p < NAT_PROTOS; p++)
+        hashes = hashes || nat->mapping_of[p] == NAT_DEP_HASH ||
+                 nat->ports_of[p] == NAT_PORT_HASH || nat->ports_of[p] == NAT_PORT_HASH_REMOTE;
+    for (int i = 0; hashes && i < 2; i++)
+        nat->hash_key[i] = rng_u64(&nat->rng);
+}
+
+static bool has_adf(const struct nat *nat) {
+    return nat->filtering_of[NAT_UDP] == NAT_AD || nat->filtering_of[NAT_TCP] == NAT_AD;
 }
 
 static enum bk_err init_tables(struct nat *nat) {
@@ -32,8 +63,9 @@ static enum bk_err init_tables(struct nat *nat) {
         {&nat->by_outside, NAT_KEY_OUTSIDE, c->mappings_max},
         {&nat->by_flow, NAT_KEY_FLOW, c->sessions_max},
         {&nat->by_remote, NAT_KEY_REMOTE, c->sessions_max},
-        {&nat->by_host, NAT_KEY_HOST, c->filtering == NAT_AD ? c->sessions_max : 1},
-        {&nat->per_host, NAT_KEY_IP, c->mappings_per_host_max > 0 ? c->mappings_max : 1},
+        {&nat->by_host, NAT_KEY_HOST, has_adf(nat) ? c->sessions_max : 1},
+        {&nat->per_host, NAT_KEY_IP, nat_hosts_wanted(c) ? c->mappings_max : 1},
+        {&nat->by_hold, NAT_KEY_OUTSIDE, nat_holds_max(c)},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         enum bk_err e = table_init(wanted[i].table, wanted[i].key_len, wanted[i].capacity,
@@ -42,6 +74,20 @@ static enum bk_err init_tables(struct nat *nat) {
             return e;
     }
     return heap_init(&nat->timers, c->sessions_max, &nat->alloc);
+}
+
+static enum bk_err init_pools(struct nat *nat) {
+    const struct nat_config *c = &nat->config;
+    const struct bk_alloc *alloc = &nat->alloc;
+    size_t hosts = nat_hosts_wanted(c) ? c->mappings_max : 1;
+    nat->mappings = alloc->get(alloc->ctx, c->mappings_max * sizeof *nat->mappings);
+    nat->sessions = alloc->get(alloc->ctx, c->sessions_max * sizeof *nat->sessions);
+    nat->hosts = alloc->get(alloc->ctx, hosts * sizeof *nat->hosts);
+    nat->blocks = alloc->get(alloc->ctx, nat_blocks_max(c) * sizeof *nat->blocks);
+    nat->holds = alloc->get(alloc->ctx, nat_holds_max(c) * sizeof *nat->holds);
+    bool all = nat->mappings != NULL && nat->sessions != NULL && nat->hosts != NULL &&
+               nat->blocks != NULL && nat->holds != NULL;
+    return all ? BK_OK : BK_ERR_NO_MEMORY;
 }
 
 enum bk_err nat_new(const struct nat_config *config, const struct bk_rng *rng,
@@ -56,10 +102,11 @@ enum bk_err nat_new(const struct nat_config *config, const struct bk_rng *rng,
     nat->rng = *rng;
     nat->alloc = *alloc;
     nat->now.us = INT64_MIN;
-    nat->mappings = alloc->get(alloc->ctx, config->mappings_max * sizeof *nat->mappings);
-    nat->sessions = alloc->get(alloc->ctx, config->sessions_max * sizeof *nat->sessions);
-    bool pools = nat->mappings != NULL && nat->sessions != NULL;
-    e = pools ? init_tables(nat) : BK_ERR_NO_MEMORY;
+    set_behaviours(nat);
+    draw_hash_key(nat);
+    e = init_pools(nat);
+    if (e == BK_OK)
+        e = init_tables(nat);
     if (e != BK_OK) {
         nat_free(nat);
         return e;
@@ -79,9 +126,13 @@ void nat_free(struct nat *nat) {
     table_fini(&nat->by_remote);
     table_fini(&nat->by_host);
     table_fini(&nat->per_host);
+    table_fini(&nat->by_hold);
     heap_fini(&nat->timers);
     alloc.put(alloc.ctx, nat->mappings);
     alloc.put(alloc.ctx, nat->sessions);
+    alloc.put(alloc.ctx, nat->hosts);
+    alloc.put(alloc.ctx, nat->blocks);
+    alloc.put(alloc.ctx, nat->holds);
     alloc.put(alloc.ctx, nat);
 }
 
@@ -188,9 +239,8 @@ void nat_exhaust(struct nat *nat, bool on) {
     nat->exhausted = on;
 }
 
-void nat_limit_rate(struct nat *nat, uint32_t box, uint32_t host) {
-    nat->config.mappings_per_s = box;
-    nat->config.mappings_per_s_host = host;
+void nat_limit_rate(struct nat *nat, uint32_t mappings_per_s) {
+    nat->config.mappings_per_s = mappings_per_s;
 }
 
 bool nat_next_late(struct nat *nat, struct nat_late *out) {

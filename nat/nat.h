@@ -331,8 +331,8 @@ enum nat_evict { NAT_EVICT_OLDEST, NAT_EVICT_RANDOM };
 uint32_t nat_evict(struct nat *nat, enum nat_evict which, uint32_t count);
 /* While on, no new mapping is made (NAT_DROP_FULL), as if every port were taken. */
 void nat_exhaust(struct nat *nat, bool on);
-/* Changes the limits of a running box: mappings_per_s, mappings_per_s_host. 0: none. */
-void nat_limit_rate(struct nat *nat, uint32_t box, uint32_t host);
+/* Changes mappings_per_s of a running box. 0: no limit. */
+void nat_limit_rate(struct nat *nat, uint32_t mappings_per_s);
 
 /* Power lost: all mappings and sessions are gone. */
 void nat_reboot(struct nat *nat);

@@ -32,7 +32,7 @@ bool nat_session_room(const struct nat *nat, enum nat_side by) {
 
 /* The number of sessions with a remote address, which the address-dependent filter asks for. */
 static void count_remote_host(struct nat *nat, const struct nat_session *s, int delta) {
-    if (nat->config.filtering != NAT_AD)
+    if (nat->filtering_of[nat->mappings[s->mapping].proto] != NAT_AD)
         return;
     uint8_t key[NAT_KEY_HOST];
     nat_key_host(key, s->mapping, &s->remote.ip);

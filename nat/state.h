@@ -55,8 +55,44 @@ struct nat_mapping {
     uint32_t next_free;
 };
 
+/* One second's worth of new mappings: rate.c. */
+struct nat_rate {
+    struct bk_time busy_until;
+};
+
+/* An inside host that has mappings; only in boxes with limits per host, or port blocks: host.c. */
+struct nat_host {
+    struct bk_ip ip;
+    uint32_t mappings;
+    uint32_t first_block, blocks; /* its port blocks */
+    struct nat_rate rate;
+    uint32_t next_free;
+};
+
+struct nat_block {
+    uint32_t host; /* NAT_NONE: nobody's */
+    uint32_t next; /* of the host's */
+    uint32_t used; /* mappings in it */
+    uint32_t next_port;
+};
+
+/* The port of an ended mapping: hold.c. */
+struct nat_hold {
+    enum nat_proto proto;
+    struct bk_addr internal, external;
+    struct bk_time until;
+};
+
+/* The ports one mapping may choose from: runs of `run` ports every `gap`, `len` in all. */
+struct nat_space {
+    uint32_t first, run, gap, len;
+    uint32_t *next; /* where NAT_PORT_SEQUENTIAL is */
+};
+
 struct nat {
     struct nat_config config;
+    enum nat_dep mapping_of[NAT_PROTOS], filtering_of[NAT_PROTOS]; /* RFC 7857 section 5 */
+    enum nat_port_choice ports_of[NAT_PROTOS];
     struct bk_rng rng;
     struct bk_alloc alloc;
     struct bk_time now;
@@ -65,10 +101,18 @@ struct nat {
     uint32_t free_mapping, free_session; /* heads of the free lists */
     uint32_t mapping_count, session_count;
     struct table by_inside, by_outside, by_flow, by_remote, by_host;
-    struct table per_host; /* inside address -> its mappings; only with mappings_per_host_max */
+    struct table per_host; /* inside address -> host */
+    struct nat_host *hosts;
+    uint32_t free_host;
+    struct nat_block *blocks;
+    struct table by_hold; /* protocol, outside endpoint -> hold */
+    struct nat_hold *holds;
+    uint32_t hold_first, hold_count;
     struct heap timers;
-    uint16_t next_port; /* NAT_PORT_SEQUENTIAL */
-    bool exhausted;     /* nat_exhaust() */
+    uint32_t next_port, next_low_port; /* NAT_PORT_SEQUENTIAL, above and below 1024 */
+    uint64_t hash_key[2];
+    struct nat_rate rate;
+    bool exhausted; /* nat_exhaust() */
     struct nat_counters counters;
     nat_look *look; /* or NULL */
     void *look_ctx;
@@ -84,7 +128,7 @@ enum nat_drop nat_translate_in(struct nat *nat, const struct nat_header *in,
 uint32_t nat_mapping_find(const struct nat *nat, const struct nat_flow *flow);
 uint32_t nat_mapping_find_external(const struct nat *nat, enum nat_proto proto,
                                    const struct bk_addr *external);
-/* NAT_DROP_NONE or NAT_DROP_FULL. The mapping must get a session at once. */
+/* NAT_DROP_NONE, _FULL, or _RATE. The mapping must get a session at once. */
 enum nat_drop nat_mapping_make(struct nat *nat, const struct nat_flow *flow, uint32_t *out);
 void nat_mapping_end(struct nat *nat, uint32_t index);
 enum nat_mode nat_mode_of(const struct nat *nat, const struct bk_ip *ip);
@@ -107,11 +151,53 @@ bool nat_session_room(const struct nat *nat, enum nat_side by);
 bool nat_filter_admits(const struct nat *nat, uint32_t mapping, const struct bk_addr *remote);
 
 /* port.c: picks external->port, which is free, for external->ip. false: none is. */
-bool nat_port_pick(struct nat *nat, enum nat_proto proto, uint16_t wanted,
-                   struct bk_addr *external);
+bool nat_port_pick(struct nat *nat, const struct nat_flow *flow, struct bk_addr *external);
+/* Could a new mapping for this flow have the outside endpoint? */
+bool nat_port_is_free(struct nat *nat, const struct nat_flow *flow, const struct bk_addr *external);
 
-/* pool.c: the outside address for an inside host. false: none of that family. */
-bool nat_pool_pick(const struct nat *nat, const struct bk_ip *internal, struct bk_ip *out);
+/* space.c */
+struct nat_space nat_space_for(struct nat *nat, const struct nat_flow *flow);
+uint16_t nat_space_at(const struct nat_space *space, uint32_t index);
+bool nat_space_rank(const struct nat_space *space, uint16_t port, uint32_t *out);
+
+/* block.c: blocks are named by index; NAT_NONE: none. */
+uint32_t nat_blocks_max(const struct nat_config *c);
+void nat_blocks_reset(struct nat *nat);
+struct nat_space nat_block_space(struct nat *nat, uint32_t block);
+/* The host's block at that outside address after `after`; NAT_NONE: its first one. */
+uint32_t nat_block_next(const struct nat *nat, const struct bk_ip *inside, const struct bk_ip *ip,
+                        uint32_t after);
+/* One more for the host. It must be used or dropped at once. */
+uint32_t nat_block_take(struct nat *nat, const struct bk_ip *inside, const struct bk_ip *ip);
+void nat_block_drop(struct nat *nat, uint32_t block);
+/* A mapping begins, or ends, to use the block its port is in. */
+void nat_block_enter(struct nat *nat, const struct nat_mapping *m);
+void nat_block_leave(struct nat *nat, const struct nat_mapping *m);
+
+/* host.c */
+bool nat_hosts_wanted(const struct nat_config *c);
+void nat_hosts_reset(struct nat *nat);
+uint32_t nat_host_find(const struct nat *nat, const struct bk_ip *ip);
+uint32_t nat_host_make(struct nat *nat, const struct bk_ip *ip);
+/* May it have one more mapping, now? NAT_DROP_NONE, _FULL, _RATE. */
+enum nat_drop nat_host_admit(struct nat *nat, const struct bk_ip *ip);
+void nat_host_enter(struct nat *nat, const struct bk_ip *ip); /* it has one more */
+void nat_host_leave(struct nat *nat, const struct bk_ip *ip); /* and one less */
+void nat_host_release(struct nat *nat, uint32_t index);       /* forgets it if it has nothing */
+
+/* rate.c: one more, of at most `per_s` (0: any number) a second? */
+bool nat_rate_admit(struct nat_rate *rate, uint32_t per_s, struct bk_time now);
+
+/* hold.c */
+uint32_t nat_holds_max(const struct nat_config *c);
+void nat_hold_add(struct nat *nat, const struct nat_mapping *m);
+/* Is the port kept for another inside endpoint than the flow's? */
+bool nat_hold_keeps(struct nat *nat, const struct nat_flow *flow, const struct bk_addr *external);
+
+/* pool.c: the outside address for a flow from inside. false: none of that family. */
+bool nat_pool_pick(struct nat *nat, const struct nat_flow *flow, struct bk_ip *out);
+/* NAT_DEP_HASH: which of the outside addresses of that family. */
+uint8_t nat_pool_hash(const struct nat *nat, const struct nat_flow *flow);
 
 /* timer.c: a packet of side `from` was carried, and left a TCP connection in state `tcp`. */
 void nat_timer_touch(struct nat *nat, uint32_t session, enum nat_side from, enum nat_tcp_state tcp);

@@ -67,7 +67,7 @@ static void carry_in(struct nat *nat, uint32_t mapping, const struct nat_header 
                      uint32_t session, enum nat_tcp_state next) {
     if (session == NAT_NONE)
         session = nat_session_make(nat, mapping, &in->flow.src, NAT_OUTSIDE);
-    else if (nat->config.mapping != NAT_EI)
+    else if (nat->mapping_of[in->flow.proto] != NAT_EI)
         nat_session_own_flow(nat, session);
     if (session == NAT_NONE)
         return; /* no room for a stranger's session: the packet passes, and leaves no trace */
