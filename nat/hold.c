@@ -27,6 +27,11 @@ static void let_due_go(struct nat *nat) {
         let_go(nat);
 }
 
+void nat_holds_forget(struct nat *nat) {
+    while (nat->hold_count > 0)
+        let_go(nat);
+}
+
 void nat_hold_add(struct nat *nat, const struct nat_mapping *m) {
     uint32_t max = nat_holds_max(&nat->config);
     if (nat->config.port_hold_us == 0 || m->mode != NAT_MODE_TRANSLATE)

@@ -252,6 +252,7 @@ bool nat_next_late(struct nat *nat, struct nat_late *out) {
 void nat_reboot(struct nat *nat) {
     for (uint32_t i = 0; i < nat->config.mappings_max; i++)
         end_mapping_sessions(nat, i);
+    nat_holds_forget(nat);
     reset_pools(nat);
 }
 
@@ -339,6 +340,27 @@ static void check_mapping(const struct nat *nat, uint32_t index) {
     bk_assert(sessions == m->sessions && sessions > 0);
 }
 
+/* Hosts have the mappings and blocks they count, and blocks the mappings. */
+static void check_hosts(const struct nat *nat) {
+    uint32_t mappings = 0, in_blocks = 0, owned = 0, given = 0;
+    bool hosts = nat_hosts_wanted(&nat->config);
+    for (uint32_t i = 0; hosts && i < nat->config.mappings_max; i++) {
+        const struct nat_host *h = &nat->hosts[i];
+        mappings += h->mappings;
+        given += h->blocks;
+        for (uint32_t b = h->blocks > 0 ? h->first_block : NAT_NONE; b != NAT_NONE;
+             b = nat->blocks[b].next) {
+            bk_assert(nat->blocks[b].host == i && nat->blocks[b].used > 0);
+            in_blocks += nat->blocks[b].used;
+            owned++;
+        }
+    }
+    bk_assert(!hosts || mappings == nat->mapping_count);
+    bk_assert(owned == given && in_blocks <= mappings);
+    bk_assert(nat->hold_count <= nat_holds_max(&nat->config));
+    bk_assert(nat->by_hold.count <= nat->hold_count);
+}
+
 void nat_check(const struct nat *nat) {
     uint32_t mappings = 0, sessions = 0;
     for (uint32_t i = 0; i < nat->config.mappings_max; i++) {
@@ -352,6 +374,7 @@ void nat_check(const struct nat *nat) {
     bk_assert(nat->by_inside.count == mappings && nat->by_outside.count == mappings);
     bk_assert(nat->by_remote.count == sessions && nat->by_flow.count <= sessions);
     bk_assert(nat->timers.count == sessions);
+    check_hosts(nat);
 }
 
 const char *nat_dep_text(enum nat_dep dep) {

@@ -191,6 +191,7 @@ bool nat_rate_admit(struct nat_rate *rate, uint32_t per_s, struct bk_time now);
 /* hold.c */
 uint32_t nat_holds_max(const struct nat_config *c);
 void nat_hold_add(struct nat *nat, const struct nat_mapping *m);
+void nat_holds_forget(struct nat *nat);
 /* Is the port kept for another inside endpoint than the flow's? */
 bool nat_hold_keeps(struct nat *nat, const struct nat_flow *flow, const struct bk_addr *external);
 
