@@ -59,6 +59,7 @@ enum bk_err nat_config_check(const struct nat_config *c, const char **field) {
         {c->port_rate > 0 && c->port_rate <= 1000000, "port_rate"},
         {blocks_right(c), "block_size"},
         {psid_right(c), "psid"},
+        {!c->inbound_first || c->overload == NAT_OVERLOAD_REMOTE, "inbound_first"},
         {c->udp_allow.count <= NAT_ALLOW_MAX && c->tcp_allow.count <= NAT_ALLOW_MAX, "allow"},
         {c->fragments_max > 0 && c->fragments_max <= NAT_FRAGMENTS_MAX, "fragments_max"},
         {times_positive(c), "timers"},

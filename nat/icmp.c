@@ -30,8 +30,9 @@ enum nat_drop nat_icmp_error_out(const struct nat *nat, const struct nat_header 
 enum nat_drop nat_icmp_error_in(const struct nat *nat, const struct nat_header *in,
                                 struct nat_header *out) {
     const struct nat_flow *quoted = &in->inner;
-    uint32_t mapping = nat_mapping_find_external(nat, quoted->proto, &quoted->src);
-    if (mapping == NAT_NONE || !is_sound(in) || !bk_ip_equal(&in->flow.dst.ip, &quoted->src.ip))
+    uint32_t mapping = nat_overload_find(nat, quoted->proto, &quoted->src, &quoted->dst);
+    if (mapping == NAT_NONE || nat->mappings[mapping].local || !is_sound(in) ||
+        !bk_ip_equal(&in->flow.dst.ip, &quoted->src.ip))
         return NAT_DROP_ICMP;
     if (nat_session_find_remote(nat, mapping, &quoted->dst) == NAT_NONE)
         return NAT_DROP_ICMP;

@@ -43,7 +43,9 @@ uint32_t nat_mapping_find(const struct nat *nat, const struct nat_flow *flow) {
     struct bk_addr part = remote_part(nat, flow);
     nat_key_flow(key, flow->proto, &flow->src, &part);
     uint32_t index = NAT_NONE;
-    return table_get(&nat->by_inside, key, &index) ? index : NAT_NONE;
+    if (!table_get(&nat->by_inside, key, &index))
+        return NAT_NONE;
+    return nat_overload_reuse(nat, index, flow);
 }
 
 uint32_t nat_mapping_find_external(const struct nat *nat, enum nat_proto proto,
@@ -68,18 +70,31 @@ static bool pick_external(struct nat *nat, const struct nat_flow *flow, struct b
 
 static void enter(struct nat *nat, uint32_t index) {
     const struct nat_mapping *m = &nat->mappings[index];
-    uint8_t inside[NAT_KEY_INSIDE], outside[NAT_KEY_OUTSIDE];
-    nat_key_flow(inside, m->proto, &m->internal, &m->remote);
-    nat_key_outside(outside, m->proto, &m->external);
-    enum bk_err a = table_put(&nat->by_inside, inside, index);
-    enum bk_err b = table_put(&nat->by_outside, outside, index);
-    bk_assert(a == BK_OK && b == BK_OK); /* the tables hold as much as the pool */
+    nat_overload_enter(nat, index);
+    if (m->local) {
+        nat->local_count++;
+        return;
+    }
+    nat->mapping_count++;
     nat_host_enter(nat, &m->internal.ip);
     nat_block_enter(nat, m);
 }
 
+static void leave(struct nat *nat, uint32_t index) {
+    const struct nat_mapping *m = &nat->mappings[index];
+    nat_overload_leave(nat, index);
+    if (m->local) {
+        nat->local_count--;
+        return;
+    }
+    nat->mapping_count--;
+    nat_block_leave(nat, m);
+    nat_host_leave(nat, &m->internal.ip);
+    nat_hold_add(nat, m);
+}
+
 static void show(const struct nat *nat, const struct nat_mapping *m, bool made) {
-    if (nat->look == NULL)
+    if (nat->look == NULL || m->local)
         return;
     struct nat_mapping_view view = {.proto = m->proto,
                                     .internal = m->internal,
@@ -115,27 +130,38 @@ enum nat_drop nat_mapping_make(struct nat *nat, const struct nat_flow *flow, uin
         .next_free = NAT_NONE,
     };
     enter(nat, index);
-    nat->mapping_count++;
     nat->counters.mappings_made++;
     show(nat, m, true);
     *out = index;
     return NAT_DROP_NONE;
 }
 
+uint32_t nat_mapping_make_local(struct nat *nat, enum nat_proto proto, const struct bk_addr *at) {
+    uint32_t index = nat->free_mapping;
+    if (index == NAT_NONE)
+        return NAT_NONE;
+    struct nat_mapping *m = &nat->mappings[index];
+    nat->free_mapping = m->next_free;
+    *m = (struct nat_mapping){
+        .used = true,
+        .proto = proto,
+        .mode = NAT_MODE_TRANSLATE,
+        .internal = *at,
+        .external = *at,
+        .first = NAT_NONE,
+        .next_free = NAT_NONE,
+        .local = true,
+    };
+    enter(nat, index);
+    return index;
+}
+
 void nat_mapping_end(struct nat *nat, uint32_t index) {
     struct nat_mapping *m = &nat->mappings[index];
     bk_assert(m->used && m->sessions == 0);
     show(nat, m, false);
-    uint8_t inside[NAT_KEY_INSIDE], outside[NAT_KEY_OUTSIDE];
-    nat_key_flow(inside, m->proto, &m->internal, &m->remote);
-    nat_key_outside(outside, m->proto, &m->external);
-    (void)table_remove(&nat->by_inside, inside);
-    (void)table_remove(&nat->by_outside, outside);
-    nat_block_leave(nat, m);
-    nat_host_leave(nat, &m->internal.ip);
-    nat_hold_add(nat, m);
+    leave(nat, index);
     memset(m, 0, sizeof *m);
     m->next_free = nat->free_mapping;
     nat->free_mapping = index;
-    nat->mapping_count--;
 }

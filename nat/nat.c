@@ -63,6 +63,7 @@ static enum bk_err init_tables(struct nat *nat) {
         {&nat->by_outside, NAT_KEY_OUTSIDE, c->mappings_max},
         {&nat->by_flow, NAT_KEY_FLOW, c->sessions_max},
         {&nat->by_remote, NAT_KEY_REMOTE, c->sessions_max},
+        {&nat->by_reply, NAT_KEY_FLOW, c->overload != NAT_OVERLOAD_OFF ? c->sessions_max : 1},
         {&nat->by_host, NAT_KEY_HOST, has_adf(nat) ? c->sessions_max : 1},
         {&nat->per_host, NAT_KEY_IP, nat_hosts_wanted(c) ? c->mappings_max : 1},
         {&nat->by_hold, NAT_KEY_OUTSIDE, nat_holds_max(c)},
@@ -125,6 +126,7 @@ void nat_free(struct nat *nat) {
     table_fini(&nat->by_flow);
     table_fini(&nat->by_remote);
     table_fini(&nat->by_host);
+    table_fini(&nat->by_reply);
     table_fini(&nat->per_host);
     table_fini(&nat->by_hold);
     heap_fini(&nat->timers);
@@ -143,11 +145,21 @@ static bool is_routable(const struct nat_flow *flow) {
            bk_ip_scope(&flow->dst.ip) >= BK_SCOPE_PRIVATE;
 }
 
+/* Linux takes a packet to its own outside address for itself, also from inside. */
+static enum nat_answer hairpin_answer(const struct nat *nat, const struct nat_header *in,
+                                      enum nat_drop why) {
+    if (why != NAT_DROP_HAIRPIN_OFF || nat->config.hairpin != NAT_HAIRPIN_REFUSED)
+        return NAT_ANSWER_NONE;
+    if (in->flow.proto == NAT_UDP)
+        return NAT_ANSWER_PORT_UNREACHABLE;
+    return in->flow.proto == NAT_TCP ? NAT_ANSWER_TCP_RESET : NAT_ANSWER_NONE;
+}
+
 static void refuse(struct nat *nat, const struct nat_header *in, enum nat_side from,
                    enum nat_drop why, struct nat_verdict *out) {
     bool outside = from == NAT_OUTSIDE;
     out->drop = why;
-    out->answer = outside ? nat_unsolicited_answer(nat, in, why) : NAT_ANSWER_NONE;
+    out->answer = outside ? nat_unsolicited_answer(nat, in, why) : hairpin_answer(nat, in, why);
     out->action = out->answer == NAT_ANSWER_NONE ? NAT_DROP : NAT_ANSWER;
     nat->counters.dropped[why]++;
     if (out->action == NAT_ANSWER)
@@ -163,7 +175,7 @@ static void pass(struct nat *nat, enum nat_side from, struct nat_verdict *out) {
 /* RFC 4787 section 6, RFC 5382 REQ-8, RFC 5508 REQ-7: out and in again. */
 static enum nat_drop hairpin(struct nat *nat, const struct nat_header *in,
                              struct nat_verdict *out) {
-    if (nat->config.hairpin == NAT_HAIRPIN_OFF)
+    if (nat->config.hairpin == NAT_HAIRPIN_OFF || nat->config.hairpin == NAT_HAIRPIN_REFUSED)
         return NAT_DROP_HAIRPIN_OFF;
     struct nat_header outside;
     enum nat_drop drop = nat_translate_out(nat, in, &outside);
@@ -301,7 +313,7 @@ static struct bk_time mapping_expiry(const struct nat *nat, const struct nat_map
 bool nat_next_mapping(const struct nat *nat, uint32_t *cursor, struct nat_mapping_view *out) {
     for (uint32_t i = *cursor; i < nat->config.mappings_max; i++) {
         const struct nat_mapping *m = &nat->mappings[i];
-        if (!m->used)
+        if (!m->used || m->local)
             continue;
         *out = (struct nat_mapping_view){
             .proto = m->proto,
@@ -325,11 +337,8 @@ void nat_look_on(struct nat *nat, nat_look *look, void *ctx) {
 /* Every mapping is found under both its names and has the sessions it counts. */
 static void check_mapping(const struct nat *nat, uint32_t index) {
     const struct nat_mapping *m = &nat->mappings[index];
-    uint8_t key[NAT_KEY_INSIDE];
-    uint32_t found = NAT_NONE, sessions = 0;
-    nat_key_flow(key, m->proto, &m->internal, &m->remote);
-    bk_assert(table_get(&nat->by_inside, key, &found) && found == index);
-    bk_assert(nat_mapping_find_external(nat, m->proto, &m->external) == index);
+    uint32_t sessions = 0;
+    bk_assert(nat_overload_has(nat, index));
     for (uint32_t i = m->first; i != NAT_NONE; i = nat->sessions[i].next) {
         const struct nat_session *s = &nat->sessions[i];
         bk_assert(s->mapping == index);
@@ -370,8 +379,11 @@ void nat_check(const struct nat *nat) {
         mappings++;
         sessions += nat->mappings[i].sessions;
     }
-    bk_assert(mappings == nat->mapping_count && sessions == nat->session_count);
-    bk_assert(nat->by_inside.count == mappings && nat->by_outside.count == mappings);
+    bool unique = nat->config.overload == NAT_OVERLOAD_OFF;
+    bk_assert(mappings == nat->mapping_count + nat->local_count && sessions == nat->session_count);
+    bk_assert(nat->by_inside.count <= mappings && nat->by_outside.count <= mappings);
+    bk_assert(!unique || nat->by_inside.count + nat->by_outside.count == 2 * mappings);
+    bk_assert(nat->by_reply.count == (unique ? 0 : sessions));
     bk_assert(nat->by_remote.count == sessions && nat->by_flow.count <= sessions);
     bk_assert(nat->timers.count == sessions);
     check_hosts(nat);

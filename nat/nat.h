@@ -55,6 +55,13 @@ enum nat_port_space {
     NAT_SPACE_PSID    /* the scattered ports of one MAP-E customer: RFC 7597 section 5.1 */
 };
 
+/* May mappings of several inside endpoints have one outside endpoint? */
+enum nat_overload {
+    NAT_OVERLOAD_OFF,   /* never: RFC 4787 REQ-3 */
+    NAT_OVERLOAD_REMOTE /* while their remote endpoints differ, as on Linux; RFC 7857 section 4. An
+                           inside endpoint that meets a clash goes on with the port it got then */
+};
+
 /* Which outside address a new mapping gets, if there are several. RFC 4787 section 4.1 REQ-2. */
 enum nat_pooling {
     NAT_POOL_PAIRED,   /* one per inside host */
@@ -67,6 +74,8 @@ enum nat_refresh { NAT_REFRESH_OUT, NAT_REFRESH_IN, NAT_REFRESH_BOTH };
 /* Packets between two inside hosts by way of the outside address. RFC 4787 section 6. */
 enum nat_hairpin {
     NAT_HAIRPIN_OFF,      /* dropped */
+    NAT_HAIRPIN_REFUSED,  /* dropped, and the sender hears ICMP port unreachable or a RST: the box
+                             takes the packet for itself, as Linux does */
     NAT_HAIRPIN_EXTERNAL, /* delivered; the source is the sender's outside mapping (REQ-9a) */
     NAT_HAIRPIN_INTERNAL  /* delivered; the source is the sender's inside address: breaks peers */
 };
@@ -167,6 +176,11 @@ struct nat_config {
     uint32_t psid_offset;     /* NAT_SPACE_PSID: a, the bits in front of the PSID; 0 to 15 */
     uint32_t psid_len;        /* k: 2^k customers share an address; a + k is 16 at most */
     uint32_t psid;            /* below 2^k */
+    enum nat_overload overload;
+    bool inbound_first; /* a UDP packet from outside that no mapping wants is the box's own, and it
+                           remembers the sender: for udp_first_us no inside host gets this outside
+                           endpoint towards it. Linux, if its input chain accepts; wants
+                           NAT_OVERLOAD_REMOTE */
     enum nat_pooling pooling;
     enum nat_hairpin hairpin;
     enum nat_unsolicited unsolicited;

@@ -50,9 +50,12 @@ static const struct choice tcp_port_choices[] = {{"as-udp", NAT_PORT_AS_UDP},
                                                  {NULL, 0}};
 static const struct choice space_choices[] = {
     {"range", NAT_SPACE_RANGE}, {"blocks", NAT_SPACE_BLOCKS}, {"map-e", NAT_SPACE_PSID}, {NULL, 0}};
+static const struct choice overload_choices[] = {
+    {"off", NAT_OVERLOAD_OFF}, {"per-destination", NAT_OVERLOAD_REMOTE}, {NULL, 0}};
 static const struct choice pooling_choices[] = {
     {"paired", NAT_POOL_PAIRED}, {"arbitrary", NAT_POOL_ARBITRARY}, {NULL, 0}};
 static const struct choice hairpin_choices[] = {{"off", NAT_HAIRPIN_OFF},
+                                                {"refused", NAT_HAIRPIN_REFUSED},
                                                 {"external", NAT_HAIRPIN_EXTERNAL},
                                                 {"internal", NAT_HAIRPIN_INTERNAL},
                                                 {NULL, 0}};
@@ -125,6 +128,8 @@ static const struct field {
     {"psid-offset", KIND_COUNT, AT(psid_offset), NULL},
     {"psid-length", KIND_COUNT, AT(psid_len), NULL},
     {"psid", KIND_COUNT, AT(psid), NULL},
+    {"overload", KIND_CHOICE, AT(overload), overload_choices},
+    {"inbound-first", KIND_BOOL, AT(inbound_first), bool_choices},
     {"pooling", KIND_CHOICE, AT(pooling), pooling_choices},
     {"hairpin", KIND_CHOICE, AT(hairpin), hairpin_choices},
     {"unsolicited", KIND_CHOICE, AT(unsolicited), unsolicited_choices},

@@ -21,8 +21,7 @@ struct ask {
 
 bool nat_port_is_free(struct nat *nat, const struct nat_flow *flow,
                       const struct bk_addr *external) {
-    return nat_mapping_find_external(nat, flow->proto, external) == NAT_NONE &&
-           !nat_hold_keeps(nat, flow, external);
+    return nat_overload_free(nat, flow, external) && !nat_hold_keeps(nat, flow, external);
 }
 
 /* RFC 4787 REQ-4: "it is RECOMMENDED that a NAT preserve port parity". */

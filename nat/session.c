@@ -93,12 +93,14 @@ uint32_t nat_session_make(struct nat *nat, uint32_t mapping, const struct bk_add
         .expires = nat->now,
         .armed = BK_NEVER,
         .made_by = by,
+        .serial = ++nat->serial,
     };
     link_to_mapping(nat, index);
     uint8_t key[NAT_KEY_REMOTE];
     nat_key_remote(key, mapping, remote);
     enum bk_err e = table_put(&nat->by_remote, key, index);
     bk_assert(e == BK_OK);
+    nat_overload_enter_session(nat, index);
     nat_session_own_flow(nat, index);
     count_remote_host(nat, s, 1);
     nat_timer_start(nat, index);
@@ -126,6 +128,7 @@ void nat_session_end(struct nat *nat, uint32_t index) {
     uint8_t key[NAT_KEY_REMOTE];
     nat_key_remote(key, mapping, &s->remote);
     (void)table_remove(&nat->by_remote, key);
+    nat_overload_leave_session(nat, index);
     disown_flow(nat, index);
     count_remote_host(nat, s, -1);
     unlink_from_mapping(nat, index);

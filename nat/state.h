@@ -6,7 +6,9 @@
  *   by_outside  protocol, outside endpoint                                            -> mapping
  *   by_flow     protocol, inside endpoint, remote endpoint                            -> session
  *   by_remote   mapping, remote endpoint                                              -> session
- * and one counts: by_host, mapping and remote address -> sessions with it (filtering ADF only).
+ * and with overloading a fifth:
+ *   by_reply    protocol, outside endpoint, remote endpoint                           -> session
+ * One counts: by_host, mapping and remote address -> sessions with it (filtering ADF only).
  *
  * A mapping lives exactly as long as it has sessions. A session's `expires` moves on every packet
  * that refreshes it; the heap holds an earlier or equal time and is only corrected when it fires,
@@ -41,6 +43,7 @@ struct nat_session {
     struct bk_time made, expires, armed; /* `armed` is what the heap holds */
     enum nat_side made_by;               /* which side's packet made it */
     bool replied;                        /* the other side has sent, too */
+    uint64_t serial;                     /* grows from session to session */
     enum nat_tcp_state tcp;
 };
 
@@ -53,6 +56,8 @@ struct nat_mapping {
     uint32_t first;        /* its sessions */
     uint32_t sessions;
     uint32_t next_free;
+    uint32_t next_inside, next_outside; /* others of the same name in by_inside, by_outside */
+    bool local; /* the box's own: inbound.c; inside and outside endpoint are the same */
 };
 
 /* One second's worth of new mappings: rate.c. */
@@ -100,7 +105,9 @@ struct nat {
     struct nat_session *sessions;
     uint32_t free_mapping, free_session; /* heads of the free lists */
     uint32_t mapping_count, session_count;
-    struct table by_inside, by_outside, by_flow, by_remote, by_host;
+    struct table by_inside, by_outside, by_flow, by_remote, by_host, by_reply;
+    uint64_t serial;       /* of the last session */
+    uint32_t local_count;  /* mappings of the box's own; not in mapping_count */
     struct table per_host; /* inside address -> host */
     struct nat_host *hosts;
     uint32_t free_host;
@@ -132,6 +139,30 @@ uint32_t nat_mapping_find_external(const struct nat *nat, enum nat_proto proto,
 enum nat_drop nat_mapping_make(struct nat *nat, const struct nat_flow *flow, uint32_t *out);
 void nat_mapping_end(struct nat *nat, uint32_t index);
 enum nat_mode nat_mode_of(const struct nat *nat, const struct bk_ip *ip);
+
+/* The box's own mapping at one of its outside endpoints. NAT_NONE: no room. */
+uint32_t nat_mapping_make_local(struct nat *nat, enum nat_proto proto, const struct bk_addr *at);
+
+/* overload.c: several mappings of one name, the session of an outside endpoint and a remote.
+ * Without overloading, names are unique and these functions say what the tables say. */
+void nat_overload_enter(struct nat *nat, uint32_t mapping);
+void nat_overload_leave(struct nat *nat, uint32_t mapping);
+void nat_overload_enter_session(struct nat *nat, uint32_t session);
+void nat_overload_leave_session(struct nat *nat, uint32_t session);
+/* The mapping that a new flow of its inside endpoint uses; NAT_NONE: it needs a new one. */
+uint32_t nat_overload_reuse(const struct nat *nat, uint32_t mapping, const struct nat_flow *flow);
+/* The mapping a packet from outside belongs to; NAT_NONE: none. It may be the box's own. */
+uint32_t nat_overload_find(const struct nat *nat, enum nat_proto proto,
+                           const struct bk_addr *external, const struct bk_addr *remote);
+/* May a new mapping have this outside endpoint for the flow? */
+bool nat_overload_free(const struct nat *nat, const struct nat_flow *flow,
+                       const struct bk_addr *external);
+/* A packet went out by this mapping: of those with its outside endpoint it now serves strangers. */
+void nat_overload_lead(struct nat *nat, uint32_t mapping);
+bool nat_overload_has(const struct nat *nat, uint32_t mapping); /* is it in its chains? */
+
+/* inbound.c: a packet from outside that no mapping wants. */
+void nat_inbound_remember(struct nat *nat, const struct nat_header *in);
 
 /* session.c */
 uint32_t nat_session_find_flow(const struct nat *nat, enum nat_proto proto,

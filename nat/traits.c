@@ -87,6 +87,7 @@ static enum bk_nat_hairpin hairpin_of(enum nat_hairpin hairpin) {
     case NAT_HAIRPIN_INTERNAL:
         return BK_NAT_HAIRPIN_INTERNAL;
     case NAT_HAIRPIN_OFF:
+    case NAT_HAIRPIN_REFUSED:
         break;
     }
     return BK_NAT_HAIRPIN_NONE;
@@ -118,7 +119,7 @@ void nat_traits_of(const struct nat_config *config, struct bk_nat_traits *out) {
                                   .filtering = dep_of(c->filtering),
                                   .ports = BK_NAT_PORTS_PRESERVE,
                                   .paired = BK_YES,
-                                  .inbound_first = BK_NO};
+                                  .inbound_first = c->inbound_first ? BK_YES : BK_NO};
     if (c->ipv4 == NAT_MODE_BLOCK || c->udp_blocked) {
         *out = (struct bk_nat_traits){.udp_blocked = BK_YES};
         return;

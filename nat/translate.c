@@ -45,6 +45,8 @@ enum nat_drop nat_translate_out(struct nat *nat, const struct nat_header *in,
     if (drop != NAT_DROP_NONE)
         return drop;
     nat_timer_touch(nat, session, NAT_INSIDE, next);
+    if (nat->sessions[session].made_by == NAT_INSIDE)
+        nat_overload_lead(nat, nat->sessions[session].mapping);
     *out = *in;
     out->flow.src = nat->mappings[nat->sessions[session].mapping].external;
     return NAT_DROP_NONE;
@@ -81,12 +83,15 @@ enum nat_drop nat_translate_in(struct nat *nat, const struct nat_header *in,
     enum nat_drop drop = refuse_kind(in, NAT_ICMP_ECHO_REPLY);
     if (drop != NAT_DROP_NONE)
         return drop;
-    uint32_t mapping = nat_mapping_find_external(nat, in->flow.proto, &in->flow.dst), session;
-    if (mapping == NAT_NONE)
-        return NAT_DROP_UNSOLICITED;
-    drop = admit(nat, mapping, in, &session);
-    if (drop != NAT_DROP_NONE)
+    const struct nat_flow *flow = &in->flow;
+    uint32_t mapping = nat_overload_find(nat, flow->proto, &flow->dst, &flow->src), session;
+    drop = NAT_DROP_UNSOLICITED;
+    if (mapping != NAT_NONE && !nat->mappings[mapping].local)
+        drop = admit(nat, mapping, in, &session);
+    if (drop != NAT_DROP_NONE) {
+        nat_inbound_remember(nat, in);
         return drop;
+    }
     enum nat_tcp_state next = NAT_TCP_NONE;
     bool tcp = in->flow.proto == NAT_TCP;
     if (tcp && !nat_tcp_next(nat, tcp_state(nat, session), NAT_OUTSIDE, in->tcp_flags, &next))
