@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t *copy = fuzz_copy(data + 1 + SOURCE_LEN, in.len);
     fuzz_repair(copy, in.len, data[0]);
     in.data = copy;
-    enum stun_service_result result = stun_service_answer(&service, &in, buf, &reply);
+    enum stun_service_result result =
+        stun_service_answer(&service, &in, (struct bk_time){0}, buf, &reply);
     fuzz_check(service.counts[result] == 1);
     if (stun_service_answered(result))
         check_reply(&in, &reply);

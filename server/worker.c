@@ -24,12 +24,11 @@ enum {
 
 static void on_batch(void *ctx, const struct bk_datagram *in, size_t n, struct bk_time now) {
     struct udp_door *door = ctx;
-    (void)now;
     for (size_t i = 0; i < n; i++) {
         uint8_t buffer[STUN_SERVICE_REPLY_MAX];
         struct bk_datagram reply;
         enum stun_service_result result =
-            stun_service_answer(&door->worker->stun, &in[i], buffer, &reply);
+            stun_service_answer(&door->worker->stun, &in[i], now, buffer, &reply);
         if (stun_service_answered(result) && net_udp_send(door->udp, &reply) != BK_OK)
             return; /* counted there: the queue is full, the other answers would be lost too */
     }

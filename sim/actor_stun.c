@@ -8,7 +8,7 @@ static void on_datagram(void *ctx, struct world *w, socket_id socket,
     struct sim_stun *s = ctx;
     struct bk_datagram reply;
     uint8_t buf[STUN_SERVICE_REPLY_MAX];
-    if (stun_service_answered(stun_service_answer(&s->service, in, buf, &reply)))
+    if (stun_service_answered(stun_service_answer(&s->service, in, world_now(w), buf, &reply)))
         world_udp_send(w, socket, &reply);
 }
 

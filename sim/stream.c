@@ -179,6 +179,10 @@ struct bk_addr world_stream_remote(const struct world *w, stream_id stream) {
     return w->streams[stream].remote;
 }
 
+struct bk_addr world_stream_local(const struct world *w, stream_id stream) {
+    return w->streams[stream].local;
+}
+
 void stream_lost(struct world *w, uint32_t index) {
     struct sim_packet *p = &w->packets[index];
     struct stream *s = find(w, p->from);

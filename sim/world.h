@@ -44,7 +44,7 @@
  *         world_dump(w, my_print_line, NULL); // the seed, the counters, the last packets
  *     world_free(w);
  *
- * Ready-made actors: sim/actor_*.h (STUN server, relay hub, ICE agent). */
+ * Ready-made actors: sim/actor_*.h (STUN server, RFC 5780 server, relay hub, ICE agent). */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
@@ -196,6 +196,8 @@ size_t world_stream_write(struct world *w, stream_id stream, const uint8_t *data
 void world_stream_close(struct world *w, stream_id stream);
 /* As seen from this end: after translation. */
 struct bk_addr world_stream_remote(const struct world *w, stream_id stream);
+/* This end's own, before any translation on the way out. */
+struct bk_addr world_stream_local(const struct world *w, stream_id stream);
 
 /* ---- faults -----------------------------------------------------------------------------------
  */

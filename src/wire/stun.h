@@ -75,6 +75,9 @@ enum stun_attr_type {
     STUN_ICE_CONTROLLING = 0x802a,
     STUN_RESPONSE_ORIGIN = 0x802b,
     STUN_OTHER_ADDRESS = 0x802c,
+    /* Ours, from the range where a stranger skips what it does not know (RFC 8489 section 18.3):
+     * the other port of a server that has one address and may not say OTHER-ADDRESS. */
+    STUN_OTHER_PORT = 0xf0b0,
 };
 
 /* Error codes, RFC 8489 section 14.8 and RFC 8445 section 16.2. */
@@ -82,6 +85,7 @@ enum {
     STUN_CODE_TRY_ALTERNATE = 300,
     STUN_CODE_BAD_REQUEST = 400,
     STUN_CODE_UNAUTHENTICATED = 401,
+    STUN_CODE_FORBIDDEN = 403, /* RFC 8656 section 19 */
     STUN_CODE_UNKNOWN_ATTRIBUTE = 420,
     STUN_CODE_STALE_NONCE = 438,
     STUN_CODE_ROLE_CONFLICT = 487,
@@ -152,6 +156,8 @@ BK_MUST_USE enum bk_err stun_get_bytes(const struct stun_msg *msg, uint16_t type
                                        struct wire_span *out);
 BK_MUST_USE enum bk_err stun_get_u32(const struct stun_msg *msg, uint16_t type, uint32_t *out);
 BK_MUST_USE enum bk_err stun_get_u64(const struct stun_msg *msg, uint16_t type, uint64_t *out);
+/* RESPONSE-PORT and OTHER-PORT: a port, RFC 5780 section 7.5. */
+BK_MUST_USE enum bk_err stun_get_port(const struct stun_msg *msg, uint16_t type, uint16_t *out);
 /* ERROR-CODE: a code from 300 to 699. `reason` may be NULL. */
 BK_MUST_USE enum bk_err stun_get_error(const struct stun_msg *msg, uint16_t *code,
                                        struct wire_span *reason);
@@ -198,6 +204,8 @@ void stun_put_u32(struct stun_builder *b, uint16_t type, uint32_t value);
 void stun_put_u64(struct stun_builder *b, uint16_t type, uint64_t value);
 /* XORed where the table says so. */
 void stun_put_addr(struct stun_builder *b, uint16_t type, const struct bk_addr *addr);
+/* RESPONSE-PORT, OTHER-PORT. */
+void stun_put_port(struct stun_builder *b, uint16_t type, uint16_t port);
 /* `reason` NULL: none. */
 void stun_put_error(struct stun_builder *b, uint16_t code, const char *reason);
 void stun_put_unknown(struct stun_builder *b, const struct stun_types *types);

@@ -39,6 +39,7 @@ static const struct stun_attr_row rows[] = {
     {STUN_ICE_CONTROLLING, 8, 8, STUN_USE_ICE, STUN_KIND_U64, "ICE-CONTROLLING"},
     {STUN_RESPONSE_ORIGIN, 8, 20, STUN_USE_DISCOVERY, STUN_KIND_ADDR, "RESPONSE-ORIGIN"},
     {STUN_OTHER_ADDRESS, 8, 20, STUN_USE_DISCOVERY, STUN_KIND_ADDR, "OTHER-ADDRESS"},
+    {STUN_OTHER_PORT, 2, 4, STUN_USE_DISCOVERY, STUN_KIND_BYTES, "OTHER-PORT"},
 };
 
 const struct stun_attr_row *stun_attr_row(uint16_t type) {
@@ -88,6 +89,18 @@ enum bk_err stun_get_u64(const struct stun_msg *msg, uint16_t type, uint64_t *ou
         return BK_ERR_MALFORMED;
     struct wire_reader r = wire_reader(a.value, a.len);
     *out = wire_u64(&r);
+    return BK_OK;
+}
+
+enum bk_err stun_get_port(const struct stun_msg *msg, uint16_t type, uint16_t *out) {
+    struct stun_attr a;
+    if (!stun_find(msg, type, &a))
+        return BK_ERR_NOT_FOUND;
+    struct wire_reader r = wire_reader(a.value, a.len);
+    uint16_t port = wire_u16(&r); /* the two bytes that may follow mean nothing */
+    if (r.failed || a.len > 4)
+        return BK_ERR_MALFORMED;
+    *out = port;
     return BK_OK;
 }
 

@@ -79,6 +79,11 @@ void stun_put_u32(struct stun_builder *b, uint16_t type, uint32_t value) {
         put(b, type, bytes, w.len);
 }
 
+void stun_put_port(struct stun_builder *b, uint16_t type, uint16_t port) {
+    const uint8_t bytes[4] = {(uint8_t)(port >> 8), (uint8_t)port};
+    stun_put_bytes(b, type, bytes, sizeof bytes);
+}
+
 void stun_put_u64(struct stun_builder *b, uint16_t type, uint64_t value) {
     uint8_t bytes[8];
     struct wire_writer w = wire_writer(bytes, sizeof bytes);

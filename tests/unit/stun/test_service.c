@@ -29,7 +29,7 @@ static struct stun_builder begin(struct fixture *f, enum stun_class cls, uint16_
 
 static enum stun_service_result ask(struct fixture *f, struct stun_builder *b) {
     assert_int_equal(stun_finish(b, &f->in.len), BK_OK);
-    return stun_service_answer(&f->service, &f->in, f->buf, &f->reply);
+    return stun_service_answer(&f->service, &f->in, (struct bk_time){0}, f->buf, &f->reply);
 }
 
 static struct stun_msg reply_of(const struct fixture *f) {
@@ -145,8 +145,9 @@ static void test_cut_requests_are_malformed(void **state) {
     assert_int_equal(stun_finish(&b, &f.in.len), BK_OK);
     size_t full = f.in.len;
     for (f.in.len = 0; f.in.len < full; f.in.len++)
-        assert_int_equal(stun_service_answer(&f.service, &f.in, f.buf, &f.reply),
-                         STUN_SERVICE_DROP_MALFORMED);
+        assert_int_equal(
+            stun_service_answer(&f.service, &f.in, (struct bk_time){0}, f.buf, &f.reply),
+            STUN_SERVICE_DROP_MALFORMED);
 }
 
 /* The promise of the header, for every shape of request that gets an answer. */
