@@ -4,7 +4,9 @@
 #include "cli/forward.h"
 #include "cli/options.h"
 #include "cli/talk.h"
+#include "cli/target.h"
 #include "peer/ticket.h"
+#include <base/wipe.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +18,7 @@ static const char help[] =
     "  tar c . | bodkin connect TICKET          (there: bodkin listen | tar x)\n"
     "  bodkin connect -L 2222:localhost:22 TICKET   then: ssh -p 2222 localhost\n"
     "\n"
+    "  TICKET          or @FILE, which holds it: other users see command lines\n"
     "  -L [ADDR:]PORT:HOST:PORT  take TCP connections on PORT here; the peer, which\n"
     "                  must allow it, opens each to HOST:PORT. Repeatable. Goes on\n"
     "                  until interrupted: a lost session is made again\n"
@@ -157,7 +160,11 @@ static enum exit_code run(struct connect *c) {
 }
 
 static enum exit_code read_ticket(struct connect *c, const char *word) {
-    enum bk_err err = ticket_parse(word, strlen(word), &c->ticket);
+    char text[TARGET_MAX];
+    if (!target_read("connect", word, text))
+        return EXIT_TICKET;
+    enum bk_err err = ticket_parse(text, strlen(text), &c->ticket);
+    wipe(text, sizeof text);
     if (err == BK_OK)
         return EXIT_FINE;
     if (err == BK_ERR_NOT_OURS)

@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include "cli/agent.h"
 #include "cli/options.h"
+#include "cli/target.h"
 #include "peer/ticket.h"
+#include <base/wipe.h>
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -184,7 +186,7 @@ static void on_interrupt(struct agent *a, enum exit_code code) {
 }
 
 /* A ticket or a key; EXIT_FINE and whether it was a ticket. */
-static enum exit_code read_target(struct ping *p, const char *word, bool *is_ticket) {
+static enum exit_code parse_target(struct ping *p, const char *word, bool *is_ticket) {
     enum bk_err err = ticket_parse(word, strlen(word), &p->ticket);
     *is_ticket = err != BK_ERR_NOT_OURS;
     if (err == BK_OK) {
@@ -200,6 +202,15 @@ static enum exit_code read_target(struct ping *p, const char *word, bool *is_tic
         return EXIT_FINE;
     fprintf(stderr, "bodkin ping: \"%s\" is neither a ticket nor a peer's key\n", word);
     return EXIT_TICKET;
+}
+
+static enum exit_code read_target(struct ping *p, const char *word, bool *is_ticket) {
+    char text[TARGET_MAX];
+    if (!target_read("ping", word, text))
+        return EXIT_TICKET;
+    enum exit_code code = parse_target(p, text, is_ticket);
+    wipe(text, sizeof text);
+    return code;
 }
 
 static int run(struct ping *p, const char *target) {

@@ -209,6 +209,12 @@ def test_tickets():
         for bad in (flip(ticket, 40), ticket[:-3], ticket + "aaaa"):
             scene.here.run("connect", bad).must_end(6, "the ticket is damaged")
         scene.here.run("connect", "nonsense").must_end(6, "not a ticket")
+        scene.here.run("connect", "@" + scene.here.path("none")).must_end(6, "No such file")
+        for name, text in (("empty", ""), ("long", "x" * 5000)):
+            with open(scene.here.path(name), "w", encoding="ascii") as f:
+                f.write(text)
+        scene.here.run("connect", "@" + scene.here.path("empty")).must_end(6, "no line in it")
+        scene.here.run("ping", "@" + scene.here.path("long")).must_end(6, "too long")
         third = Machine()
         used = third.run("connect", ticket)
         used.must_end(7, "ask for a new one")
@@ -325,7 +331,10 @@ def test_ping():
     with Scene() as scene:
         listener = scene.listen("--allow", scene.here.key())
         ticket = listener.ticket()
-        for target in ((ticket,), (ticket,), (scene.there.key(), "--home", scene.server.home)):
+        with open(scene.here.path("ticket"), "w", encoding="ascii") as f:
+            f.write(f"  {ticket} \nmore")
+        for target in ((ticket,), ("@" + scene.here.path("ticket"),),
+                       (scene.there.key(), "--home", scene.server.home)):
             ping = scene.here.run("ping", *target)
             ping.must_end(0)
             lines = ping.output.decode().splitlines()
