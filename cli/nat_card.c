@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "cli/nat_card.h"
 
+#include "nat/nat.h"
 #include <bodkin/time.h>
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -325,9 +326,23 @@ enum bk_err nat_card_write(const char *path, const struct nat_card *card,
     return BK_ERR_IO;
 }
 
+static enum bk_err preset_card(const char *name, struct nat_card *out,
+                               char reason[NAT_CARD_REASON_MAX]) {
+    struct nat_config config;
+    if (nat_preset(name, &config) != BK_OK) {
+        explain(reason, "there is no such preset; `man bodkin-lab` lists them");
+        return BK_ERR_NOT_FOUND;
+    }
+    memset(out, 0, sizeof *out);
+    nat_traits_of(&config, &out->ipv4);
+    return BK_OK;
+}
+
 enum bk_err nat_card_read(const char *path, struct nat_card *out,
                           char reason[NAT_CARD_REASON_MAX]) {
     static char text[NAT_CARD_MAX + 1];
+    if (strncmp(path, "preset:", 7) == 0)
+        return preset_card(path + 7, out, reason);
     bool from_stdin = strcmp(path, "-") == 0;
     FILE *file = from_stdin ? stdin : fopen(path, "re");
     if (file == NULL) {

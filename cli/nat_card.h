@@ -40,8 +40,9 @@ BK_MUST_USE enum bk_err nat_card_parse(const char *text, size_t len, struct nat_
  * *reason says why. BK_ERR_IO, BK_ERR_NO_MEMORY. */
 BK_MUST_USE enum bk_err nat_card_write(const char *path, const struct nat_card *card,
                                        char reason[NAT_CARD_REASON_MAX]);
-/* Reads the card in the file `path` ("-": standard input). On failure *reason says why: as
- * nat_card_parse(), and BK_ERR_NOT_FOUND: no such file, BK_ERR_IO. */
+/* Reads the card in the file `path` ("-": standard input), or makes the one of a NAT model's
+ * preset: "preset:home". On failure *reason says why: as nat_card_parse(), and BK_ERR_NOT_FOUND: no
+ * such file or preset, BK_ERR_IO. */
 BK_MUST_USE enum bk_err nat_card_read(const char *path, struct nat_card *out,
                                       char reason[NAT_CARD_REASON_MAX]);
 

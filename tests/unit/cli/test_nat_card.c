@@ -166,6 +166,19 @@ static void files_are_written_and_read(void **state) {
     assert_string_equal(reason, "No space left on device");
 }
 
+static void presets_of_the_model_are_cards(void **state) {
+    (void)state;
+    char reason[NAT_CARD_REASON_MAX] = "";
+    struct nat_card card;
+    assert_int_equal(nat_card_read("preset:symmetric", &card, reason), BK_OK);
+    assert_int_equal(card.ipv4.mapping, BK_NAT_APD);
+    assert_int_equal(card.ipv4.ports, BK_NAT_PORTS_RANDOM);
+    struct nat_card back = read_back(&card);
+    assert_int_equal(back.ipv4.filtering, BK_NAT_APD);
+    assert_int_equal(nat_card_read("preset:nonsense", &card, reason), BK_ERR_NOT_FOUND);
+    assert_non_null(strstr(reason, "no such preset"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_trait_survives),
@@ -174,6 +187,7 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_is_refused_in_words),
         cmocka_unit_test(size_and_depth_are_bounded),
         cmocka_unit_test(files_are_written_and_read),
+        cmocka_unit_test(presets_of_the_model_are_cards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
