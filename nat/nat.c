@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static void reset_pools(struct nat *nat) {
+void nat_reset_pools(struct nat *nat) {
     uint32_t mappings = nat->config.mappings_max, sessions = nat->config.sessions_max;
     memset(nat->mappings, 0, mappings * sizeof *nat->mappings);
     memset(nat->sessions, 0, sessions * sizeof *nat->sessions);
@@ -21,6 +21,7 @@ static void reset_pools(struct nat *nat) {
     nat->free_session = 0;
     nat->next_port = nat->next_low_port = 0;
     nat->hold_first = nat->hold_count = 0;
+    nat->late_first = nat->late_count = 0;
     nat->rate.busy_until = nat->now;
     nat_hosts_reset(nat);
     nat_blocks_reset(nat);
@@ -112,7 +113,7 @@ enum bk_err nat_new(const struct nat_config *config, const struct bk_rng *rng,
         nat_free(nat);
         return e;
     }
-    reset_pools(nat);
+    nat_reset_pools(nat);
     *out = nat;
     return BK_OK;
 }
@@ -138,13 +139,6 @@ void nat_free(struct nat *nat) {
     alloc.put(alloc.ctx, nat);
 }
 
-/* Routers forward no multicast, loopback or link-local packets: RFC 1812 section 5.3.7. */
-static bool is_routable(const struct nat_flow *flow) {
-    return flow->src.ip.family == flow->dst.ip.family &&
-           bk_ip_scope(&flow->src.ip) >= BK_SCOPE_PRIVATE &&
-           bk_ip_scope(&flow->dst.ip) >= BK_SCOPE_PRIVATE;
-}
-
 /* Linux takes a packet to its own outside address for itself, also from inside. */
 static enum nat_answer hairpin_answer(const struct nat *nat, const struct nat_header *in,
                                       enum nat_drop why) {
@@ -157,9 +151,17 @@ static enum nat_answer hairpin_answer(const struct nat *nat, const struct nat_he
 
 static void refuse(struct nat *nat, const struct nat_header *in, enum nat_side from,
                    enum nat_drop why, struct nat_verdict *out) {
-    bool outside = from == NAT_OUTSIDE;
     out->drop = why;
-    out->answer = outside ? nat_unsolicited_answer(nat, in, why) : hairpin_answer(nat, in, why);
+    if (from == NAT_OUTSIDE)
+        out->answer = nat_unsolicited_answer(nat, in, why);
+    else if (why == NAT_DROP_HAIRPIN_OFF)
+        out->answer = hairpin_answer(nat, in, why);
+    else
+        out->answer = nat_policy_refusal(nat, why);
+    if (from == NAT_OUTSIDE && out->answer != NAT_ANSWER_NONE && nat_late_wants(nat, in)) {
+        nat_late_add(nat, in, out->answer);
+        out->answer = NAT_ANSWER_NONE;
+    }
     out->action = out->answer == NAT_ANSWER_NONE ? NAT_DROP : NAT_ANSWER;
     nat->counters.dropped[why]++;
     if (out->action == NAT_ANSWER)
@@ -191,22 +193,12 @@ static enum nat_drop hairpin(struct nat *nat, const struct nat_header *in,
     return NAT_DROP_NONE;
 }
 
-/* Policies that need no state. */
-static enum nat_drop policy(const struct nat *nat, const struct nat_header *in) {
-    if (!is_routable(&in->flow))
-        return NAT_DROP_UNROUTABLE;
-    if (nat_mode_of(nat, &in->flow.src.ip) == NAT_MODE_BLOCK)
-        return NAT_DROP_BLOCKED;
-    bool blocked = in->flow.proto == NAT_UDP && nat->config.udp_blocked;
-    return blocked ? NAT_DROP_BLOCKED : NAT_DROP_NONE;
-}
-
 void nat_packet(struct nat *nat, enum nat_side from, const struct nat_header *in,
                 struct bk_time now, struct nat_verdict *out) {
     memset(out, 0, sizeof *out);
     nat_advance(nat, now);
     enum nat_mode mode = nat_mode_of(nat, &in->flow.src.ip);
-    enum nat_drop drop = policy(nat, in);
+    enum nat_drop drop = nat_policy(nat, from, in);
     bool own = from == NAT_INSIDE && mode == NAT_MODE_TRANSLATE;
     if (drop == NAT_DROP_NONE && own && nat_is_external(nat, &in->flow.dst.ip)) {
         drop = hairpin(nat, in, out);
@@ -226,73 +218,12 @@ void nat_packet(struct nat *nat, enum nat_side from, const struct nat_header *in
         pass(nat, from, out);
 }
 
-static void end_mapping_sessions(struct nat *nat, uint32_t mapping) {
-    while (nat->mappings[mapping].used)
-        nat_session_end(nat, nat->mappings[mapping].first);
-}
-
-uint32_t nat_evict(struct nat *nat, enum nat_evict which, uint32_t count) {
-    uint32_t done = 0, index;
-    for (; done < count && nat->mapping_count > 0; done++) {
-        if (which == NAT_EVICT_OLDEST) {
-            index = nat->sessions[nat->timers.nodes[0].id].mapping;
-        } else {
-            index = rng_below(&nat->rng, nat->config.mappings_max);
-            while (!nat->mappings[index].used)
-                index = (index + 1) % nat->config.mappings_max;
-        }
-        end_mapping_sessions(nat, index);
-        nat->counters.mappings_evicted++;
-    }
-    return done;
-}
-
-void nat_exhaust(struct nat *nat, bool on) {
-    nat->exhausted = on;
-}
-
-void nat_limit_rate(struct nat *nat, uint32_t mappings_per_s) {
-    nat->config.mappings_per_s = mappings_per_s;
-}
-
-bool nat_next_late(struct nat *nat, struct nat_late *out) {
-    (void)nat;
-    (void)out;
-    return false;
-}
-
-void nat_reboot(struct nat *nat) {
-    for (uint32_t i = 0; i < nat->config.mappings_max; i++)
-        end_mapping_sessions(nat, i);
-    nat_holds_forget(nat);
-    reset_pools(nat);
-}
-
-enum bk_err nat_set_external(struct nat *nat, size_t index, const struct bk_ip *ip) {
-    if (index >= nat->config.external_count)
-        return BK_ERR_ARGUMENT;
-    struct bk_ip old = nat->config.external[index];
-    if (old.family != ip->family)
-        return BK_ERR_ARGUMENT;
-    for (uint32_t i = 0; i < nat->config.mappings_max; i++) {
-        const struct nat_mapping *m = &nat->mappings[i];
-        if (m->used && m->mode == NAT_MODE_TRANSLATE && bk_ip_equal(&m->external.ip, &old))
-            end_mapping_sessions(nat, i);
-    }
-    nat->config.external[index] = *ip;
-    return BK_OK;
-}
-
 bool nat_is_external(const struct nat *nat, const struct bk_ip *ip) {
     for (size_t i = 0; i < nat->config.external_count; i++) {
         if (bk_ip_equal(&nat->config.external[i], ip))
             return true;
     }
     return false;
-}
-
-void nat_block_udp(struct nat *nat, bool blocked) {
-    nat->config.udp_blocked = blocked;
 }
 
 const struct nat_config *nat_get_config(const struct nat *nat) {

@@ -91,6 +91,8 @@ enum nat_unsolicited {
 /* What a reset does to a TCP connection's state. */
 enum nat_tcp_reset {
     NAT_RESET_SHORTENS, /* it lives for tcp_reset_us; RFC 7857 section 2.2 */
+    NAT_RESET_DOUBTED,  /* the same, until another segment shows that the reset was forged:
+                           RFC 6146 section 3.5.2.2, state TRANS */
     NAT_RESET_KILLS,    /* it ends at once, which anybody can forge */
     NAT_RESET_IGNORED   /* nothing; the reset is forwarded */
 };
@@ -205,7 +207,7 @@ struct nat_config {
     bool tcp_reset_in_window; /* a reset whose sequence number is far from the last one's is
                                  dropped: RFC 5961 section 3, from afar */
     bool tcp_larger_isn;      /* a SYN may reuse a closing connection's state only with a larger
-                                 initial sequence number; RFC 7857 section 2.3, RFC 6191 */
+                                 initial sequence number; RFC 1122 section 4.2.2.13 */
     int64_t tcp_syn_wait_us;  /* an unsolicited SYN is answered after this time, and never if a
                                  SYN went out to meet it; RFC 5382 REQ-4: 6 s; 0: at once */
     int64_t tcp_partial_us;   /* from the first SYN until the second */

@@ -72,6 +72,7 @@ static const struct choice mode_choices[] = {{"translate", NAT_MODE_TRANSLATE},
                                              {"block", NAT_MODE_BLOCK},
                                              {NULL, 0}};
 static const struct choice reset_choices[] = {{"shorten", NAT_RESET_SHORTENS},
+                                              {"doubt", NAT_RESET_DOUBTED},
                                               {"kill", NAT_RESET_KILLS},
                                               {"ignore", NAT_RESET_IGNORED},
                                               {NULL, 0}};

@@ -15,6 +15,11 @@ uint32_t nat_session_find_flow(const struct nat *nat, enum nat_proto proto,
     return table_get(&nat->by_flow, key, &index) ? index : NAT_NONE;
 }
 
+void nat_session_end_all(struct nat *nat, uint32_t mapping) {
+    while (nat->mappings[mapping].used)
+        nat_session_end(nat, nat->mappings[mapping].first);
+}
+
 uint32_t nat_session_find_remote(const struct nat *nat, uint32_t mapping,
                                  const struct bk_addr *remote) {
     uint8_t key[NAT_KEY_REMOTE];

@@ -32,7 +32,8 @@ enum nat_tcp_state {
     NAT_TCP_OPEN,
     NAT_TCP_FIN_OUT, /* one side finished */
     NAT_TCP_FIN_IN,
-    NAT_TCP_CLOSING, /* both did, or a reset was seen */
+    NAT_TCP_CLOSING, /* both did */
+    NAT_TCP_RESET,   /* a reset was seen */
     NAT_TCP_STATES
 };
 
@@ -45,6 +46,8 @@ struct nat_session {
     bool replied;                        /* the other side has sent, too */
     uint64_t serial;                     /* grows from session to session */
     enum nat_tcp_state tcp;
+    bool seq_known[2];    /* by enum nat_side of the sender */
+    uint32_t seq_next[2]; /* the sequence number after the highest one seen */
 };
 
 struct nat_mapping {
@@ -72,6 +75,14 @@ struct nat_host {
     uint32_t first_block, blocks; /* its port blocks */
     struct nat_rate rate;
     uint32_t next_free;
+};
+
+/* An unsolicited SYN whose answer waits: late.c. */
+enum { NAT_LATE_MAX = 32 };
+struct nat_late_syn {
+    struct nat_header header;
+    enum nat_answer answer; /* NAT_ANSWER_NONE: it was met */
+    struct bk_time due;
 };
 
 struct nat_block {
@@ -120,10 +131,15 @@ struct nat {
     uint64_t hash_key[2];
     struct nat_rate rate;
     bool exhausted; /* nat_exhaust() */
+    struct nat_late_syn late[NAT_LATE_MAX];
+    uint32_t late_first, late_count;
     struct nat_counters counters;
     nat_look *look; /* or NULL */
     void *look_ctx;
 };
+
+/* nat.c: everything as after nat_new(); the tables are empty. */
+void nat_reset_pools(struct nat *nat);
 
 /* One step through the box in one direction. NAT_DROP_NONE: *out is the header that leaves. */
 enum nat_drop nat_translate_out(struct nat *nat, const struct nat_header *in,
@@ -174,6 +190,8 @@ uint32_t nat_session_make(struct nat *nat, uint32_t mapping, const struct bk_add
                           enum nat_side by);
 /* Ends the session, and its mapping if it was the last one. */
 void nat_session_end(struct nat *nat, uint32_t index);
+/* Ends the mapping with all its sessions. */
+void nat_session_end_all(struct nat *nat, uint32_t mapping);
 /* From now on packets of this flow from inside use this session's mapping. */
 void nat_session_own_flow(struct nat *nat, uint32_t index);
 bool nat_session_room(const struct nat *nat, enum nat_side by);
@@ -238,17 +256,36 @@ void nat_timer_start(struct nat *nat, uint32_t session);
 /* The session ends at `when`, earlier or later than it would have. */
 void nat_timer_set(struct nat *nat, uint32_t session, struct bk_time when);
 
-/* tcp.c: what the segment does to the connection; false: it may not pass. */
-bool nat_tcp_next(const struct nat *nat, enum nat_tcp_state state, enum nat_side from,
-                  uint8_t flags, enum nat_tcp_state *out);
+/* tcp.c: what the segment does to the connection (NAT_NONE: there is none yet); false: it may not
+ * pass. */
+bool nat_tcp_next(const struct nat *nat, uint32_t session, enum nat_side from,
+                  const struct nat_header *h, enum nat_tcp_state *out);
+/* Remembers the sequence numbers of a segment that passed. */
+void nat_tcp_note(struct nat_session *s, enum nat_side from, const struct nat_header *h);
+/* Has this segment, which passed, ended the session? NAT_RESET_KILLS. */
+bool nat_tcp_kills(const struct nat *nat, const struct nat_header *h);
+/* Is the connection over, so that a SYN begins another? */
+bool nat_tcp_is_over(enum nat_tcp_state state);
 int64_t nat_tcp_life_us(const struct nat_config *config, enum nat_tcp_state state);
 bool nat_tcp_is_fresh_syn(const struct nat_header *h);
 
 /* icmp.c: errors, by the packet they quote. */
-enum nat_drop nat_icmp_error_out(const struct nat *nat, const struct nat_header *in,
+enum nat_drop nat_icmp_error_out(struct nat *nat, const struct nat_header *in,
                                  struct nat_header *out);
-enum nat_drop nat_icmp_error_in(const struct nat *nat, const struct nat_header *in,
+enum nat_drop nat_icmp_error_in(struct nat *nat, const struct nat_header *in,
                                 struct nat_header *out);
+
+/* late.c: does this SYN's answer wait? */
+bool nat_late_wants(const struct nat *nat, const struct nat_header *in);
+void nat_late_add(struct nat *nat, const struct nat_header *in, enum nat_answer answer);
+/* A translated packet went out: if it is a SYN that meets one, that one is not answered. */
+void nat_late_meet(struct nat *nat, const struct nat_header *out);
+struct bk_time nat_late_deadline(const struct nat *nat);
+
+/* policy.c */
+enum nat_drop nat_policy(const struct nat *nat, enum nat_side from, const struct nat_header *in);
+/* What an inside host hears when it is refused. */
+enum nat_answer nat_policy_refusal(const struct nat *nat, enum nat_drop why);
 
 /* unsolicited.c: the answer, if there is one, to a packet that was refused at the outside. */
 enum nat_answer nat_unsolicited_answer(const struct nat *nat, const struct nat_header *in,

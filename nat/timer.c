@@ -8,7 +8,9 @@ static int64_t udp_life_us(const struct nat *nat, const struct nat_session *s) {
     /* Linux calls a flow a stream only once it is answered and older than 2 s: a single question
      * and answer (DNS) should not hold a mapping for long. */
     bool stream = s->replied && bk_elapsed_us(s->made, nat->now) >= c->udp_replied_after_us;
-    return stream ? c->udp_replied_us : c->udp_first_us;
+    int64_t life = stream ? c->udp_replied_us : c->udp_first_us;
+    bool short_lived = c->udp_well_known_us > 0 && s->remote.port < 1024 && s->remote.port > 0;
+    return short_lived && c->udp_well_known_us < life ? c->udp_well_known_us : life;
 }
 
 static int64_t life_us(const struct nat *nat, const struct nat_session *s) {
@@ -78,5 +80,5 @@ void nat_advance(struct nat *nat, struct bk_time now) {
 }
 
 struct bk_time nat_deadline(const struct nat *nat) {
-    return heap_earliest(&nat->timers);
+    return bk_earlier(heap_earliest(&nat->timers), nat_late_deadline(nat));
 }

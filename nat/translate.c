@@ -3,9 +3,20 @@
  * refresh, rewrite. A hairpin is a step out followed by a step in. */
 #include "nat/state.h"
 
+/* Has the box room for one more session and mapping, or can it make some? RFC 6888 REQ-11 forbids
+ * to delete the mappings of others; some boxes do. */
+static bool make_room(struct nat *nat) {
+    enum nat_full full = nat->config.full;
+    bool room = nat_session_room(nat, NAT_INSIDE) && nat->free_mapping != NAT_NONE;
+    if (room || full == NAT_FULL_DROP)
+        return nat_session_room(nat, NAT_INSIDE);
+    (void)nat_evict(nat, full == NAT_FULL_EVICT_RANDOM ? NAT_EVICT_RANDOM : NAT_EVICT_OLDEST, 1);
+    return true;
+}
+
 /* Makes the session, and if need be the mapping, for a packet from inside. */
 static enum nat_drop open_session(struct nat *nat, const struct nat_flow *flow, uint32_t *out) {
-    if (!nat_session_room(nat, NAT_INSIDE))
+    if (!make_room(nat))
         return NAT_DROP_FULL;
     uint32_t mapping = nat_mapping_find(nat, flow);
     if (mapping == NAT_NONE) {
@@ -19,6 +30,16 @@ static enum nat_drop open_session(struct nat *nat, const struct nat_flow *flow, 
 
 static enum nat_tcp_state tcp_state(const struct nat *nat, uint32_t session) {
     return session == NAT_NONE ? NAT_TCP_NONE : nat->sessions[session].tcp;
+}
+
+/* A box whose mappings are per connection makes a new one for the next connection, though the
+ * endpoints are the same. */
+static bool begins_anew(const struct nat *nat, uint32_t session, const struct nat_header *in) {
+    if (session == NAT_NONE ||
+        nat->mappings[nat->sessions[session].mapping].mode != NAT_MODE_TRANSLATE)
+        return false;
+    return nat->mapping_of[in->flow.proto] == NAT_DEP_CONNECTION &&
+           nat_tcp_is_over(nat->sessions[session].tcp) && nat_tcp_is_fresh_syn(in);
 }
 
 /* Kinds of packets that never make or use a session in this direction. */
@@ -38,8 +59,12 @@ enum nat_drop nat_translate_out(struct nat *nat, const struct nat_header *in,
     uint32_t session = nat_session_find_flow(nat, flow->proto, &flow->src, &flow->dst);
     enum nat_tcp_state next = NAT_TCP_NONE;
     bool tcp = flow->proto == NAT_TCP;
-    if (tcp && !nat_tcp_next(nat, tcp_state(nat, session), NAT_INSIDE, in->tcp_flags, &next))
+    if (tcp && !nat_tcp_next(nat, session, NAT_INSIDE, in, &next))
         return NAT_DROP_TCP_STATE;
+    if (tcp && begins_anew(nat, session, in)) {
+        nat_session_end_all(nat, nat->sessions[session].mapping);
+        session = NAT_NONE;
+    }
     if (session == NAT_NONE)
         drop = open_session(nat, flow, &session);
     if (drop != NAT_DROP_NONE)
@@ -49,6 +74,12 @@ enum nat_drop nat_translate_out(struct nat *nat, const struct nat_header *in,
         nat_overload_lead(nat, nat->sessions[session].mapping);
     *out = *in;
     out->flow.src = nat->mappings[nat->sessions[session].mapping].external;
+    if (!tcp)
+        return NAT_DROP_NONE;
+    nat_late_meet(nat, out);
+    nat_tcp_note(&nat->sessions[session], NAT_INSIDE, in);
+    if (nat_tcp_kills(nat, in))
+        nat_session_end(nat, session);
     return NAT_DROP_NONE;
 }
 
@@ -57,7 +88,7 @@ enum nat_drop nat_translate_out(struct nat *nat, const struct nat_header *in,
 static enum nat_drop admit(const struct nat *nat, uint32_t mapping, const struct nat_header *in,
                            uint32_t *session) {
     *session = nat_session_find_remote(nat, mapping, &in->flow.src);
-    bool anew = tcp_state(nat, *session) == NAT_TCP_CLOSING && nat_tcp_is_fresh_syn(in);
+    bool anew = nat_tcp_is_over(tcp_state(nat, *session)) && nat_tcp_is_fresh_syn(in);
     if (*session != NAT_NONE && !anew)
         return NAT_DROP_NONE;
     return nat_filter_admits(nat, mapping, &in->flow.src) ? NAT_DROP_NONE : NAT_DROP_FILTERED;
@@ -67,6 +98,9 @@ static enum nat_drop admit(const struct nat *nat, uint32_t mapping, const struct
  * same one, even if the mapping behaviour would choose another for it. */
 static void carry_in(struct nat *nat, uint32_t mapping, const struct nat_header *in,
                      uint32_t session, enum nat_tcp_state next) {
+    bool tcp = in->flow.proto == NAT_TCP;
+    if (session == NAT_NONE && !nat->config.refresh_strangers && !tcp)
+        return; /* RFC 7857 section 7 */
     if (session == NAT_NONE)
         session = nat_session_make(nat, mapping, &in->flow.src, NAT_OUTSIDE);
     else if (nat->mapping_of[in->flow.proto] != NAT_EI)
@@ -74,6 +108,10 @@ static void carry_in(struct nat *nat, uint32_t mapping, const struct nat_header 
     if (session == NAT_NONE)
         return; /* no room for a stranger's session: the packet passes, and leaves no trace */
     nat_timer_touch(nat, session, NAT_OUTSIDE, next);
+    if (tcp)
+        nat_tcp_note(&nat->sessions[session], NAT_OUTSIDE, in);
+    if (tcp && nat_tcp_kills(nat, in))
+        nat_session_end(nat, session);
 }
 
 enum nat_drop nat_translate_in(struct nat *nat, const struct nat_header *in,
@@ -94,7 +132,7 @@ enum nat_drop nat_translate_in(struct nat *nat, const struct nat_header *in,
     }
     enum nat_tcp_state next = NAT_TCP_NONE;
     bool tcp = in->flow.proto == NAT_TCP;
-    if (tcp && !nat_tcp_next(nat, tcp_state(nat, session), NAT_OUTSIDE, in->tcp_flags, &next))
+    if (tcp && !nat_tcp_next(nat, session, NAT_OUTSIDE, in, &next))
         return NAT_DROP_TCP_STATE;
     *out = *in;
     out->flow.dst = nat->mappings[mapping].internal;
