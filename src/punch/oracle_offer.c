@@ -230,6 +230,14 @@ static double fan(const struct oracle_pair *p, int i, struct oracle_offer *o) {
 
 /* ---- a port is guessed ---- */
 
+double oracle_guess_chance(const struct oracle_offer *o, uint32_t other, uint32_t n, uint32_t m) {
+    if (o->method == BK_ORACLE_BIRTHDAY_MIXED) /* the prober's n are hit for certain, in order */
+        return chance_meet(other, other, o->space, n, o->single ? 1 : o->targets);
+    if (o->single) /* one mapping among m guesses, and one of those among n */
+        return chance_meet(o->space, m, other, n, 1);
+    return chance_meet(o->space, n, other, m, o->targets);
+}
+
 /* K fresh mappings of the reached side, n probes of the other. The prober's own
  * port must be one port for all probes, and known well enough: each of the K
  * mappings is opened towards each port it may be. */
@@ -269,11 +277,11 @@ static double birthday(const struct oracle_pair *p, int i, struct oracle_offer *
     return one_sided(&wide, i, o);
 }
 
-/* Both filters ask for the port; the prober's ports are predicted but it has a
- * new one for each packet. It opens n of them, p + 1 to p + n, aimed at a few
- * ports of the other side; that one sends from fresh mappings to p + 1 to p +
- * n. Each of those mappings is one of its S ports, and the right one with (n /
- * targets) / S per target. */
+/* Both filters ask for the port; the prober's ports are predicted but it has a new one for each
+ * packet. It opens n of them, p + 1 to p + n, aimed at a few ports of the other side; that one
+ * sends to p + 1 to p + n, each time from a new mapping, which is one of its S ports, and the right
+ * one with (n / targets) / S per target. With one mapping for all of it, that is right if it is any
+ * of n targets. */
 static double mixed(const struct oracle_pair *p, int i, struct oracle_offer *o) {
     const struct oracle_view *guessed = &p->view[i], *v = &p->view[1 - i];
     const struct bk_oracle_budget *b = p->budget;
@@ -281,17 +289,21 @@ static double mixed(const struct oracle_pair *p, int i, struct oracle_offer *o) 
         v->port != ORACLE_PORT_PREDICTED || v->trial < 1 ||
         (!b->low_ttl && (probes_move(p, 0) || probes_move(p, 1))))
         return 0;
-    uint32_t n = least(b->probes, least(guessed->space, least(guessed->mappings, v->mappings)));
+    uint32_t n = least(b->probes, least(guessed->space, v->mappings));
+    n = least(n, v->fresh_only ? b->sockets : UINT32_MAX);
     o->mean_foreign = v->rate * 2 * seconds(b->signal_rtt_us);
-    o->window = o->opens = o->probes = n;
+    o->window = o->opens = o->probes = guessed->one_port ? n : least(n, guessed->mappings);
     o->space = guessed->space;
-    o->targets = guessed->one_port ? 1 : (n + b->sockets - 1) / b->sockets;
-    return chance_meet(n, n, guessed->space, n, o->targets) * (1 - intruders(p, v));
+    o->single = guessed->one_port;
+    o->targets = (o->window + b->sockets - 1) / b->sockets;
+    if (o->single || v->keeps)
+        o->targets = v->fresh_only && !o->single ? 1 : o->window;
+    return oracle_guess_chance(o, o->window, o->window, o->window) * (1 - intruders(p, v));
 }
 
-/* Everything is guessed. A side whose mapping serves all of the peer's ports
- * needs only one of it, and then there is only one way to meet: nothing is
- * wasted, as in chance_meet() with one target. */
+/* Everything is guessed. A side whose mapping serves all of the peer's ports needs only one of it,
+ * and then there is only one way to meet: nothing is wasted, as in chance_meet() with one target.
+ */
 static double two_sided(const struct oracle_pair *p, int i, struct oracle_offer *o) {
     const struct oracle_view *v = &p->view[i], *w = &p->view[1 - i];
     const struct bk_oracle_budget *b = p->budget;
@@ -299,12 +311,12 @@ static double two_sided(const struct oracle_pair *p, int i, struct oracle_offer 
         (!b->low_ttl && (probes_move(p, 0) || probes_move(p, 1))))
         return 0;
     o->both_guess = true;
+    o->single = v->one_port || w->one_port;
     o->space = v->space;
-    o->opens = least(b->probes, least(v->space, v->mappings));
-    o->probes = least(b->probes, least(w->space, w->mappings));
-    bool single = v->one_port || w->one_port;
-    o->targets = single ? 1 : (o->opens + b->sockets - 1) / b->sockets;
-    return chance_meet(v->space, o->opens, w->space, o->probes, o->targets);
+    o->opens = least(b->probes, v->one_port ? w->space : least(v->space, v->mappings));
+    o->probes = least(b->probes, w->one_port ? v->space : least(w->space, w->mappings));
+    o->targets = o->single ? o->opens : (o->opens + b->sockets - 1) / b->sockets;
+    return oracle_guess_chance(o, w->space, o->opens, o->probes);
 }
 
 static double two_blocks(const struct oracle_pair *p, int i, struct oracle_offer *o) {

@@ -28,6 +28,8 @@ struct oracle_view {
     bool scattered;     /* its packets to the peer leave from an address that nobody knows: with
                            endpoint-dependent mapping and a pool that is not paired */
     bool inbound_first; /* spoilt by it */
+    bool keeps;         /* PREDICTED: a fresh socket's first mapping has its own port */
+    bool fresh_only;    /* ... and nothing is known about its second one */
     double rate;        /* PREDICTED: foreign mappings a second */
     double trial;       /* PREDICTED: a single prediction's chance apart from those;
                            below 1 when   the port follows a clock */
@@ -54,9 +56,10 @@ struct oracle_offer {
     uint32_t window, space;
     uint32_t opens, probes; /* mappings opened by the reached side, ports tried by
                                the other */
-    uint32_t targets;       /* ports at which those mappings are aimed: each at every
-                               one of them in BLOCK and BIRTHDAY_ONE, evenly in MIXED
-                               and BIRTHDAY_TWO */
+    uint32_t targets;       /* ports at which mappings are aimed. One side guesses: the reached
+                               side's, each at every one. Both do: the reached side's, evenly.
+                               MIXED: the prober's, evenly */
+    bool single;            /* both guess, and one mapping serves for all ports of the peer */
 };
 
 /* `a`, `b` and `budget` must outlive the pair. */
@@ -65,6 +68,10 @@ void oracle_pair_init(struct oracle_pair *pair, const struct bk_nat_traits *a,
 /* The most probable of all methods that the budget has; the cheapest of equals.
  */
 void oracle_offer_best(const struct oracle_pair *pair, struct oracle_offer *out);
+/* Both guess, or one does against a prediction, and `n` mappings of the reached side and `m`
+ * packets of the prober are out so far. `other`: the prober's space; in MIXED how many it opens. */
+double oracle_guess_chance(const struct oracle_offer *offer, uint32_t other, uint32_t n,
+                           uint32_t m);
 /* Sides, packets, time, needs of `offer`, into an `out` that is otherwise
  * filled in. */
 void oracle_price(const struct oracle_pair *pair, const struct oracle_offer *offer,

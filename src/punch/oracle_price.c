@@ -101,23 +101,14 @@ static uint32_t least(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
-static void walk_guess(struct walk *w, const struct oracle_offer *o, uint32_t other_space) {
+/* `other`: as in oracle_guess_chance(). */
+static void walk_guess(struct walk *w, const struct oracle_offer *o, uint32_t other) {
     uint32_t steps = o->opens > o->probes ? o->opens : o->probes;
-    double all = chance_meet(o->space, o->opens, other_space, o->probes, o->targets);
+    double all = oracle_guess_chance(o, other, o->opens, o->probes);
     for (uint32_t i = 1; i <= steps; i++) {
         uint32_t n = least(i, o->opens), m = least(i, o->probes);
-        double p = chance_meet(o->space, n, other_space, m, o->targets);
+        double p = oracle_guess_chance(o, other, n, m);
         walk_step(w, i <= o->opens, i <= o->probes, 1 - (all > 0 ? o->p * p / all : 0));
-    }
-}
-
-/* The prober's n mappings wait from the start as far as the i-th step concerns
- * them. */
-static void walk_mixed(struct walk *w, const struct oracle_offer *o) {
-    double all = chance_meet(o->probes, o->probes, o->space, o->opens, o->targets);
-    for (uint32_t i = 1; i <= o->opens; i++) {
-        double p = chance_meet(o->probes, o->probes, o->space, i, o->targets);
-        walk_step(w, true, true, 1 - (all > 0 ? o->p * p / all : 0));
     }
 }
 
@@ -161,7 +152,7 @@ static void walk(struct walk *w, const struct oracle_pair *p, const struct oracl
             walk_birthday(w, o, o->found, low_ttl);
         break;
     case BK_ORACLE_BIRTHDAY_MIXED:
-        walk_mixed(w, o);
+        walk_guess(w, o, o->probes);
         break;
     case BK_ORACLE_BIRTHDAY_TWO:
         walk_guess(w, o, prober->space);
@@ -177,24 +168,24 @@ static struct bk_oracle_side side(enum bk_oracle_role role, uint32_t sockets, ui
     return (struct bk_oracle_side){.role = role, .sockets = sockets, .ports = ports};
 }
 
-/* A socket opens one mapping for each port it sends to, unless its NAT has one
- * for all of them. */
-static uint32_t sockets_for(const struct oracle_pair *p, int i, uint32_t mappings) {
-    return least(mappings, p->view[i].one_port ? 1 : p->budget->sockets);
+/* Sockets that share `n` mappings, each aimed at all of `targets`. */
+static uint32_t sockets_for(uint32_t n, uint32_t targets) {
+    return targets > 0 ? (n + targets - 1) / targets : 1;
 }
 
-static void cast_guess(const struct oracle_pair *p, const struct oracle_offer *o,
+static void cast_guess(const struct oracle_offer *o, struct bk_oracle_side *reached,
+                       struct bk_oracle_side *prober) {
+    *reached = side(BK_ORACLE_ROLE_GUESS, sockets_for(o->opens, o->targets), o->targets);
+    *prober = side(BK_ORACLE_ROLE_GUESS, 1, o->probes);
+}
+
+/* The side whose ports are predicted has the targets. */
+static void cast_mixed(const struct oracle_pair *p, const struct oracle_offer *o,
                        struct bk_oracle_side *reached, struct bk_oracle_side *prober) {
-    int i = o->reached;
-    uint32_t fan = o->targets > 0 ? (o->opens + o->targets - 1) / o->targets : 1;
-    bool single = p->view[0].one_port || p->view[1].one_port;
-    if (single) {
-        *reached = side(BK_ORACLE_ROLE_GUESS, 1, o->probes);
-        *prober = side(BK_ORACLE_ROLE_GUESS, sockets_for(p, 1 - i, 1), o->probes);
-    } else {
-        *reached = side(BK_ORACLE_ROLE_GUESS, fan, o->targets);
-        *prober = side(BK_ORACLE_ROLE_GUESS, 1, o->probes);
-    }
+    bool fresh = p->view[1 - o->reached].fresh_only;
+    *reached = side(BK_ORACLE_ROLE_GUESS, 1, o->opens);
+    *prober = side(BK_ORACLE_ROLE_GUESS, fresh ? o->probes : sockets_for(o->probes, o->targets),
+                   o->targets);
 }
 
 static void cast(const struct oracle_pair *p, const struct oracle_offer *o,
@@ -229,15 +220,17 @@ static void cast(const struct oracle_pair *p, const struct oracle_offer *o,
     case BK_ORACLE_BLOCK:
     case BK_ORACLE_BIRTHDAY_ONE:
         if (o->both_guess) {
-            cast_guess(p, o, reached, prober);
+            cast_guess(o, reached, prober);
             break;
         }
         *reached = side(BK_ORACLE_ROLE_OPEN, o->opens, o->targets);
         *prober = side(BK_ORACLE_ROLE_PROBE, 1, o->probes);
         break;
     case BK_ORACLE_BIRTHDAY_MIXED:
+        cast_mixed(p, o, reached, prober);
+        break;
     case BK_ORACLE_BIRTHDAY_TWO:
-        cast_guess(p, o, reached, prober);
+        cast_guess(o, reached, prober);
         break;
     case BK_ORACLE_RELAY:
         *reached = *prober = side(BK_ORACLE_ROLE_NONE, 0, 0);
