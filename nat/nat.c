@@ -37,6 +37,8 @@ static void set_behaviours(struct nat *nat) {
             own && c->tcp_filtering != NAT_DEP_AS_UDP ? c->tcp_filtering : c->filtering;
         nat->ports_of[p] = own && c->tcp_ports != NAT_PORT_AS_UDP ? c->tcp_ports : c->ports;
     }
+    if (c->icmp_ports != NAT_PORT_AS_UDP)
+        nat->ports_of[NAT_ICMP] = c->icmp_ports;
 }
 
 /* The key of everything that is hashed, and survives a reboot. Drawn only by boxes that hash, as a
@@ -146,7 +148,8 @@ static enum nat_answer hairpin_answer(const struct nat *nat, const struct nat_he
         return NAT_ANSWER_NONE;
     if (in->flow.proto == NAT_UDP)
         return NAT_ANSWER_PORT_UNREACHABLE;
-    return in->flow.proto == NAT_TCP ? NAT_ANSWER_TCP_RESET : NAT_ANSWER_NONE;
+    bool reset = in->flow.proto == NAT_TCP && (in->tcp_flags & NAT_TCP_RST) == 0;
+    return reset ? NAT_ANSWER_TCP_RESET : NAT_ANSWER_NONE;
 }
 
 static void refuse(struct nat *nat, const struct nat_header *in, enum nat_side from,

@@ -45,7 +45,7 @@ enum nat_port_choice {
     NAT_PORT_HASH,            /* a hash of the inside endpoint: stable, even over a reboot */
     NAT_PORT_HASH_REMOTE,     /* a hash of both endpoints */
     NAT_PORT_TIME,            /* grows with the clock, `port_rate` a second */
-    NAT_PORT_AS_UDP           /* tcp_ports only */
+    NAT_PORT_AS_UDP           /* tcp_ports and icmp_ports only */
 };
 
 /* Which outside ports an inside host may get. */
@@ -163,15 +163,16 @@ struct nat_config {
     /* TCP may differ: RFC 7857 section 5. ICMP queries go by the rules of UDP. */
     enum nat_dep tcp_mapping, tcp_filtering;
     enum nat_port_choice tcp_ports;
-    int64_t mapping_epoch_us;    /* NAT_DEP_TIME */
-    uint16_t port_min, port_max; /* inclusive, for all but preserved ports; 1 or more */
-    int32_t port_step;           /* NAT_PORT_SEQUENTIAL: -1024 to 1024, not 0 */
-    uint32_t port_rate;          /* NAT_PORT_TIME: ports a second */
-    bool port_parity;            /* even stays even, odd stays odd; RFC 4787 REQ-4 */
-    bool port_class;             /* 1-1023 stays below 1024; RFC 4787 REQ-3a */
-    bool port_contiguity;        /* the port after another of the host's stays next to it */
-    int64_t port_hold_us;        /* how long an ended mapping's port is given to nobody but its last
-                                    owner; 0: not at all; RFC 6888 REQ-8: 120 s */
+    enum nat_port_choice icmp_ports; /* identifiers of echo requests; NAT_PORT_AS_UDP: as ports */
+    int64_t mapping_epoch_us;        /* NAT_DEP_TIME */
+    uint16_t port_min, port_max;     /* inclusive, for all but preserved ports; 1 or more */
+    int32_t port_step;               /* NAT_PORT_SEQUENTIAL: -1024 to 1024, not 0 */
+    uint32_t port_rate;              /* NAT_PORT_TIME: ports a second */
+    bool port_parity;                /* even stays even, odd stays odd; RFC 4787 REQ-4 */
+    bool port_class;                 /* 1-1023 stays below 1024; RFC 4787 REQ-3a */
+    bool port_contiguity;            /* the port after another of the host's stays next to it */
+    int64_t port_hold_us; /* how long an ended mapping's port is given to nobody but its last
+                             owner; 0: not at all; RFC 6888 REQ-8: 120 s */
     enum nat_port_space port_space;
     uint32_t block_size;      /* NAT_SPACE_BLOCKS: ports in a block, NAT_BLOCK_MIN or more */
     uint32_t blocks_per_host; /* ... and a host's blocks at most; 0: no limit */

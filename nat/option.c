@@ -115,6 +115,7 @@ static const struct field {
     {"tcp-mapping", KIND_CHOICE, AT(tcp_mapping), tcp_mapping_choices},
     {"tcp-filtering", KIND_CHOICE, AT(tcp_filtering), tcp_filtering_choices},
     {"tcp-ports", KIND_CHOICE, AT(tcp_ports), tcp_port_choices},
+    {"icmp-ports", KIND_CHOICE, AT(icmp_ports), tcp_port_choices},
     {"mapping-epoch", KIND_SECONDS, AT(mapping_epoch_us), NULL},
     {"port-range", KIND_RANGE, 0, NULL},
     {"port-step", KIND_STEP, AT(port_step), NULL},

@@ -39,12 +39,18 @@ static struct table *chain_table(struct nat *nat, uint32_t mapping, enum chain c
     return chain == INSIDE ? &nat->by_inside : &nat->by_outside;
 }
 
-static void push(struct nat *nat, uint32_t mapping, enum chain chain) {
+/* The first of its name becomes the head, another one the second. */
+static void link_to(struct nat *nat, uint32_t mapping, enum chain chain) {
     uint8_t key[NAT_KEY_INSIDE];
     struct table *table = chain_table(nat, mapping, chain, key);
     uint32_t head = NAT_NONE;
-    bk_assert(!table_get(table, key, &head) || is_on(nat));
-    *next_of(nat, mapping, chain) = head;
+    *next_of(nat, mapping, chain) = NAT_NONE;
+    if (table_get(table, key, &head)) {
+        bk_assert(is_on(nat));
+        *next_of(nat, mapping, chain) = *next_of(nat, head, chain);
+        *next_of(nat, head, chain) = mapping;
+        return;
+    }
     enum bk_err e = table_put(table, key, mapping);
     bk_assert(e == BK_OK); /* the tables hold as much as the pool */
 }
@@ -72,8 +78,8 @@ static void unlink_from(struct nat *nat, uint32_t mapping, enum chain chain) {
 }
 
 void nat_overload_enter(struct nat *nat, uint32_t mapping) {
-    push(nat, mapping, INSIDE);
-    push(nat, mapping, OUTSIDE);
+    link_to(nat, mapping, INSIDE);
+    link_to(nat, mapping, OUTSIDE);
 }
 
 void nat_overload_leave(struct nat *nat, uint32_t mapping) {
@@ -135,7 +141,10 @@ bool nat_overload_free(const struct nat *nat, const struct nat_flow *flow,
                        const struct bk_addr *external) {
     if (!is_on(nat))
         return nat_mapping_find_external(nat, flow->proto, external) == NAT_NONE;
-    return find_reply(nat, flow->proto, external, &flow->dst) == NAT_NONE;
+    /* A hairpin from an outside endpoint to itself, shared by two hosts, would be its own answer.
+     * Linux keeps the port even then. */
+    bool itself = bk_addr_equal(external, &flow->dst);
+    return !itself && find_reply(nat, flow->proto, external, &flow->dst) == NAT_NONE;
 }
 
 /* The serial number of the newest session of the mapping that an inside packet made; 0: none. Those
@@ -182,8 +191,13 @@ uint32_t nat_overload_find(const struct nat *nat, enum nat_proto proto,
 
 void nat_overload_lead(struct nat *nat, uint32_t mapping) {
     const struct nat_mapping *m = &nat->mappings[mapping];
-    if (!is_on(nat) || nat_mapping_find_external(nat, m->proto, &m->external) == mapping)
+    uint32_t head = is_on(nat) ? nat_mapping_find_external(nat, m->proto, &m->external) : mapping;
+    if (head == mapping)
         return;
     unlink_from(nat, mapping, OUTSIDE);
-    push(nat, mapping, OUTSIDE);
+    *next_of(nat, mapping, OUTSIDE) = head;
+    uint8_t key[NAT_KEY_OUTSIDE];
+    nat_key_outside(key, m->proto, &m->external);
+    enum bk_err e = table_put(&nat->by_outside, key, mapping);
+    bk_assert(e == BK_OK);
 }

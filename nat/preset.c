@@ -17,6 +17,7 @@ const struct nat_config nat_config_default = {
     .tcp_mapping = NAT_DEP_AS_UDP,
     .tcp_filtering = NAT_DEP_AS_UDP,
     .tcp_ports = NAT_PORT_AS_UDP,
+    .icmp_ports = NAT_PORT_AS_UDP,
     .mapping_epoch_us = 10 * BK_US_PER_S,
     .port_min = 1024, /* the range of Linux' fully-random */
     .port_max = 65535,

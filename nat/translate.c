@@ -33,13 +33,15 @@ static enum nat_tcp_state tcp_state(const struct nat *nat, uint32_t session) {
 }
 
 /* A box whose mappings are per connection makes a new one for the next connection, though the
- * endpoints are the same. */
+ * endpoints are the same; so does one that looks at flows only, if no other flow has the mapping.
+ */
 static bool begins_anew(const struct nat *nat, uint32_t session, const struct nat_header *in) {
     if (session == NAT_NONE ||
         nat->mappings[nat->sessions[session].mapping].mode != NAT_MODE_TRANSLATE)
         return false;
-    return nat->mapping_of[in->flow.proto] == NAT_DEP_CONNECTION &&
-           nat_tcp_is_over(nat->sessions[session].tcp) && nat_tcp_is_fresh_syn(in);
+    bool anew = nat->mapping_of[in->flow.proto] == NAT_DEP_CONNECTION ||
+                nat->config.overload == NAT_OVERLOAD_REMOTE;
+    return anew && nat_tcp_is_over(nat->sessions[session].tcp) && nat_tcp_is_fresh_syn(in);
 }
 
 /* Kinds of packets that never make or use a session in this direction. */
@@ -62,7 +64,10 @@ enum nat_drop nat_translate_out(struct nat *nat, const struct nat_header *in,
     if (tcp && !nat_tcp_next(nat, session, NAT_INSIDE, in, &next))
         return NAT_DROP_TCP_STATE;
     if (tcp && begins_anew(nat, session, in)) {
-        nat_session_end_all(nat, nat->sessions[session].mapping);
+        if (nat->config.overload == NAT_OVERLOAD_OFF)
+            nat_session_end_all(nat, nat->sessions[session].mapping);
+        else
+            nat_session_end(nat, session);
         session = NAT_NONE;
     }
     if (session == NAT_NONE)
@@ -70,7 +75,8 @@ enum nat_drop nat_translate_out(struct nat *nat, const struct nat_header *in,
     if (drop != NAT_DROP_NONE)
         return drop;
     nat_timer_touch(nat, session, NAT_INSIDE, next);
-    if (nat->sessions[session].made_by == NAT_INSIDE)
+    bool hairpin = nat_is_external(nat, &flow->dst.ip);
+    if (nat->sessions[session].made_by == NAT_INSIDE && !hairpin)
         nat_overload_lead(nat, nat->sessions[session].mapping);
     *out = *in;
     out->flow.src = nat->mappings[nat->sessions[session].mapping].external;
