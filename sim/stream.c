@@ -124,8 +124,13 @@ enum bk_err world_stream_listen(struct world *w, actor_id actor, uint16_t port) 
 
 enum bk_err world_stream_open(struct world *w, actor_id actor, struct bk_addr remote,
                               stream_id *out) {
+    return world_stream_open_from(w, actor, 0, remote, out);
+}
+
+enum bk_err world_stream_open_from(struct world *w, actor_id actor, uint16_t port,
+                                   struct bk_addr remote, stream_id *out) {
     node_id host = w->actors[actor].host;
-    struct bk_addr local = {.port = node_free_port(w, host)};
+    struct bk_addr local = {.port = port != 0 ? port : node_free_port(w, host)};
     if (!topology_host_address(w, host, remote.ip.family, &local.ip))
         return BK_ERR_UNREACHABLE;
     struct stream *s = take_stream(w, actor, STREAM_CONNECTING);

@@ -189,6 +189,9 @@ BK_MUST_USE enum bk_err world_stream_listen(struct world *w, actor_id actor, uin
 /* BK_ERR_FULL: no stream left; BK_ERR_UNREACHABLE: the host has no address of that family. */
 BK_MUST_USE enum bk_err world_stream_open(struct world *w, actor_id actor, struct bk_addr remote,
                                           stream_id *out);
+/* The same from a given port, which several streams to different remotes may share; 0: a free one. */
+BK_MUST_USE enum bk_err world_stream_open_from(struct world *w, actor_id actor, uint16_t port,
+                                               struct bk_addr remote, stream_id *out);
 /* Takes as much of `data` as fits and returns how much; the rest after WORLD_STREAM_WRITABLE. */
 size_t world_stream_write(struct world *w, stream_id stream, const uint8_t *data, size_t len);
 /* Closes this end after what was written is delivered. Further events of the other end are

@@ -152,6 +152,7 @@ enum bk_nat_reason {
     BK_NAT_REASON_BUDGET,        /* packets_max was reached */
     BK_NAT_REASON_NO_SOCKET,     /* a socket could not be opened */
     BK_NAT_REASON_NO_ADDRESS,    /* the host has no address of that family */
+    BK_NAT_REASON_STOPPED,       /* bk_natcheck_stop() came first */
     BK_NAT_REASON_NOT_APPLICABLE /* the question makes no sense here: no NAT, no ports ... */
 };
 
