@@ -75,24 +75,6 @@ static enum bk_err build_icmp(const struct packet *cause, enum nat_answer answer
     return BK_OK;
 }
 
-static uint32_t get32(const uint8_t *p) {
-    return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put32(uint8_t *p, uint32_t value) {
-    put16(p, (uint16_t)(value >> 16));
-    put16(p + 2, (uint16_t)value);
-}
-
-/* How far the segment moves the sequence number: its data, SYN and FIN. */
-static uint32_t segment_len(const struct packet *cause) {
-    const uint8_t *tcp = cause->data + cause->transport;
-    size_t header = (size_t)(tcp[TCP_OFFSET] >> 4) * 4;
-    uint32_t len = (uint32_t)(cause->len - cause->transport - header);
-    len += (tcp[TCP_FLAGS] & NAT_TCP_SYN) != 0 ? 1 : 0;
-    return len + ((tcp[TCP_FLAGS] & NAT_TCP_FIN) != 0 ? 1 : 0);
-}
-
 /* RFC 9293 section 3.5.2: a reset that the segment's sender will believe. */
 static enum bk_err build_reset(const struct packet *cause, uint8_t *out, size_t cap, size_t *len) {
     const struct nat_flow *flow = &cause->header.flow;
@@ -110,9 +92,28 @@ static enum bk_err build_reset(const struct packet *cause, uint8_t *out, size_t 
         put32(tcp + TCP_SEQ, get32(seg + TCP_ACK));
     } else {
         tcp[TCP_FLAGS] |= NAT_TCP_ACK;
-        put32(tcp + TCP_ACK, get32(seg + TCP_SEQ) + segment_len(cause));
+        put32(tcp + TCP_ACK, get32(seg + TCP_SEQ) + cause->header.tcp_len);
     }
     put_ip(out, &flow->dst.ip, &flow->src.ip, PROTO_TCP, TCP_HEADER);
+    uint32_t sum = sum_bytes(tcp, TCP_HEADER) + pseudo_sum(out, PROTO_TCP, TCP_HEADER);
+    put16(tcp + TCP_CHECKSUM, (uint16_t)~sum_fold(sum));
+    *len = total;
+    return BK_OK;
+}
+
+enum bk_err packet_build_syn(const struct nat_header *syn, uint8_t *out, size_t cap, size_t *len) {
+    const struct nat_flow *flow = &syn->flow;
+    size_t header = ip_header_len(&flow->src.ip), total = header + TCP_HEADER;
+    if (cap < total)
+        return BK_ERR_TOO_LONG;
+    memset(out, 0, total);
+    uint8_t *tcp = out + header;
+    put16(tcp, flow->src.port);
+    put16(tcp + 2, flow->dst.port);
+    put32(tcp + TCP_SEQ, syn->tcp_seq);
+    tcp[TCP_OFFSET] = TCP_HEADER / 4 << 4;
+    tcp[TCP_FLAGS] = NAT_TCP_SYN;
+    put_ip(out, &flow->src.ip, &flow->dst.ip, PROTO_TCP, TCP_HEADER);
     uint32_t sum = sum_bytes(tcp, TCP_HEADER) + pseudo_sum(out, PROTO_TCP, TCP_HEADER);
     put16(tcp + TCP_CHECKSUM, (uint16_t)~sum_fold(sum));
     *len = total;

@@ -9,6 +9,7 @@
 
 enum {
     IP4_LEN = 2, /* offsets in an IPv4 header, RFC 791 section 3.1 */
+    IP4_ID = 4,
     IP4_FRAGMENT = 6,
     IP4_TTL = 8,
     IP4_PROTO = 9,

@@ -16,6 +16,15 @@ static inline void put16(uint8_t *p, uint16_t value) {
     p[1] = (uint8_t)value;
 }
 
+static inline uint32_t get32(const uint8_t *p) {
+    return (uint32_t)get16(p) << 16 | get16(p + 2);
+}
+
+static inline void put32(uint8_t *p, uint32_t value) {
+    put16(p, (uint16_t)(value >> 16));
+    put16(p + 2, (uint16_t)value);
+}
+
 static inline uint16_t sum_fold(uint32_t sum) {
     sum = (sum & 0xffff) + (sum >> 16);
     return (uint16_t)(sum + (sum >> 16));

@@ -15,9 +15,12 @@ struct layer {
     size_t ip, transport, end; /* offsets; `end` is where the IP packet's bytes stop */
     uint8_t proto;
     uint8_t hops;
-    bool fragment; /* any fragment but a first one, which still has its ports */
-    bool more;     /* a first fragment */
+    bool fragment;   /* it is one; */
+    uint16_t offset; /*   where in the packet, in units of 8 bytes: the first one has the ports */
+    uint32_t id;
 };
+
+enum { NEXT_FRAGMENT = 44 };
 
 static bool is_v6(const uint8_t *ip) {
     return ip[0] >> 4 == 6;
@@ -38,13 +41,29 @@ static enum bk_err read_ip4(const uint8_t *data, size_t len, bool quoted, struct
     l->end = len - l->ip < total ? len : l->ip + total; /* a quoted packet is cut short */
     l->proto = ip[IP4_PROTO];
     l->hops = ip[IP4_TTL];
-    l->fragment = (get16(ip + IP4_FRAGMENT) & 0x1fff) != 0;
-    l->more = (get16(ip + IP4_FRAGMENT) & 0x2000) != 0;
+    l->offset = get16(ip + IP4_FRAGMENT) & 0x1fff;
+    l->fragment = l->offset != 0 || (get16(ip + IP4_FRAGMENT) & 0x2000) != 0;
+    l->id = get16(ip + IP4_ID);
     return BK_OK;
 }
 
 static bool is_skippable(uint8_t next) {
     return next == 0 || next == 43 || next == 60; /* hop-by-hop, routing, destination options */
+}
+
+/* Steps over a fragment header, RFC 8200 section 4.5. An "atomic" one (RFC 6946) says nothing. */
+static enum bk_err read_fragment_header(const uint8_t *data, struct layer *l) {
+    if (l->proto != NEXT_FRAGMENT)
+        return BK_OK;
+    if (l->end < l->transport + 8)
+        return BK_ERR_SHORT;
+    const uint8_t *h = data + l->transport;
+    l->offset = get16(h + 2) >> 3;
+    l->fragment = l->offset != 0 || (h[3] & 1) != 0;
+    l->id = get32(h + 4);
+    l->proto = h[0];
+    l->transport += 8;
+    return BK_OK;
 }
 
 static enum bk_err read_ip6(const uint8_t *data, size_t len, bool quoted, struct layer *l) {
@@ -68,8 +87,7 @@ static enum bk_err read_ip6(const uint8_t *data, size_t len, bool quoted, struct
     }
     if (l->end < l->transport)
         return BK_ERR_SHORT;
-    l->fragment = l->proto == 44;
-    return BK_OK;
+    return read_fragment_header(data, l);
 }
 
 static enum bk_err read_layer(const uint8_t *data, size_t len, size_t at, bool quoted,
@@ -122,7 +140,7 @@ static enum bk_err read_flow(const uint8_t *data, const struct layer *l, struct 
                              enum nat_icmp *icmp) {
     const uint8_t *t = data + l->transport;
     bool v6 = is_v6(data + l->ip);
-    if (l->fragment)
+    if (l->offset != 0)
         return BK_ERR_UNSUPPORTED;
     if (l->proto != PROTO_UDP && l->proto != PROTO_TCP &&
         l->proto != (v6 ? PROTO_ICMP6 : PROTO_ICMP4))
@@ -164,12 +182,23 @@ static uint16_t transport_sum(const uint8_t *data, const struct layer *l) {
 static bool transport_lengths_right(const uint8_t *data, const struct layer *l) {
     const uint8_t *t = data + l->transport;
     size_t len = l->end - l->transport;
-    if (l->proto == PROTO_UDP)
-        return get16(t + UDP_LEN) >= UDP_HEADER && get16(t + UDP_LEN) <= len;
+    if (l->proto == PROTO_UDP) {
+        bool inside = l->fragment || get16(t + UDP_LEN) <= len;
+        return get16(t + UDP_LEN) >= UDP_HEADER && inside;
+    }
     if (l->proto != PROTO_TCP)
         return true;
     return len >= TCP_HEADER && (t[TCP_OFFSET] >> 4) * 4 >= TCP_HEADER &&
            (size_t)(t[TCP_OFFSET] >> 4) * 4 <= len;
+}
+
+/* The header's length has been checked. */
+static void read_tcp(const uint8_t *tcp, size_t len, struct nat_header *h) {
+    h->tcp_flags = tcp[TCP_FLAGS];
+    h->tcp_seq = get32(tcp + TCP_SEQ);
+    h->tcp_len = (uint32_t)(len - (size_t)(tcp[TCP_OFFSET] >> 4) * 4);
+    h->tcp_len += (h->tcp_flags & NAT_TCP_SYN) != 0 ? 1 : 0;
+    h->tcp_len += (h->tcp_flags & NAT_TCP_FIN) != 0 ? 1 : 0;
 }
 
 static bool is_error(const struct nat_flow *flow, enum nat_icmp icmp) {
@@ -193,33 +222,61 @@ static bool read_inner(struct packet *p) {
     return known && h->inner.src.ip.family == h->flow.src.ip.family;
 }
 
-enum bk_err packet_parse(struct packet *out, uint8_t *data, size_t len, bool partial_csum) {
+/* Everything of a packet that has its transport header. */
+static enum bk_err read_whole(struct packet *p, const struct layer *l) {
+    const uint8_t *data = p->data;
+    enum bk_err e = read_flow(data, l, &p->header.flow, &p->header.icmp);
+    if (e != BK_OK)
+        return e;
+    if (!transport_lengths_right(data, l))
+        return l->fragment ? BK_ERR_SHORT : BK_ERR_MALFORMED;
+    bool icmp = p->header.flow.proto == NAT_ICMP;
+    if (icmp && !l->fragment && transport_sum(data, l) != 0xffff)
+        return BK_ERR_MALFORMED;
+    p->transport = l->transport;
+    if (p->header.flow.proto == NAT_TCP)
+        read_tcp(data + l->transport, l->end - l->transport, &p->header);
+    if (is_error(&p->header.flow, p->header.icmp) && !read_inner(p)) {
+        p->header.icmp = NAT_ICMP_OTHER;
+        memset(&p->header.inner, 0, sizeof p->header.inner);
+        p->inner = p->inner_transport = 0;
+    }
+    return BK_OK;
+}
+
+enum bk_err packet_parse_any(struct packet *out, uint8_t *data, size_t len, bool partial_csum) {
     struct layer l;
     struct packet p = {.data = data, .partial_csum = partial_csum};
     enum bk_err e = read_layer(data, len, 0, false, &l);
-    if (e == BK_OK && l.more)
-        e = BK_ERR_UNSUPPORTED;
-    if (e == BK_OK)
-        e = read_flow(data, &l, &p.header.flow, &p.header.icmp);
     if (e != BK_OK)
         return e;
-    if (!transport_lengths_right(data, &l))
-        return BK_ERR_MALFORMED;
-    bool icmp = p.header.flow.proto == NAT_ICMP;
-    if (icmp && transport_sum(data, &l) != 0xffff)
-        return BK_ERR_MALFORMED;
     p.len = l.end;
     p.hops = l.hops;
-    p.transport = l.transport;
-    if (p.header.flow.proto == NAT_TCP)
-        p.header.tcp_flags = data[l.transport + TCP_FLAGS];
-    if (is_error(&p.header.flow, p.header.icmp) && !read_inner(&p)) {
-        p.header.icmp = NAT_ICMP_OTHER;
-        memset(&p.header.inner, 0, sizeof p.header.inner);
-        p.inner = p.inner_transport = 0;
+    if (l.fragment) {
+        p.part = l.offset == 0 ? PACKET_FIRST : PACKET_LATER;
+        p.ip_proto = l.proto;
+        p.ip_id = l.id;
+        p.ip_offset = l.offset;
     }
-    *out = p;
-    return BK_OK;
+    if (p.part != PACKET_LATER) {
+        e = read_whole(&p, &l);
+    } else {
+        p.header.flow.src.ip = read_address(data, false);
+        p.header.flow.dst.ip = read_address(data, true);
+    }
+    if (e == BK_OK)
+        *out = p;
+    return e;
+}
+
+enum bk_err packet_parse(struct packet *out, uint8_t *data, size_t len, bool partial_csum) {
+    struct packet p;
+    enum bk_err e = packet_parse_any(&p, data, len, partial_csum);
+    if (e == BK_OK && p.part != PACKET_WHOLE)
+        e = BK_ERR_UNSUPPORTED;
+    if (e == BK_OK)
+        *out = p;
+    return e;
 }
 
 static void patch_address(uint8_t *at, const struct bk_ip *ip, uint32_t *delta) {
@@ -311,6 +368,15 @@ void packet_rewrite(struct packet *p, const struct nat_header *to) {
     else
         put16(checksum, next_checksum(old, &to->flow, addresses, rest));
     p->header = *to;
+}
+
+void packet_rewrite_addresses(struct packet *p, const struct bk_ip *src, const struct bk_ip *dst) {
+    struct nat_flow to = {.src.ip = *src, .dst.ip = *dst};
+    uint32_t delta = 0, unused = 0;
+    bk_assert(src->family == p->header.flow.src.ip.family);
+    patch_ip(p->data, &to, &delta, &unused);
+    p->header.flow.src.ip = *src;
+    p->header.flow.dst.ip = *dst;
 }
 
 enum bk_err packet_hop(struct packet *p) {
