@@ -40,7 +40,8 @@ static const char help[] =
     "  cut A [B] [udp|tcp|icmp]    drop silently what passes A (and B)\n"
     "  restore [A [B]] [udp|...]   end cuts\n"
     "  set A FIELD=VALUE...        delay, jitter, loss, rate, queue; UP/DOWN\n"
-    "  reboot NAT                  the box forgets its mappings\n"
+    "  reboot NAT                  the box forgets its mappings; also evict, exhaust,\n"
+    "                              limit, readdress, flap: docs/topology.md\n"
     "  stop                        end a running lab\n"
     "  --lab NAME                  behind the command word: which lab, if several run\n"
     "\n"
@@ -74,7 +75,11 @@ static const char help_file[] =
     "sleep 2s\n"
     "cut alice bob udp            # drops silently what passes both; restore alice bob\n"
     "set alice loss=1%            # also delay, jitter, rate, queue; reboot alice-router\n"
-    "at 5s: cut alice bob udp     # the last four can have a time of their own\n";
+    "evict alice-router 3         # also exhaust, limit, readdress, flap\n"
+    "at 5s: cut alice bob udp     # changes can have a time of their own\n"
+    "serve server                 # these three run in bodkin sim, too\n"
+    "meet alice bob\n"
+    "expect direct within 2s      # or relayed, data\n";
 
 enum { SET_MAX = 32 };
 
@@ -283,6 +288,8 @@ static int lab_run_file(int argc, char **argv) {
         if (err != BK_OK)
             status = complain("there is no host \"%s\" in this lab", o.command[0]);
     }
+    if (status == 0 && topology_spell_out(&topology) != BK_OK)
+        status = complain("%s: more than %d steps", o.file, TOPOLOGY_STEPS_MAX);
     if (status == 0)
         status = run_topology(&o, &topology);
     topology_fini(&topology);
@@ -436,8 +443,7 @@ int cmd_lab(int argc, char **argv) {
         return lab_list();
     if (strcmp(verb, "shell") == 0 || strcmp(verb, "exec") == 0)
         return lab_enter(count, rest, strcmp(verb, "shell") == 0);
-    if (strcmp(verb, "cut") == 0 || strcmp(verb, "restore") == 0 || strcmp(verb, "set") == 0 ||
-        strcmp(verb, "reboot") == 0)
+    if (topology_is_change(verb))
         return lab_change_words(verb, count, rest);
     if (strcmp(verb, "stop") == 0)
         return lab_stop_running(count, rest);

@@ -18,9 +18,16 @@ static void check(const struct topology *t) {
         for (size_t a = 0; a < n->address_count; a++)
             bk_assert(n->address[a].bits <= 128);
     }
-    for (size_t i = 0; i < t->step_count; i++)
-        if (t->steps[i].kind == TOPOLOGY_RUN || t->steps[i].kind == TOPOLOGY_START)
-            bk_assert(t->nodes[t->steps[i].host].kind == TOPOLOGY_HOST && t->steps[i].text != NULL);
+    for (size_t i = 0; i < t->step_count; i++) {
+        const struct topology_step *s = &t->steps[i];
+        bool runs = s->kind == TOPOLOGY_RUN || s->kind == TOPOLOGY_START;
+        bool about_hosts = runs || s->kind == TOPOLOGY_SERVE || s->kind == TOPOLOGY_MEET;
+        bk_assert(!about_hosts || t->nodes[s->host].kind == TOPOLOGY_HOST);
+        bk_assert(s->kind != TOPOLOGY_MEET || t->nodes[s->other].kind == TOPOLOGY_HOST);
+        bk_assert(!runs || s->text != NULL);
+        if (s->kind == TOPOLOGY_DO && s->change.kind == TOPOLOGY_FLAP)
+            bk_assert(topology_flap_is_down(&s->change, 0, 0));
+    }
 }
 
 static void first_line(const uint8_t *data, size_t size, char *out, size_t cap) {
@@ -54,6 +61,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             (void)topology_match(t.steps[i].text, line, NULL, NULL);
     if (topology_override(&t, line, &error) == BK_OK)
         check(&t);
+    if (topology_spell_out(&t) == BK_OK)
+        for (size_t i = 0; i < t.step_count; i++)
+            bk_assert(t.steps[i].kind != TOPOLOGY_SERVE && t.steps[i].kind != TOPOLOGY_MEET);
     topology_fini(&t);
     return 0;
 }

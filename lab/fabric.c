@@ -187,6 +187,8 @@ static bool passed(const struct transit *t, int node) {
 static bool is_cut(const struct fabric *f, const struct transit *t) {
     for (size_t i = 0; i < f->cut_count; i++) {
         const struct fabric_cut *cut = &f->cuts[i];
+        if (cut->flaps && !topology_flap_is_down(&cut->flap, cut->since.us, f->now.us))
+            continue;
         if ((cut->protocols & protocol_bit(t)) != 0 && passed(t, cut->node) &&
             passed(t, cut->other))
             return true;
@@ -399,6 +401,7 @@ static void carry_answers(struct fabric *f, struct bk_time now) {
 }
 
 void fabric_packet(struct fabric *f, int host, uint8_t *bytes, size_t len, struct bk_time now) {
+    f->now = now;
     f->counters.packets++;
     if (len <= FABRIC_VNET_LEN) {
         f->counters.malformed++;
@@ -421,6 +424,7 @@ void fabric_packet(struct fabric *f, int host, uint8_t *bytes, size_t len, struc
 
 void fabric_advance(struct fabric *f, struct bk_time now) {
     uint32_t id;
+    f->now = now;
     while (heap_take_due(&f->timers, now, &id)) {
         struct fabric_link *link = &f->boxes[id / TOPOLOGY_DIRECTIONS].link[id % 2];
         struct transit *t = link_pop(link, now);
@@ -468,13 +472,37 @@ static void set_link(struct topology_link *link, const struct topology_change *c
     link->queue_bytes = c->set_queue ? want->queue_bytes : link->queue_bytes;
 }
 
+static enum bk_err add_cut(struct fabric *f, const struct topology_change *c) {
+    struct fabric_cut cut = {.node = c->node,
+                             .other = c->other,
+                             .protocols = c->protocols,
+                             .flaps = c->kind == TOPOLOGY_FLAP,
+                             .flap = *c,
+                             .since = f->now};
+    if (f->cut_count == FABRIC_CUTS_MAX)
+        return BK_ERR_FULL;
+    f->cuts[f->cut_count++] = cut;
+    return BK_OK;
+}
+
+static enum bk_err readdress(struct fabric *f, const struct topology_change *c) {
+    struct nat *nat = f->boxes[c->node].nat;
+    const struct nat_config *config = nat_get_config(nat);
+    for (size_t i = 0; i < config->external_count; i++) {
+        struct bk_ip old = config->external[i];
+        if (old.family != c->ip.family)
+            continue;
+        enum bk_err err = route_move(f, c->node, &old, &c->ip);
+        return err != BK_OK ? err : nat_set_external(nat, i, &c->ip);
+    }
+    return BK_ERR_NOT_FOUND;
+}
+
 enum bk_err fabric_change(struct fabric *f, const struct topology_change *c) {
     switch (c->kind) {
     case TOPOLOGY_CUT:
-        if (f->cut_count == FABRIC_CUTS_MAX)
-            return BK_ERR_FULL;
-        f->cuts[f->cut_count++] = (struct fabric_cut){c->node, c->other, c->protocols};
-        return BK_OK;
+    case TOPOLOGY_FLAP:
+        return add_cut(f, c);
     case TOPOLOGY_RESTORE:
         restore(f, c);
         return BK_OK;
@@ -483,9 +511,20 @@ enum bk_err fabric_change(struct fabric *f, const struct topology_change *c) {
             set_link(&f->boxes[c->node].link[d].config, c, d);
         return BK_OK;
     case TOPOLOGY_REBOOT:
-        bk_assert(f->boxes[c->node].nat != NULL);
         nat_reboot(f->boxes[c->node].nat);
         return BK_OK;
+    case TOPOLOGY_EVICT:
+        (void)nat_evict(f->boxes[c->node].nat, c->any ? NAT_EVICT_RANDOM : NAT_EVICT_OLDEST,
+                        c->count);
+        return BK_OK;
+    case TOPOLOGY_EXHAUST:
+        nat_exhaust(f->boxes[c->node].nat, !c->off);
+        return BK_OK;
+    case TOPOLOGY_LIMIT:
+        nat_limit_rate(f->boxes[c->node].nat, c->count);
+        return BK_OK;
+    case TOPOLOGY_READDRESS:
+        return readdress(f, c);
     }
     return BK_ERR_ARGUMENT;
 }

@@ -67,6 +67,9 @@ struct fabric_box {
 struct fabric_cut {
     int node, other;
     unsigned protocols;
+    bool flaps; /* dead and alive in turn, as `flap` says, since `since` */
+    struct topology_change flap;
+    struct bk_time since;
 };
 
 /* Gives bytes (vnet header and packet) to a host. Returns false when it was not taken. */
@@ -84,6 +87,7 @@ struct fabric {
     struct transit *answers; /* ICMP errors and the like, made while a packet was carried */
     struct rng_seeded random;
     struct lab_counters counters;
+    struct bk_time now; /* of the last call that had one */
     struct bk_alloc alloc;
     fabric_deliver *deliver;
     void *ctx;
@@ -101,7 +105,9 @@ void fabric_packet(struct fabric *f, int host, uint8_t *bytes, size_t len, struc
 void fabric_advance(struct fabric *f, struct bk_time now);
 struct bk_time fabric_deadline(const struct fabric *f);
 
-/* BK_ERR_FULL: FABRIC_CUTS_MAX cuts. */
+/* Call fabric_advance() before, for the time it happens at. BK_ERR_FULL: FABRIC_CUTS_MAX cuts.
+ * BK_ERR_EXISTS: READDRESS to an address that somebody has; BK_ERR_NOT_FOUND: of a box without one
+ * of that family. */
 BK_MUST_USE enum bk_err fabric_change(struct fabric *f, const struct topology_change *change);
 /* May hosts send superpackets? Not where packets are lost or a rate is kept: one superpacket would
  * stand for forty packets. */

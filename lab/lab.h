@@ -21,7 +21,15 @@ enum {
     LAB_GRACE_US = 2000000
 };
 
-enum script_wait { SCRIPT_READY, SCRIPT_EXIT, SCRIPT_LINE, SCRIPT_TIME, SCRIPT_DONE };
+enum script_wait {
+    SCRIPT_READY,
+    SCRIPT_EXIT,
+    SCRIPT_LINE,
+    SCRIPT_PATH, /* the path is what the step expects */
+    SCRIPT_HOLD, /* and must stay so for a while */
+    SCRIPT_TIME,
+    SCRIPT_DONE
+};
 
 struct script {
     size_t next; /* step */

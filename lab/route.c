@@ -68,3 +68,13 @@ int route_find(const struct fabric *f, int segment, const struct bk_ip *ip) {
     }
     return TOPOLOGY_NOWHERE;
 }
+
+enum bk_err route_move(struct fabric *f, int node, const struct bk_ip *old,
+                       const struct bk_ip *ip) {
+    int segment = f->topology->nodes[node].parent;
+    struct route_key from = route_key(segment, old), to = route_key(segment, ip);
+    if (table_get(&f->routes, &to, NULL))
+        return BK_ERR_EXISTS;
+    (void)table_remove(&f->routes, &from);
+    return table_put(&f->routes, &to, (uint32_t)node);
+}

@@ -15,5 +15,8 @@ struct route_key {
 BK_MUST_USE enum bk_err route_add_all(struct fabric *f);
 /* The node, or TOPOLOGY_NOWHERE. */
 int route_find(const struct fabric *f, int segment, const struct bk_ip *ip);
+/* The node's address `old` is `ip` from now on. BK_ERR_EXISTS: its neighbour has that. */
+BK_MUST_USE enum bk_err route_move(struct fabric *f, int node, const struct bk_ip *old,
+                                   const struct bk_ip *ip);
 
 #endif

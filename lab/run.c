@@ -88,6 +88,7 @@ static void set_offloads(struct lab *lab) {
 }
 
 enum bk_err lab_change(struct lab *lab, const struct topology_change *change, const char *text) {
+    fabric_advance(&lab->fabric, lab->now);
     enum bk_err err = fabric_change(&lab->fabric, change);
     if (err != BK_OK)
         return err;

@@ -92,6 +92,14 @@ static void change(struct lab *lab, const struct topology_step *step) {
         fail(lab, step, STATUS_FAILED, "the change was not made: %s", bk_err_text(err));
 }
 
+/* DATA: only lines that are printed from now on count. */
+static void expect(struct lab *lab, const struct topology_step *step) {
+    struct program *p = find_program(lab, step->name);
+    if (step->expect == TOPOLOGY_DATA)
+        program_forget(p, p->history_count);
+    wait_for(lab, step->expect == TOPOLOGY_DATA ? SCRIPT_LINE : SCRIPT_PATH, step, p);
+}
+
 static void run_step(struct lab *lab, const struct topology_step *step) {
     struct program *p = NULL;
     switch (step->kind) {
@@ -114,6 +122,13 @@ static void run_step(struct lab *lab, const struct topology_step *step) {
         return;
     case TOPOLOGY_DO:
         change(lab, step);
+        return;
+    case TOPOLOGY_EXPECT:
+        expect(lab, step);
+        return;
+    case TOPOLOGY_SERVE: /* spelled out before the lab began */
+    case TOPOLOGY_MEET:
+        fail(lab, step, STATUS_FAILED, "this step was not spelled out");
         return;
     }
 }
@@ -155,6 +170,39 @@ static void check_line(struct lab *lab) {
              s->step->text);
 }
 
+/* What the program said last about its path, which is not consumed: the path stays what it is. */
+static bool path_is(const struct program *p, const struct topology_step *step) {
+    const char *kind =
+        step->expect == TOPOLOGY_DIRECT ? "\"kind\":\"direct\"" : "\"kind\":\"relayed\"";
+    char reason[TOPOLOGY_REASON_MAX + 16];
+    snprintf(reason, sizeof reason, "\"reason\":\"%s", step->reason);
+    for (size_t i = p->history_count; i > 0; i--) {
+        const char *line = p->history[i - 1];
+        if (strstr(line, "\"event\":\"path\"") == NULL)
+            continue;
+        bool because = step->reason[0] == '\0' || strstr(line, reason) != NULL;
+        return strstr(line, kind) != NULL && because;
+    }
+    return false;
+}
+
+static void check_path(struct lab *lab) {
+    struct script *s = &lab->script;
+    bool right = path_is(s->program, s->step);
+    if (s->wait == SCRIPT_HOLD) {
+        if (!right)
+            fail(lab, s->step, STATUS_FAILED, "\"%.120s\" did not stay so", s->step->text);
+        else if (is_late(lab))
+            s->wait = SCRIPT_READY;
+    } else if (right) {
+        s->wait = s->step->hold_us > 0 ? SCRIPT_HOLD : SCRIPT_READY;
+        s->deadline = bk_after(lab->now, s->step->hold_us);
+    } else if (is_late(lab) || !s->program->running) {
+        fail(lab, s->step, is_late(lab) ? STATUS_TIMEOUT : STATUS_FAILED,
+             "\"%.120s\" did not come true%s", s->step->text, is_late(lab) ? " in time" : "");
+    }
+}
+
 /* Steps with a time of their own. */
 static void run_due_changes(struct lab *lab) {
     for (size_t i = 0; i < lab->topology->step_count; i++) {
@@ -193,6 +241,10 @@ static bool step_on(struct lab *lab) {
     case SCRIPT_LINE:
         check_line(lab);
         return s->wait == SCRIPT_READY;
+    case SCRIPT_PATH:
+    case SCRIPT_HOLD:
+        check_path(lab);
+        return s->wait == SCRIPT_READY;
     case SCRIPT_TIME:
         s->wait = is_late(lab) ? SCRIPT_READY : SCRIPT_TIME;
         return s->wait == SCRIPT_READY;
@@ -212,7 +264,7 @@ void script_advance(struct lab *lab) {
 
 struct bk_time script_deadline(const struct lab *lab) {
     const struct script *s = &lab->script;
-    bool waits = s->wait == SCRIPT_EXIT || s->wait == SCRIPT_LINE || s->wait == SCRIPT_TIME;
+    bool waits = s->wait != SCRIPT_READY && s->wait != SCRIPT_DONE;
     struct bk_time earliest = waits ? s->deadline : BK_NEVER;
     for (size_t i = 0; i < lab->topology->step_count; i++) {
         const struct topology_step *step = &lab->topology->steps[i];

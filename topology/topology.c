@@ -210,7 +210,7 @@ static enum bk_err set_node(struct reader *r, struct topology_node *node, const 
         return add_prefixes(r, field, value, node->address, &node->address_count);
     return parser_fail(&r->p,
                        "unknown setting \"%.60s\" of a host; known: address, behind, delay, "
-                       "jitter, loss, rate, queue, mtu",
+                       "jitter, loss, rate, queue, duplicate, mtu",
                        field);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The topology file: which hosts, NAT boxes and links there are, and what to run in them. The
- * format is described in lab/README.md; examples/ has files to copy. Parsing has no side effects,
+ * The topology file: which hosts, NAT boxes and links there are, and what happens in them. The lab
+ * (lab/) and the simulator (sim/scene.h) read the same file. The format is described in
+ * docs/topology.md; examples/ and sim/scenarios/ have files to copy. Parsing has no side effects,
  * and every refusal names the line and the word. */
 #ifndef TOPOLOGY_TOPOLOGY_H
 #define TOPOLOGY_TOPOLOGY_H
@@ -30,11 +31,12 @@ struct topology_prefix {
 
 /* One direction of a link. */
 struct topology_link {
-    int64_t delay_us;     /* 0 */
-    int64_t jitter_us;    /* 0; added to the delay, uniform in [0, jitter]; order is kept */
-    uint32_t loss_ppm;    /* 0; 1 000 000 loses everything */
-    uint64_t rate_bps;    /* 0: no limit */
-    uint32_t queue_bytes; /* waiting for the rate limit; default 256 KiB; more is dropped */
+    int64_t delay_us;       /* 0 */
+    int64_t jitter_us;      /* 0; added to the delay, uniform in [0, jitter]; order is kept */
+    uint32_t loss_ppm;      /* 0; 1 000 000 loses everything */
+    uint32_t duplicate_ppm; /* 0; the simulator only */
+    uint64_t rate_bps;      /* 0: no limit */
+    uint32_t queue_bytes;   /* waiting for the rate limit; default 256 KiB; more is dropped */
 };
 
 enum topology_direction { TOPOLOGY_UP, TOPOLOGY_DOWN, TOPOLOGY_DIRECTIONS };
@@ -60,12 +62,17 @@ struct topology_node {
 
 enum { TOPOLOGY_UDP = 1, TOPOLOGY_TCP = 2, TOPOLOGY_OTHER = 4, TOPOLOGY_ALL = 7 };
 
-/* What can change while a lab runs. */
+/* What can change while a lab or a simulated scene runs. */
 enum topology_change_kind {
-    TOPOLOGY_CUT,     /* drops silently what passes both nodes (or the one node) */
-    TOPOLOGY_RESTORE, /* ends the cuts between these nodes; without nodes, all of them */
-    TOPOLOGY_SET,     /* new link properties */
-    TOPOLOGY_REBOOT   /* the NAT box forgets all its mappings */
+    TOPOLOGY_CUT,       /* drops silently what passes both nodes (or the one node) */
+    TOPOLOGY_RESTORE,   /* ends the cuts between these nodes; without nodes, all of them */
+    TOPOLOGY_SET,       /* new link properties */
+    TOPOLOGY_REBOOT,    /* the NAT box forgets all its mappings */
+    TOPOLOGY_EVICT,     /* it forgets `count` of them */
+    TOPOLOGY_EXHAUST,   /* it makes no new ones, as if every port were taken; or it does again */
+    TOPOLOGY_LIMIT,     /* it makes at most `count` new ones a second; 0: any number */
+    TOPOLOGY_READDRESS, /* its public address of that family changes to `ip` */
+    TOPOLOGY_FLAP       /* the node's link drops everything, and comes back, `count` times */
 };
 
 struct topology_change {
@@ -73,29 +80,55 @@ struct topology_change {
     int node, other;                                /* node indices, TOPOLOGY_NOWHERE: not given */
     unsigned protocols;                             /* TOPOLOGY_UDP | ... */
     struct topology_link link[TOPOLOGY_DIRECTIONS]; /* SET: the values after the change ... */
-    bool set_delay, set_jitter, set_loss, set_rate, set_queue; /* ... for these fields */
+    bool set_delay, set_jitter, set_loss, set_rate, set_queue, set_duplicate; /* ... for these */
+    uint32_t count;            /* EVICT (UINT32_MAX: all), LIMIT, FLAP */
+    bool any;                  /* EVICT: any ones; otherwise those that would end first */
+    bool off;                  /* EXHAUST */
+    struct bk_ip ip;           /* READDRESS */
+    int64_t down_us, every_us; /* FLAP: dead for down_us, and again every_us later */
 };
 
+/* Is the link of a node that flaps since `since_us` dead at `now_us`? */
+bool topology_flap_is_down(const struct topology_change *flap, int64_t since_us, int64_t now_us);
+
 enum topology_step_kind {
-    TOPOLOGY_RUN,   /* HOST: COMMAND, and wait for its end */
+    TOPOLOGY_RUN,   /* HOST: COMMAND, and wait for its end; the lab only, as are the next four */
     TOPOLOGY_START, /* start HOST [as NAME]: COMMAND, in the background */
     TOPOLOGY_WAIT,  /* wait NAME: PATTERN, until it prints a matching line */
     TOPOLOGY_JOIN,  /* join NAME: wait for the end of a started command */
     TOPOLOGY_STOP,  /* stop NAME: end a started command */
     TOPOLOGY_SLEEP, /* sleep 2s */
-    TOPOLOGY_DO     /* cut, restore, set, reboot */
+    TOPOLOGY_DO,    /* a change: cut, reboot, ... */
+    TOPOLOGY_SERVE, /* serve HOST: a home server runs there from now on */
+    TOPOLOGY_MEET,  /* meet A B: A connects to B, and both send a little all the time */
+    TOPOLOGY_EXPECT /* expect [A B] direct | relayed | data ... */
 };
+
+enum topology_expect {
+    TOPOLOGY_DIRECT,  /* both sides send on a direct path */
+    TOPOLOGY_RELAYED, /* both sides send through the relay */
+    TOPOLOGY_DATA     /* what is sent from now on arrives, both ways */
+};
+
+enum { TOPOLOGY_REASON_MAX = 32 };
 
 struct topology_step {
     enum topology_step_kind kind;
     unsigned line;
     int64_t at_us; /* 0: in its turn; otherwise that long after the first step ("at 5s: cut ...") */
-    int host;      /* RUN, START */
+    int host;      /* RUN, START, SERVE; MEET, EXPECT: A, or TOPOLOGY_NOWHERE: of the last MEET */
+    int other;     /* MEET, EXPECT: B */
     char name[TOPOLOGY_NAME_MAX]; /* of the command: START, WAIT, JOIN, STOP */
-    char *text; /* the command, the pattern, or the words of the change; owned by the topology */
-    int64_t timeout_us;            /* RUN, WAIT, JOIN: 0 is the default; SLEEP: how long */
-    int exit;                      /* RUN, JOIN: the status that counts as success; -1: any */
-    struct topology_change change; /* DO */
+    char *text; /* the command, the pattern, or the words of the step; owned by the topology */
+    int64_t timeout_us;               /* RUN, WAIT, JOIN, MEET, EXPECT: 0 is the default; SLEEP: how
+                                         long */
+    int64_t hold_us;                  /* EXPECT: and it must stay so for that long */
+    int exit;                         /* RUN, JOIN: the status that counts as success; -1: any */
+    uint16_t port;                    /* MEET: both peers' UDP port; 0: any */
+    struct topology_change change;    /* DO */
+    enum topology_expect expect;      /* EXPECT */
+    char reason[TOPOLOGY_REASON_MAX]; /* EXPECT relayed: why, as peer/why.h has it ("symmetric-here"
+                                         or just "symmetric"); "": whatever it is */
 };
 
 struct topology {
@@ -132,17 +165,28 @@ BK_MUST_USE enum bk_err topology_override(struct topology *t, const char *text,
 BK_MUST_USE enum bk_err topology_run_only(struct topology *t, const char *host,
                                           const char *command);
 
+/* For the lab, which runs programs: replaces SERVE by commands that start `bodkin serve` and catch
+ * its address, MEET by `bodkin listen` and `bodkin connect`, and gives each EXPECT the name of the
+ * command that knows: DIRECT and RELAYED of the one that connects, DATA of the one that listens,
+ * with the text of the lines that it prints. BK_ERR_NO_MEMORY; BK_ERR_TOO_LONG: more than
+ * TOPOLOGY_STEPS_MAX steps. The topology may only be ended after an error. */
+BK_MUST_USE enum bk_err topology_spell_out(struct topology *t);
+
 /* Index of the node of this name, or TOPOLOGY_NOWHERE. */
 int topology_find(const struct topology *t, const char *name);
 
 /* Is `ip` in the network? */
 bool topology_contains(const struct topology_prefix *network, const struct bk_ip *ip);
 
-/* Reads "cut alice bob udp", "restore", "set alice delay=20ms loss=1%", "reboot alice-router": the
- * same words in [run] and in `bodkin lab cut ...`. BK_ERR_MALFORMED: *error says why. */
+/* Reads "cut alice bob udp", "restore", "set alice delay=20ms loss=1%", "reboot alice-router" and
+ * the other changes: the same words in [run] and in `bodkin lab cut ...`. BK_ERR_MALFORMED: *error
+ * says why. */
 BK_MUST_USE enum bk_err topology_parse_change(const struct topology *t, const char *text,
                                               struct topology_change *out,
                                               struct topology_error *error);
+
+/* Is it the first word of a change, such as "cut"? */
+bool topology_is_change(const char *word);
 
 /* A pattern is text with holes: "ticket: {ticket}" matches a line that contains "ticket: " and
  * captures what follows up to the next space; "{rest...}" captures the rest of the line. Calls

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What the files of the topology parser share: topology.c reads sections, topology_run.c the steps
- * of [run], topology_value.c single values. Nobody else includes this. */
+ * of [run], topology_change.c those that change something, topology_value.c single values. Nobody
+ * else includes this. */
 #ifndef TOPOLOGY_TOPOLOGY_PARSER_H
 #define TOPOLOGY_TOPOLOGY_PARSER_H
 
@@ -40,13 +41,19 @@ enum bk_err parse_number(struct parser *p, const char *field, const char *text, 
 enum bk_err parse_prefix(struct parser *p, const char *field, const char *text,
                          struct topology_prefix *out);
 
-/* "delay", "jitter", "loss", "rate", "queue": one value, or "UP / DOWN". *found says whether
- * `field` is one of them. `which`, unless NULL, learns which one was set. */
+/* "delay", "jitter", "loss", "rate", "queue", "duplicate": one value, or "UP / DOWN". *found says
+ * whether `field` is one of them. */
 enum bk_err parse_link_field(struct parser *p, const char *field, char *value,
                              struct topology_link link[TOPOLOGY_DIRECTIONS], bool *found);
 
+/* topology_change.c: `verb` is the first word, `rest` what follows it. */
+enum bk_err parse_change(struct parser *p, const char *verb, char *rest,
+                         struct topology_change *out);
+
 /* One line of [run]. */
 enum bk_err parse_step(struct parser *p, char *line);
+/* Puts a step at the end; copies `text`, which may be NULL. */
+enum bk_err keep_step(struct parser *p, const struct topology_step *step, const char *text);
 /* Words of [run] that cannot be host names. */
 bool is_step_word(const char *word);
 

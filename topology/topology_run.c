@@ -1,149 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * The steps of [run], and the changes that `bodkin lab cut` and its siblings share with them. */
+ * The steps of [run]. Those that change something are read in topology_change.c. */
 #include "topology/topology_parser.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const step_words[] = {"start", "wait",    "join", "stop",   "sleep",
-                                         "cut",   "restore", "set",  "reboot", "at"};
+static const char *const step_words[] = {"start", "wait",  "join", "stop",  "sleep",
+                                         "at",    "serve", "meet", "expect"};
 
 bool is_step_word(const char *word) {
     for (size_t i = 0; i < sizeof step_words / sizeof *step_words; i++)
         if (strcmp(word, step_words[i]) == 0)
             return true;
-    return false;
-}
-
-/* "udp", "tcp", "icmp": adds to *protocols. icmp stands for everything that is neither of both. */
-static bool parse_protocol(const char *word, unsigned *protocols) {
-    if (strcmp(word, "udp") == 0)
-        *protocols |= TOPOLOGY_UDP;
-    else if (strcmp(word, "tcp") == 0)
-        *protocols |= TOPOLOGY_TCP;
-    else if (strcmp(word, "icmp") == 0)
-        *protocols |= TOPOLOGY_OTHER;
-    else
-        return false;
-    return true;
-}
-
-static enum bk_err parse_cut(struct parser *p, const char *verb, char *rest,
-                             struct topology_change *change) {
-    for (char *word = next_word(&rest); word != NULL; word = next_word(&rest)) {
-        int node = topology_find(p->topology, word);
-        if (parse_protocol(word, &change->protocols))
-            continue;
-        if (node == TOPOLOGY_NOWHERE)
-            return parser_fail(p, "%s: \"%.60s\" is neither a host, a NAT, nor udp, tcp or icmp",
-                               verb, word);
-        if (change->other != TOPOLOGY_NOWHERE)
-            return parser_fail(p, "%s takes at most two names; \"%.60s\" is one too many", verb,
-                               word);
-        if (change->node == TOPOLOGY_NOWHERE)
-            change->node = node;
-        else
-            change->other = node;
-    }
-    if (change->node == TOPOLOGY_NOWHERE && change->kind == TOPOLOGY_CUT)
-        return parser_fail(p, "cut: whom? For example \"cut alice bob udp\"");
-    if (change->node == change->other && change->node != TOPOLOGY_NOWHERE)
-        return parser_fail(p, "%s: the two names must differ", verb);
-    if (change->protocols == 0)
-        change->protocols = TOPOLOGY_ALL;
-    return BK_OK;
-}
-
-static void note_field(struct topology_change *change, const char *field) {
-    change->set_delay |= strcmp(field, "delay") == 0;
-    change->set_jitter |= strcmp(field, "jitter") == 0;
-    change->set_loss |= strcmp(field, "loss") == 0;
-    change->set_rate |= strcmp(field, "rate") == 0;
-    change->set_queue |= strcmp(field, "queue") == 0;
-}
-
-static enum bk_err parse_node(struct parser *p, const char *verb, const char *word, int *out) {
-    if (word == NULL)
-        return parser_fail(p, "%s needs the name of a host or a NAT", verb);
-    *out = topology_find(p->topology, word);
-    if (*out == TOPOLOGY_NOWHERE)
-        return parser_fail(p, "%s: there is no host or NAT \"%.60s\"", verb, word);
-    return BK_OK;
-}
-
-static enum bk_err parse_set(struct parser *p, char *rest, struct topology_change *change) {
-    enum bk_err err = parse_node(p, "set", next_word(&rest), &change->node);
-    if (err != BK_OK)
-        return err;
-    unsigned fields = 0;
-    for (char *word = next_word(&rest); word != NULL; word = next_word(&rest), fields++) {
-        char *value = strchr(word, '=');
-        bool found = false;
-        if (value == NULL)
-            return parser_fail(p, "set: \"%.60s\" is not FIELD=VALUE", word);
-        *value++ = '\0';
-        err = parse_link_field(p, word, value, change->link, &found);
-        if (err != BK_OK)
-            return err;
-        if (!found)
-            return parser_fail(
-                p, "set: unknown field \"%.60s\"; known: delay, jitter, loss, rate, queue", word);
-        note_field(change, word);
-    }
-    return fields > 0 ? BK_OK : parser_fail(p, "set: what? For example \"set alice delay=20ms\"");
-}
-
-static enum bk_err parse_reboot(struct parser *p, char *rest, struct topology_change *change) {
-    enum bk_err err = parse_node(p, "reboot", next_word(&rest), &change->node);
-    if (err != BK_OK)
-        return err;
-    const struct topology_node *node = &p->topology->nodes[change->node];
-    if (node->kind != TOPOLOGY_NAT)
-        return parser_fail(p, "reboot: %s is not a NAT", node->name);
-    if (next_word(&rest) != NULL)
-        return parser_fail(p, "reboot takes one name");
-    return BK_OK;
-}
-
-/* `verb` is the first word, `rest` what follows it. */
-static enum bk_err parse_change(struct parser *p, const char *verb, char *rest,
-                                struct topology_change *out) {
-    struct topology_change change = {.node = TOPOLOGY_NOWHERE, .other = TOPOLOGY_NOWHERE};
-    enum bk_err err = BK_OK;
-    if (strcmp(verb, "cut") == 0) {
-        change.kind = TOPOLOGY_CUT;
-        err = parse_cut(p, verb, rest, &change);
-    } else if (strcmp(verb, "restore") == 0) {
-        change.kind = TOPOLOGY_RESTORE;
-        err = parse_cut(p, verb, rest, &change);
-    } else if (strcmp(verb, "set") == 0) {
-        change.kind = TOPOLOGY_SET;
-        err = parse_set(p, rest, &change);
-    } else if (strcmp(verb, "reboot") == 0) {
-        change.kind = TOPOLOGY_REBOOT;
-        err = parse_reboot(p, rest, &change);
-    } else {
-        err = parser_fail(p, "unknown change \"%.60s\"; known: cut, restore, set, reboot", verb);
-    }
-    if (err == BK_OK)
-        *out = change;
-    return err;
-}
-
-enum bk_err topology_parse_change(const struct topology *t, const char *text,
-                                  struct topology_change *out, struct topology_error *error) {
-    struct topology view = *t; /* the parser only looks names up in it */
-    struct parser p = {.topology = &view, .error = error};
-    char line[PARSER_LINE_MAX];
-    if (strlen(text) >= sizeof line)
-        return parser_fail(&p, "the line is longer than %d bytes", PARSER_LINE_MAX - 1);
-    memcpy(line, text, strlen(text) + 1);
-    char *rest = line;
-    char *verb = next_word(&rest);
-    if (verb == NULL)
-        return parser_fail(&p, "an empty change; known: cut, restore, set, reboot");
-    return parse_change(&p, verb, rest, out);
+    return topology_is_change(word);
 }
 
 static bool program_exists(const struct topology *t, const char *name) {
@@ -226,6 +96,113 @@ static enum bk_err parse_start(struct parser *p, char *rest, struct topology_ste
     return parse_options(p, rest, step);
 }
 
+/* serve HOST */
+static enum bk_err parse_serve(struct parser *p, char *rest, struct topology_step *step) {
+    for (size_t i = 0; i < p->topology->step_count; i++)
+        if (p->topology->steps[i].kind == TOPOLOGY_SERVE)
+            return parser_fail(p, "serve: there is a home server since line %u",
+                               p->topology->steps[i].line);
+    step->kind = TOPOLOGY_SERVE;
+    enum bk_err err = need_host(p, next_word(&rest), &step->host);
+    const char *word = err == BK_OK ? next_word(&rest) : NULL;
+    return word == NULL ? err : parser_fail(p, "serve takes one host; not \"%.60s\"", word);
+}
+
+static bool have_met(const struct topology *t, int a, int b) {
+    for (size_t i = 0; i < t->step_count; i++) {
+        const struct topology_step *s = &t->steps[i];
+        if (s->kind == TOPOLOGY_MEET && (a == TOPOLOGY_NOWHERE || (s->host == a && s->other == b)))
+            return true;
+    }
+    return false;
+}
+
+static bool is_served(const struct topology *t) {
+    for (size_t i = 0; i < t->step_count; i++)
+        if (t->steps[i].kind == TOPOLOGY_SERVE)
+            return true;
+    return false;
+}
+
+/* meet A B [port=4000] [within 5s] */
+static enum bk_err parse_meet(struct parser *p, char *rest, struct topology_step *step) {
+    step->kind = TOPOLOGY_MEET;
+    enum bk_err err = need_host(p, next_word(&rest), &step->host);
+    if (err == BK_OK)
+        err = need_host(p, next_word(&rest), &step->other);
+    if (err != BK_OK)
+        return err;
+    if (step->host == step->other)
+        return parser_fail(p, "meet: the two names must differ");
+    if (!is_served(p->topology))
+        return parser_fail(p, "meet: there is no home server; write \"serve HOST\" above");
+    if (have_met(p->topology, step->host, step->other))
+        return parser_fail(p, "meet: these two have met above");
+    for (char *word = next_word(&rest); word != NULL; word = next_word(&rest)) {
+        uint64_t port = 0;
+        if (strncmp(word, "port=", 5) != 0)
+            return parser_fail(p, "meet: \"%.60s\" does not belong here; known: port=4000", word);
+        err = parse_number(p, "port", word + 5, UINT16_MAX, &port);
+        if (err != BK_OK)
+            return err;
+        step->port = (uint16_t)port;
+    }
+    return BK_OK;
+}
+
+/* What may stand behind "expect direct". */
+static enum bk_err parse_expect_options(struct parser *p, char *rest, struct topology_step *step) {
+    for (char *word = next_word(&rest); word != NULL; word = next_word(&rest)) {
+        const char *value = next_word(&rest);
+        enum bk_err err = BK_OK;
+        bool because = strcmp(word, "because") == 0 && step->expect == TOPOLOGY_RELAYED;
+        bool hold = strcmp(word, "for") == 0 && step->expect != TOPOLOGY_DATA;
+        if (value == NULL && (because || hold || strcmp(word, "within") == 0))
+            return parser_fail(p, "expect: \"%s\" needs a value", word);
+        if (strcmp(word, "within") == 0)
+            err = parse_duration(p, word, value, &step->timeout_us);
+        else if (hold)
+            err = parse_duration(p, word, value, &step->hold_us);
+        else if (because && is_name(value))
+            snprintf(step->reason, sizeof step->reason, "%s", value);
+        else
+            err = parser_fail(p, "expect: \"%.60s\" does not belong here; known: within 2s%s",
+                              because ? value : word,
+                              step->expect == TOPOLOGY_RELAYED  ? ", because REASON, for 5s"
+                              : step->expect == TOPOLOGY_DIRECT ? ", for 5s"
+                                                                : "");
+        if (err != BK_OK)
+            return err;
+    }
+    return BK_OK;
+}
+
+/* expect [A B] direct | relayed | data ... */
+static enum bk_err parse_expect(struct parser *p, char *rest, struct topology_step *step) {
+    static const char *const words[] = {
+        [TOPOLOGY_DIRECT] = "direct", [TOPOLOGY_RELAYED] = "relayed", [TOPOLOGY_DATA] = "data"};
+    step->kind = TOPOLOGY_EXPECT;
+    const char *word = next_word(&rest);
+    if (word != NULL && topology_find(p->topology, word) != TOPOLOGY_NOWHERE) {
+        enum bk_err err = need_host(p, word, &step->host);
+        if (err == BK_OK)
+            err = need_host(p, next_word(&rest), &step->other);
+        if (err != BK_OK)
+            return err;
+        word = next_word(&rest);
+    }
+    if (!have_met(p->topology, step->host, step->other))
+        return parser_fail(p, "expect: nobody has met above; write for example \"meet alice bob\"");
+    for (size_t i = 0; word != NULL && i < sizeof words / sizeof *words; i++) {
+        if (strcmp(word, words[i]) != 0)
+            continue;
+        step->expect = (enum topology_expect)i;
+        return parse_expect_options(p, rest, step);
+    }
+    return parser_fail(p, "expect: \"%.60s\" is neither direct, relayed nor data",
+                       word == NULL ? "" : word);
+}
+
 /* The words before the colon; `verb` is the first. */
 static enum bk_err parse_head(struct parser *p, char *verb, char *rest, struct topology_step *s) {
     if (strcmp(verb, "start") == 0) {
@@ -249,7 +226,13 @@ static enum bk_err parse_head(struct parser *p, char *verb, char *rest, struct t
             return parser_fail(p, "sleep needs one duration, for example \"sleep 2s\"");
         return parse_duration(p, "sleep", word, &s->timeout_us);
     }
-    if (is_step_word(verb)) {
+    if (strcmp(verb, "serve") == 0)
+        return parse_serve(p, rest, s);
+    if (strcmp(verb, "meet") == 0)
+        return parse_meet(p, rest, s);
+    if (strcmp(verb, "expect") == 0)
+        return parse_expect(p, rest, s);
+    if (topology_is_change(verb)) {
         s->kind = TOPOLOGY_DO;
         return parse_change(p, verb, rest, &s->change);
     }
@@ -262,7 +245,7 @@ static bool takes_text(enum topology_step_kind kind) {
     return kind == TOPOLOGY_RUN || kind == TOPOLOGY_START || kind == TOPOLOGY_WAIT;
 }
 
-static enum bk_err keep_step(struct parser *p, const struct topology_step *step, const char *text) {
+enum bk_err keep_step(struct parser *p, const struct topology_step *step, const char *text) {
     struct topology *t = p->topology;
     if (t->step_count == TOPOLOGY_STEPS_MAX)
         return parser_fail(p, "more than %d steps", TOPOLOGY_STEPS_MAX);
@@ -297,18 +280,22 @@ static enum bk_err parse_at(struct parser *p, char **line, struct topology_step 
 }
 
 enum bk_err parse_step(struct parser *p, char *line) {
-    struct topology_step step = {.line = p->line, .host = TOPOLOGY_NOWHERE};
+    struct topology_step step = {
+        .line = p->line, .host = TOPOLOGY_NOWHERE, .other = TOPOLOGY_NOWHERE};
     enum bk_err err = BK_OK;
     if (strncmp(line, "at ", 3) == 0)
         err = parse_at(p, &line, &step);
     if (err != BK_OK)
         return err;
-    char *text = strchr(line, ':');
+    char words[PARSER_LINE_MAX], first[PARSER_LINE_MAX];
+    snprintf(first, sizeof first, "%s", line);
+    char *rest = first;
+    const char *change = next_word(&rest); /* its words may be IPv6 addresses */
+    char *text = change != NULL && topology_is_change(change) ? NULL : strchr(line, ':');
     if (text != NULL)
         *text++ = '\0';
-    char words[PARSER_LINE_MAX];
     snprintf(words, sizeof words, "%s", line);
-    char *rest = line;
+    rest = line;
     char *verb = next_word(&rest);
     if (verb == NULL)
         return parser_fail(p, "a step starts with a host's name or a verb");
@@ -316,7 +303,7 @@ enum bk_err parse_step(struct parser *p, char *line) {
     if (err != BK_OK)
         return err;
     if (step.at_us != 0 && step.kind != TOPOLOGY_DO)
-        return parser_fail(p, "at: only cut, restore, set and reboot can wait for a time");
+        return parser_fail(p, "at: only changes such as cut, set and reboot can wait for a time");
     text = text == NULL ? NULL : trimmed(text);
     bool has_text = text != NULL && *text != '\0';
     if (takes_text(step.kind) && !has_text)
@@ -324,7 +311,7 @@ enum bk_err parse_step(struct parser *p, char *line) {
                            step.kind == TOPOLOGY_WAIT ? "the text to wait for" : "a command");
     if (!takes_text(step.kind) && text != NULL)
         return parser_fail(p, "\"%s\" takes no colon", verb);
-    return keep_step(p, &step, step.kind == TOPOLOGY_DO ? words : text);
+    return keep_step(p, &step, takes_text(step.kind) ? text : words);
 }
 
 enum bk_err topology_run_only(struct topology *t, const char *host, const char *command) {

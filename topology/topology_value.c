@@ -189,6 +189,8 @@ static enum bk_err parse_link_value(struct parser *p, const char *field, const c
         return parse_rate(p, field, text, &link->rate_bps);
     if (strcmp(field, "queue") == 0)
         return parse_size(p, field, text, &link->queue_bytes);
+    if (strcmp(field, "duplicate") == 0)
+        return parse_loss(p, field, text, &link->duplicate_ppm);
     *found = false;
     return BK_OK;
 }

@@ -86,8 +86,105 @@ static void reads_every_step(void **state) {
     topology_fini(&t);
 }
 
+static void reads_changes(void **state) {
+    char text[4096];
+    struct topology t;
+    struct topology_error error;
+    (void)state;
+    snprintf(text, sizeof text, "%s%s", home,
+             "[run]\n"
+             "evict r 3 random\n"
+             "evict r all\n"
+             "exhaust r\n"
+             "exhaust r off\n"
+             "limit r 20\n"
+             "at 2s: readdress r 203.0.113.9\n"
+             "flap a 300ms every 2s times 5\n"
+             "set a duplicate=1%\n");
+    assert_int_equal(parse(text, &t, &error), BK_OK);
+    assert_int_equal(t.step_count, 8);
+    assert_int_equal(t.steps[0].change.count, 3);
+    assert_true(t.steps[0].change.any);
+    assert_true(t.steps[1].change.count == UINT32_MAX && !t.steps[1].change.any);
+    assert_false(t.steps[2].change.off);
+    assert_true(t.steps[3].change.off);
+    assert_int_equal(t.steps[4].change.kind, TOPOLOGY_LIMIT);
+    assert_int_equal(t.steps[4].change.count, 20);
+    assert_int_equal(t.steps[5].change.ip.bytes[3], 9);
+    assert_string_equal(t.steps[5].text, "readdress r 203.0.113.9");
+    assert_int_equal(t.steps[7].change.link[TOPOLOGY_DOWN].duplicate_ppm, 10000);
+    const struct topology_change *flap = &t.steps[6].change;
+    static const struct {
+        int64_t ms;
+        bool down;
+    } at[] = {{-1, false},   {0, true},    {299, true},   {300, false},  {2000, true},
+              {2300, false}, {8299, true}, {9999, false}, {10000, false}};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++)
+        assert_int_equal(topology_flap_is_down(flap, 0, at[i].ms * 1000), at[i].down);
+    topology_fini(&t);
+}
+
+static const char meeting[] = "[host s]\naddress = 198.51.100.1\n"
+                              "[host a]\naddress = 198.51.100.2\n"
+                              "[host b]\naddress = 198.51.100.3\n"
+                              "[run]\n"
+                              "serve s\n"
+                              "meet a b\n"
+                              "meet b a port=4000\n"
+                              "expect relayed because symmetric within 2s for 1s\n"
+                              "expect a b direct\n"
+                              "expect data within 1500ms\n";
+
+static void reads_meetings(void **state) {
+    struct topology t;
+    struct topology_error error;
+    (void)state;
+    assert_int_equal(parse(meeting, &t, &error), BK_OK);
+    assert_int_equal(t.steps[0].kind, TOPOLOGY_SERVE);
+    assert_true(t.steps[1].host == 1 && t.steps[1].other == 2 && t.steps[1].port == 0);
+    assert_int_equal(t.steps[2].port, 4000);
+    assert_int_equal(t.steps[3].expect, TOPOLOGY_RELAYED);
+    assert_string_equal(t.steps[3].reason, "symmetric");
+    assert_int_equal(t.steps[3].timeout_us, 2000000);
+    assert_int_equal(t.steps[3].hold_us, 1000000);
+    assert_int_equal(t.steps[3].host, TOPOLOGY_NOWHERE);
+    assert_true(t.steps[4].host == 1 && t.steps[4].expect == TOPOLOGY_DIRECT);
+    assert_int_equal(t.steps[5].expect, TOPOLOGY_DATA);
+    topology_fini(&t);
+}
+
+/* What the lab runs: commands, and each expectation knows which one to ask. */
+static void spells_meetings_out(void **state) {
+    static const struct {
+        enum topology_step_kind kind;
+        const char *name;
+    } expected[] = {{TOPOLOGY_START, "serve"},        {TOPOLOGY_WAIT, "serve"},
+                    {TOPOLOGY_START, "meet1-listen"}, {TOPOLOGY_WAIT, "meet1-listen"},
+                    {TOPOLOGY_START, "meet1"},        {TOPOLOGY_START, "meet2-listen"},
+                    {TOPOLOGY_WAIT, "meet2-listen"},  {TOPOLOGY_START, "meet2"},
+                    {TOPOLOGY_EXPECT, "meet2"},       {TOPOLOGY_EXPECT, "meet1"},
+                    {TOPOLOGY_EXPECT, "meet2-listen"}};
+    struct topology t;
+    struct topology_error error;
+    (void)state;
+    assert_int_equal(parse(meeting, &t, &error), BK_OK);
+    assert_int_equal(topology_spell_out(&t), BK_OK);
+    assert_int_equal(t.step_count, sizeof expected / sizeof *expected);
+    for (size_t i = 0; i < t.step_count; i++) {
+        assert_int_equal(t.steps[i].kind, expected[i].kind);
+        assert_string_equal(t.steps[i].name, expected[i].name);
+    }
+    assert_int_equal(t.steps[2].host, 2); /* bob listens */
+    assert_int_equal(t.steps[4].host, 1);
+    assert_string_equal(t.steps[10].text, "tick");
+    topology_fini(&t);
+}
+
 #define HOST "[host a]\naddress = 198.51.100.10\n"
 #define NAT "[nat r]\npublic = 203.0.113.1\ninside = 192.168.1.1/24\n"
+
+#define TWO HOST "[host b]\naddress = 198.51.100.11\n"
+#define MET TWO "[run]\nserve a\nmeet a b\n"
 
 static const struct {
     const char *text;
@@ -105,7 +202,7 @@ static const struct {
     {HOST "[nat a]\n", 3, "the name \"a\" is taken in line 1"},
     {HOST "adress = 1.2.3.4\n", 3,
      "unknown setting \"adress\" of a host; known: address, behind, delay, jitter, loss, rate, "
-     "queue, mtu"},
+     "queue, duplicate, mtu"},
     {HOST "delay 20\n", 3, "\"delay 20\" is not NAME = VALUE"},
     {HOST "delay =\n", 3, "delay has no value"},
     {HOST "delay = 20\n", 3, "delay: \"20\" is not a duration like 20ms, 1.5s or 2m"},
@@ -156,11 +253,42 @@ static const struct {
     {HOST "[run]\ncut a a\n", 4, "cut: the two names must differ"},
     {HOST "[run]\nset a\n", 4, "set: what? For example \"set alice delay=20ms\""},
     {HOST "[run]\nset a mtu=1400\n", 4,
-     "set: unknown field \"mtu\"; known: delay, jitter, loss, rate, queue"},
+     "set: unknown field \"mtu\"; known: delay, jitter, loss, rate, queue, duplicate"},
     {HOST "[run]\nreboot a\n", 4, "reboot: a is not a NAT"},
     {HOST "[run]\nat 5s cut a\n", 4, "at: write for example \"at 5s: cut alice bob udp\""},
     {HOST "[run]\nat 5s: a: true\n", 4,
-     "at: only cut, restore, set and reboot can wait for a time"},
+     "at: only changes such as cut, set and reboot can wait for a time"},
+    {NAT HOST "[run]\nevict r\n", 7,
+     "evict: how many? For example \"evict alice-router 1\" or \"all\""},
+    {NAT HOST "[run]\nevict r 2 newest\n", 7, "evict: \"newest\" is neither oldest nor random"},
+    {NAT HOST "[run]\nevict a 2\n", 7, "evict: a is not a NAT"},
+    {NAT HOST "[run]\nexhaust r on\n", 7, "exhaust: \"on\" is not off"},
+    {NAT HOST "[run]\nlimit r\n", 7,
+     "limit: how many new mappings a second? For example \"limit alice-router 20\", or \"off\""},
+    {NAT HOST "[run]\nlimit r 0\n", 7, "limit: \"0\" would let nothing through: write exhaust"},
+    {NAT HOST "[run]\nreaddress r\n", 7,
+     "readdress: to what? For example \"readdress alice-router 203.0.113.9\""},
+    {NAT HOST "[run]\nreaddress r 2001:db8::1\n", 7,
+     "readdress: r has no public address of that kind"},
+    {NAT HOST "[run]\nreboot r a\n", 7, "reboot takes one name; \"a\" is one too many"},
+    {HOST "[run]\nflap a\n", 4, "flap: for how long? For example \"flap alice 300ms\""},
+    {HOST "[run]\nflap a 1s every 1s times 2\n", 4, "flap: every \"1s\" is not longer than \"1s\""},
+    {HOST "[run]\nflap a 1s times 2\n", 4, "flap: \"times\" is not \"every 2s times 5\""},
+    {HOST "[run]\nserve b\n", 4, "there is no host \"b\" above"},
+    {HOST "[run]\nserve a\nserve a\n", 5, "serve: there is a home server since line 4"},
+    {HOST "[run]\nmeet a a\n", 4, "meet: the two names must differ"},
+    {TWO "[run]\nmeet a b\n", 6, "meet: there is no home server; write \"serve HOST\" above"},
+    {TWO "[run]\nserve a\nmeet a b\nmeet a b\n", 8, "meet: these two have met above"},
+    {TWO "[run]\nserve a\nmeet a b fast\n", 7,
+     "meet: \"fast\" does not belong here; known: port=4000"},
+    {TWO "[run]\nexpect direct\n", 6,
+     "expect: nobody has met above; write for example \"meet alice bob\""},
+    {MET "expect fast\n", 8, "expect: \"fast\" is neither direct, relayed nor data"},
+    {MET "expect direct in 2s\n", 8,
+     "expect: \"in\" does not belong here; known: within 2s, for 5s"},
+    {MET "expect direct within\n", 8, "expect: \"within\" needs a value"},
+    {MET "expect b a direct\n", 8,
+     "expect: nobody has met above; write for example \"meet alice bob\""},
 };
 
 static void refuses_with_line_and_word(void **state) {
@@ -289,6 +417,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_every_field),
         cmocka_unit_test(reads_every_step),
+        cmocka_unit_test(reads_changes),
+        cmocka_unit_test(reads_meetings),
+        cmocka_unit_test(spells_meetings_out),
         cmocka_unit_test(refuses_with_line_and_word),
         cmocka_unit_test(names_the_known_presets),
         cmocka_unit_test(refuses_nul_bytes_and_long_lines),
