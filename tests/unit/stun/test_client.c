@@ -40,7 +40,8 @@ static struct bk_datagram serve(struct stun_client *c, struct bk_addr from, uint
     assert_true(stun_client_next_datagram(c, &out));
     assert_true(bk_addr_equal(&out.remote, &c->config.server));
     struct bk_datagram in = {.local = out.remote, .remote = from, .data = out.data, .len = out.len};
-    assert_int_equal(stun_service_answer(&service, &in, buf, &reply), STUN_SERVICE_MAPPED);
+    assert_int_equal(stun_service_answer(&service, &in, test_at_ms(0), buf, &reply),
+                     STUN_SERVICE_MAPPED);
     reply.local = c->config.local;
     reply.remote = c->config.server;
     return reply;
@@ -330,7 +331,8 @@ static void test_public_object(void **state) {
     bk_stun_advance(stun, test_at_ms(500));
     assert_true(bk_stun_next_datagram(stun, &out));
     struct bk_datagram in = {.local = server, .remote = outside, .data = out.data, .len = out.len};
-    assert_int_equal(stun_service_answer(&service, &in, buf, &reply), STUN_SERVICE_MAPPED);
+    assert_int_equal(stun_service_answer(&service, &in, test_at_ms(0), buf, &reply),
+                     STUN_SERVICE_MAPPED);
     reply.remote = server;
     assert_int_equal(bk_stun_recv(stun, &reply, test_at_ms(520)), BK_OK);
     assert_true(bk_stun_next_event(stun, &e));
