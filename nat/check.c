@@ -25,7 +25,9 @@ static bool filtering_right(const struct nat_config *c) {
     bool udp = c->filtering == NAT_EI || c->filtering == NAT_AD || c->filtering == NAT_APD;
     bool tcp = c->tcp_filtering == NAT_EI || c->tcp_filtering == NAT_AD ||
                c->tcp_filtering == NAT_APD || c->tcp_filtering == NAT_DEP_AS_UDP;
-    return udp && tcp;
+    bool icmp = c->icmp_filtering == NAT_EI || c->icmp_filtering == NAT_AD ||
+                c->icmp_filtering == NAT_APD || c->icmp_filtering == NAT_DEP_AS_UDP;
+    return udp && tcp && icmp;
 }
 
 static bool blocks_right(const struct nat_config *c) {

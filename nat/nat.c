@@ -39,6 +39,8 @@ static void set_behaviours(struct nat *nat) {
     }
     if (c->icmp_ports != NAT_PORT_AS_UDP)
         nat->ports_of[NAT_ICMP] = c->icmp_ports;
+    if (c->icmp_filtering != NAT_DEP_AS_UDP)
+        nat->filtering_of[NAT_ICMP] = c->icmp_filtering;
 }
 
 /* The key of everything that is hashed, and survives a reboot. Drawn only by boxes that hash, as a
@@ -53,7 +55,8 @@ static void draw_hash_key(struct nat *nat) {
 }
 
 static bool has_adf(const struct nat *nat) {
-    return nat->filtering_of[NAT_UDP] == NAT_AD || nat->filtering_of[NAT_TCP] == NAT_AD;
+    return nat->filtering_of[NAT_UDP] == NAT_AD || nat->filtering_of[NAT_TCP] == NAT_AD ||
+           nat->filtering_of[NAT_ICMP] == NAT_AD;
 }
 
 static enum bk_err init_tables(struct nat *nat) {
@@ -141,25 +144,11 @@ void nat_free(struct nat *nat) {
     alloc.put(alloc.ctx, nat);
 }
 
-/* Linux takes a packet to its own outside address for itself, also from inside. */
-static enum nat_answer hairpin_answer(const struct nat *nat, const struct nat_header *in,
-                                      enum nat_drop why) {
-    if (why != NAT_DROP_HAIRPIN_OFF || nat->config.hairpin != NAT_HAIRPIN_REFUSED)
-        return NAT_ANSWER_NONE;
-    if (in->flow.proto == NAT_UDP)
-        return NAT_ANSWER_PORT_UNREACHABLE;
-    bool reset = in->flow.proto == NAT_TCP && (in->tcp_flags & NAT_TCP_RST) == 0;
-    return reset ? NAT_ANSWER_TCP_RESET : NAT_ANSWER_NONE;
-}
-
 static void refuse(struct nat *nat, const struct nat_header *in, enum nat_side from,
                    enum nat_drop why, struct nat_verdict *out) {
     out->drop = why;
-    if (from == NAT_OUTSIDE)
-        out->answer = nat_unsolicited_answer(nat, in, why);
-    else if (why == NAT_DROP_HAIRPIN_OFF)
-        out->answer = hairpin_answer(nat, in, why);
-    else
+    out->answer = nat_unsolicited_answer(nat, from, in, why);
+    if (from == NAT_INSIDE && out->answer == NAT_ANSWER_NONE)
         out->answer = nat_policy_refusal(nat, why);
     if (from == NAT_OUTSIDE && out->answer != NAT_ANSWER_NONE && nat_late_wants(nat, in)) {
         nat_late_add(nat, in, out->answer);
@@ -180,8 +169,6 @@ static void pass(struct nat *nat, enum nat_side from, struct nat_verdict *out) {
 /* RFC 4787 section 6, RFC 5382 REQ-8, RFC 5508 REQ-7: out and in again. */
 static enum nat_drop hairpin(struct nat *nat, const struct nat_header *in,
                              struct nat_verdict *out) {
-    if (nat->config.hairpin == NAT_HAIRPIN_OFF || nat->config.hairpin == NAT_HAIRPIN_REFUSED)
-        return NAT_DROP_HAIRPIN_OFF;
     struct nat_header outside;
     enum nat_drop drop = nat_translate_out(nat, in, &outside);
     if (drop == NAT_DROP_NONE)
@@ -203,8 +190,12 @@ void nat_packet(struct nat *nat, enum nat_side from, const struct nat_header *in
     enum nat_mode mode = nat_mode_of(nat, &in->flow.src.ip);
     enum nat_drop drop = nat_policy(nat, from, in);
     bool own = from == NAT_INSIDE && mode == NAT_MODE_TRANSLATE;
-    if (drop == NAT_DROP_NONE && own && nat_is_external(nat, &in->flow.dst.ip)) {
-        drop = hairpin(nat, in, out);
+    own = own && drop != NAT_DROP_UNROUTABLE && nat_is_external(nat, &in->flow.dst.ip);
+    if (own && nat->config.hairpin == NAT_HAIRPIN_OFF) /* before policies: it is not forwarded */
+        drop = NAT_DROP_HAIRPIN_OFF;
+    if (own) {
+        if (drop == NAT_DROP_NONE)
+            drop = hairpin(nat, in, out);
         if (drop != NAT_DROP_NONE)
             refuse(nat, in, from, drop, out);
         return;

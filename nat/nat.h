@@ -32,7 +32,7 @@ enum nat_dep {
     NAT_DEP_TIME,  /* on the clock: remotes first sent to within `mapping_epoch_us` share one */
     NAT_DEP_HASH,  /* two boxes side by side: a hash of both endpoints chooses the outside
                       address, and with each of them the mapping is endpoint-independent */
-    NAT_DEP_AS_UDP /* tcp_mapping and tcp_filtering only: as for UDP */
+    NAT_DEP_AS_UDP /* not for mapping and filtering themselves: as for UDP */
 };
 
 /* Which outside port a new mapping gets, of those in `port_space`. RFC 4787 section 4.2.1. */
@@ -74,8 +74,6 @@ enum nat_refresh { NAT_REFRESH_OUT, NAT_REFRESH_IN, NAT_REFRESH_BOTH };
 /* Packets between two inside hosts by way of the outside address. RFC 4787 section 6. */
 enum nat_hairpin {
     NAT_HAIRPIN_OFF,      /* dropped */
-    NAT_HAIRPIN_REFUSED,  /* dropped, and the sender hears ICMP port unreachable or a RST: the box
-                             takes the packet for itself, as Linux does */
     NAT_HAIRPIN_EXTERNAL, /* delivered; the source is the sender's outside mapping (REQ-9a) */
     NAT_HAIRPIN_INTERNAL  /* delivered; the source is the sender's inside address: breaks peers */
 };
@@ -163,6 +161,7 @@ struct nat_config {
     /* TCP may differ: RFC 7857 section 5. ICMP queries go by the rules of UDP. */
     enum nat_dep tcp_mapping, tcp_filtering;
     enum nat_port_choice tcp_ports;
+    enum nat_dep icmp_filtering;     /* of echo replies; NAT_DEP_AS_UDP: as UDP */
     enum nat_port_choice icmp_ports; /* identifiers of echo requests; NAT_PORT_AS_UDP: as ports */
     int64_t mapping_epoch_us;        /* NAT_DEP_TIME */
     uint16_t port_min, port_max;     /* inclusive, for all but preserved ports; 1 or more */
@@ -187,6 +186,8 @@ struct nat_config {
     enum nat_pooling pooling;
     enum nat_hairpin hairpin;
     enum nat_unsolicited unsolicited;
+    enum nat_unsolicited unsolicited_inside; /* to an outside endpoint, from inside, when no hairpin
+                                                leads anywhere: Linux answers for itself */
     enum nat_refresh refresh;
     bool refresh_strangers; /* a remote that only the filter let in keeps the mapping alive,
                                too; RFC 7857 section 7 wants it off */

@@ -55,7 +55,6 @@ static const struct choice overload_choices[] = {
 static const struct choice pooling_choices[] = {
     {"paired", NAT_POOL_PAIRED}, {"arbitrary", NAT_POOL_ARBITRARY}, {NULL, 0}};
 static const struct choice hairpin_choices[] = {{"off", NAT_HAIRPIN_OFF},
-                                                {"refused", NAT_HAIRPIN_REFUSED},
                                                 {"external", NAT_HAIRPIN_EXTERNAL},
                                                 {"internal", NAT_HAIRPIN_INTERNAL},
                                                 {NULL, 0}};
@@ -115,6 +114,7 @@ static const struct field {
     {"tcp-mapping", KIND_CHOICE, AT(tcp_mapping), tcp_mapping_choices},
     {"tcp-filtering", KIND_CHOICE, AT(tcp_filtering), tcp_filtering_choices},
     {"tcp-ports", KIND_CHOICE, AT(tcp_ports), tcp_port_choices},
+    {"icmp-filtering", KIND_CHOICE, AT(icmp_filtering), tcp_filtering_choices},
     {"icmp-ports", KIND_CHOICE, AT(icmp_ports), tcp_port_choices},
     {"mapping-epoch", KIND_SECONDS, AT(mapping_epoch_us), NULL},
     {"port-range", KIND_RANGE, 0, NULL},
@@ -135,6 +135,7 @@ static const struct field {
     {"pooling", KIND_CHOICE, AT(pooling), pooling_choices},
     {"hairpin", KIND_CHOICE, AT(hairpin), hairpin_choices},
     {"unsolicited", KIND_CHOICE, AT(unsolicited), unsolicited_choices},
+    {"unsolicited-inside", KIND_CHOICE, AT(unsolicited_inside), unsolicited_choices},
     {"refresh", KIND_CHOICE, AT(refresh), refresh_choices},
     {"refresh-strangers", KIND_BOOL, AT(refresh_strangers), bool_choices},
     {"ipv4", KIND_CHOICE, AT(ipv4), mode_choices},

@@ -143,8 +143,11 @@ bool nat_overload_free(const struct nat *nat, const struct nat_flow *flow,
         return nat_mapping_find_external(nat, flow->proto, external) == NAT_NONE;
     /* A hairpin from an outside endpoint to itself, shared by two hosts, would be its own answer.
      * Linux keeps the port even then. */
-    bool itself = bk_addr_equal(external, &flow->dst);
-    return !itself && find_reply(nat, flow->proto, external, &flow->dst) == NAT_NONE;
+    uint32_t owner = nat_mapping_find_external(nat, flow->proto, external);
+    if (owner != NAT_NONE && bk_addr_equal(external, &flow->dst) &&
+        !bk_addr_equal(&nat->mappings[owner].internal, &flow->src))
+        return false;
+    return find_reply(nat, flow->proto, external, &flow->dst) == NAT_NONE;
 }
 
 /* The serial number of the newest session of the mapping that an inside packet made; 0: none. Those

@@ -288,8 +288,8 @@ enum nat_drop nat_policy(const struct nat *nat, enum nat_side from, const struct
 enum nat_answer nat_policy_refusal(const struct nat *nat, enum nat_drop why);
 
 /* unsolicited.c: the answer, if there is one, to a packet that was refused at the outside. */
-enum nat_answer nat_unsolicited_answer(const struct nat *nat, const struct nat_header *in,
-                                       enum nat_drop why);
+enum nat_answer nat_unsolicited_answer(const struct nat *nat, enum nat_side from,
+                                       const struct nat_header *in, enum nat_drop why);
 
 /* Keys of the tables. */
 enum {

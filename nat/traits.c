@@ -87,7 +87,6 @@ static enum bk_nat_hairpin hairpin_of(enum nat_hairpin hairpin) {
     case NAT_HAIRPIN_INTERNAL:
         return BK_NAT_HAIRPIN_INTERNAL;
     case NAT_HAIRPIN_OFF:
-    case NAT_HAIRPIN_REFUSED:
         break;
     }
     return BK_NAT_HAIRPIN_NONE;

@@ -3,10 +3,12 @@
  * late.c. */
 #include "nat/state.h"
 
-enum nat_answer nat_unsolicited_answer(const struct nat *nat, const struct nat_header *in,
-                                       enum nat_drop why) {
-    bool knocked = why == NAT_DROP_UNSOLICITED || why == NAT_DROP_FILTERED;
-    enum nat_unsolicited how = nat->config.unsolicited;
+enum nat_answer nat_unsolicited_answer(const struct nat *nat, enum nat_side from,
+                                       const struct nat_header *in, enum nat_drop why) {
+    bool knocked = why == NAT_DROP_UNSOLICITED || why == NAT_DROP_FILTERED ||
+                   (why == NAT_DROP_HAIRPIN_OFF && from == NAT_INSIDE);
+    bool outside = from == NAT_OUTSIDE;
+    enum nat_unsolicited how = outside ? nat->config.unsolicited : nat->config.unsolicited_inside;
     if (!knocked || how == NAT_UNSOLICITED_DROP)
         return NAT_ANSWER_NONE;
     switch (in->flow.proto) {

@@ -9,6 +9,7 @@
  * and for each command the packets that leave, in the same form (the letter is the side they leave
  * by), and a line with a dot. */
 #include "base/rng.h"
+#include "nat/fragment.h"
 #include "nat/nat.h"
 #include "nat/packet.h"
 
@@ -22,6 +23,7 @@ enum { BYTES_MAX = 4096, LINE_MAX_ = 2 * BYTES_MAX + 16 };
 
 struct bench {
     struct nat *nat;
+    struct fragments *fragments;
     struct nat_config config;
     struct bk_time now;
 };
@@ -53,19 +55,45 @@ static void answer(const struct packet *cause, enum nat_side side, enum nat_answ
         emit(side, out, len);
 }
 
+static void forward(struct packet *p, const struct nat_verdict *v) {
+    if (v->action != NAT_FORWARD && v->action != NAT_HAIRPIN)
+        return;
+    packet_rewrite(p, &v->header);
+    emit(v->to, p->data, p->len);
+}
+
+static void carry_later(struct bench *b, enum nat_side side, struct packet *p) {
+    enum nat_side to;
+    if (fragments_pass(b->fragments, side, p, b->now, &to) == FRAGMENT_PASSES)
+        emit(to, p->data, p->len);
+}
+
+static void carry_first(struct bench *b, enum nat_side side, const struct packet *p,
+                        const struct nat_header *before, const struct nat_verdict *v) {
+    struct packet waited;
+    enum nat_side to;
+    fragments_learn(b->fragments, side, p, before, v, b->now);
+    while (fragments_next(b->fragments, &waited, &to))
+        emit(to, waited.data, waited.len);
+}
+
 static void carry(struct bench *b, enum nat_side side, uint8_t *data, size_t len) {
     struct packet p;
     struct nat_verdict v;
-    if (packet_parse(&p, data, len, false) != BK_OK || packet_hop(&p) != BK_OK)
+    if (packet_parse_any(&p, data, len, false) != BK_OK || packet_hop(&p) != BK_OK)
         return;
+    if (p.part == PACKET_LATER) {
+        carry_later(b, side, &p);
+        return;
+    }
+    const struct nat_header before = p.header;
     nat_packet(b->nat, side, &p.header, b->now, &v);
     nat_check(b->nat);
     if (v.action == NAT_ANSWER)
         answer(&p, side, v.answer);
-    if (v.action != NAT_FORWARD && v.action != NAT_HAIRPIN)
-        return;
-    packet_rewrite(&p, &v.header);
-    emit(v.to, p.data, p.len);
+    forward(&p, &v);
+    if (p.part == PACKET_FIRST)
+        carry_first(b, side, &p, &before, &v);
 }
 
 static size_t read_hex(const char *text, uint8_t *out) {
@@ -112,7 +140,9 @@ int main(int argc, char **argv) {
     const struct bk_alloc alloc = {.get = get, .put = put};
     const char *field = NULL;
     if (nat_config_check(&b.config, &field) != BK_OK ||
-        nat_new(&b.config, &rng, &alloc, &b.nat) != BK_OK) {
+        nat_new(&b.config, &rng, &alloc, &b.nat) != BK_OK ||
+        fragments_new(b.config.fragments, b.config.fragments_max, &rng, &alloc, &b.fragments) !=
+            BK_OK) {
         fprintf(stderr, "nat-box: bad configuration: %s\n", field != NULL ? field : "memory");
         return 2;
     }
@@ -121,6 +151,7 @@ int main(int argc, char **argv) {
         puts(".");
         fflush(stdout);
     }
+    fragments_free(b.fragments);
     nat_free(b.nat);
     return 0;
 }

@@ -219,7 +219,7 @@ static void a_refused_hairpin_is_answered(void **state) {
     (void)state;
     struct box b;
     struct nat_config c = linux_config();
-    c.hairpin = NAT_HAIRPIN_REFUSED;
+    c.unsolicited_inside = NAT_UNSOLICITED_REJECT;
     box_open(&b, &c);
     struct bk_addr m = box_out(&b, "192.168.1.2:41000", "198.51.100.1:1000");
     assert_false(box_udp(&b, NAT_INSIDE, at("192.168.1.3:41000"), m));
