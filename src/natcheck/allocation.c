@@ -113,41 +113,54 @@ static int signed_delta(const struct port_sample *a, const struct port_sample *b
     return (int16_t)(uint16_t)(b->external - a->external);
 }
 
+/* Two mappings of ours with none of ours in between. */
 static bool adjacent(const struct port_sample *a, const struct port_sample *b) {
-    return a->exact && b->exact && b->order == a->order + 1 && b->t_us - a->t_us <= BURST_US;
+    return b->order == a->order + 1;
 }
 
-/* The most frequent difference of two mappings made one right after the other. */
-static int32_t common_step(struct list l, size_t *votes, size_t *pairs) {
-    int32_t best = 0;
-    *votes = *pairs = 0;
+static bool at_once(const struct port_sample *a, const struct port_sample *b) {
+    return adjacent(a, b) && b->t_us - a->t_us <= BURST_US;
+}
+
+struct votes {
+    int32_t step;
+    size_t all;           /* adjacent pairs that differ by it */
+    size_t burst, bursts; /* of those made at once, when nobody else came between; and all such */
+};
+
+static struct votes votes_for(struct list l, int32_t step) {
+    struct votes v = {.step = step};
+    for (size_t i = 1; i < l.n; i++) {
+        const struct port_sample *a = &l.s[i - 1], *b = &l.s[i];
+        size_t agrees = signed_delta(a, b) == step ? 1 : 0;
+        v.all += adjacent(a, b) ? agrees : 0;
+        v.burst += at_once(a, b) ? agrees : 0;
+        v.bursts += at_once(a, b) ? 1 : 0;
+    }
+    return v;
+}
+
+static struct votes common_step(struct list l) {
+    struct votes best = {0};
     for (size_t i = 1; i < l.n; i++) {
         if (!adjacent(&l.s[i - 1], &l.s[i]))
             continue;
-        int d = signed_delta(&l.s[i - 1], &l.s[i]);
-        size_t same = 0;
-        (*pairs)++;
-        for (size_t j = 1; j < l.n; j++) {
-            bool agrees = adjacent(&l.s[j - 1], &l.s[j]) && signed_delta(&l.s[j - 1], &l.s[j]) == d;
-            same += agrees ? 1 : 0;
-        }
-        if (same > *votes) {
-            *votes = same;
-            best = d;
-        }
+        struct votes v = votes_for(l, signed_delta(&l.s[i - 1], &l.s[i]));
+        if (v.burst > best.burst || (v.burst == best.burst && v.all > best.all))
+            best = v;
     }
     return best;
 }
 
-/* Every sample lies further along than the one before, once or twice round the range excepted. */
-static bool goes_one_way(struct list l, int32_t step) {
+/* Does every sample lie further along than the one before, but for `turns` round the range? */
+static bool goes_one_way(struct list l, int32_t step, size_t turns) {
     size_t wraps = 0;
     for (size_t i = 1; i < l.n; i++) {
         int d = signed_delta(&l.s[i - 1], &l.s[i]);
         bool along = step > 0 ? d > 0 : d < 0;
         wraps += along ? 0 : 1;
     }
-    return wraps <= 1;
+    return wraps <= turns;
 }
 
 /* What others took meanwhile, a second. */
@@ -172,15 +185,17 @@ static bool judge_sequential(struct list all, struct port_verdict *v) {
         if (all.s[i].exact)
             exact[l.n++] = all.s[i];
     }
-    size_t votes, pairs;
-    int32_t step = common_step(l, &votes, &pairs);
+    struct votes votes = common_step(l);
+    int32_t step = votes.step;
     bool small = step != 0 && step <= STEP_MAX && step >= -STEP_MAX;
-    if (l.n < SAMPLES_MIN || votes < 2 || votes * 2 <= pairs || !small || !goes_one_way(l, step))
+    bool most = votes.bursts > 0 ? votes.burst * 2 > votes.bursts : votes.all * 2 >= l.n;
+    size_t turns = votes.all > 2 ? 1 : 0; /* in a small block two pairs agree by chance */
+    if (l.n < SAMPLES_MIN || votes.all < 2 || !most || !small || !goes_one_way(l, step, turns))
         return false;
     v->ports = BK_NAT_PORTS_SEQUENTIAL;
     v->step = step;
     v->foreign_per_s = foreign_rate(l, step);
-    v->permille = votes == pairs ? 998 : 970;
+    v->permille = votes.burst == votes.bursts ? 998 : 970;
     return true;
 }
 

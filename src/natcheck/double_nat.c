@@ -49,9 +49,12 @@ enum bk_nat_double double_nat_judge(const struct double_nat_facts *f, uint16_t *
     return hops;
 }
 
+/* Without UDP, TCP may have told the outside address. */
 static bool is_waiting(const struct bk_natcheck *nc) {
-    return !nc->side[V4].reached || !nc->pooling.done || finding_is_pending(nc, BK_NAT_PCP) ||
-           finding_is_pending(nc, BK_NAT_PMP) || finding_is_pending(nc, BK_NAT_UPNP);
+    bool udp = nc->side[V4].reached ? !nc->pooling.done : finding_is_pending(nc, BK_NAT_UDP);
+    bool tcp = !nc->side[V4].reached && finding_is_pending(nc, BK_NAT_TCP_MAPPING);
+    return udp || tcp || finding_is_pending(nc, BK_NAT_PCP) || finding_is_pending(nc, BK_NAT_PMP) ||
+           finding_is_pending(nc, BK_NAT_UPNP);
 }
 
 void double_nat_step(struct bk_natcheck *nc) {
@@ -65,6 +68,10 @@ void double_nat_step(struct bk_natcheck *nc) {
                                      .portmap_external = r->portmap_external,
                                      .hops = nc->config.hops,
                                      .hop_count = nc->config.hop_count};
+    if (facts.external.family == BK_FAMILY_NONE) {
+        finding_unclear(nc, BK_NAT_DOUBLE, 0, BK_NAT_REASON_NO_ANSWER);
+        return;
+    }
     for (size_t i = 0; i < r->external_count; i++) { /* any of a pool will do */
         if (bk_ip_equal(&r->externals[i], &facts.portmap_external))
             facts.external = r->externals[i];

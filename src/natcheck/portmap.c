@@ -66,10 +66,8 @@ static void tell(struct bk_natcheck *nc, int i) {
 }
 
 void portmap_step(struct bk_natcheck *nc) {
-    bool udp_dead = !finding_is_pending(nc, BK_NAT_UDP) && !nc->side[V4].reached;
     bool asked = nc->record.findings[BK_NAT_PCP].status != BK_NAT_NOT_ASKED;
-    if (!asked || (!nc->ports.done && !udp_dead &&
-                   nc->record.findings[BK_NAT_UDP].status != BK_NAT_NOT_ASKED))
+    if (!asked || (!nc->ports.done && !reach_seems_dead(nc)))
         return;
     if (!nc->portmap.started)
         start(nc);

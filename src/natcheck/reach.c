@@ -67,10 +67,10 @@ static void learn_server(struct side *s, const struct probe *p) {
         s->server[1][1] = p->other;
 }
 
-static void tell_translation(struct bk_natcheck *nc, enum family f, const struct probe *p) {
+void reach_tell_translation(struct bk_natcheck *nc, enum family f, const struct bk_ip *seen) {
     struct side *s = &nc->side[f];
-    s->translated = !is_local(nc, &p->seen.ip);
-    s->external = p->seen.ip;
+    s->translated = !is_local(nc, seen);
+    s->external = *seen;
     enum bk_maybe value = s->translated ? BK_YES : BK_NO;
     enum bk_nat_attr attr = f == V4 ? BK_NAT_TRANSLATED : BK_NAT_IPV6_TRANSLATED;
     if (nc->config.local_count == 0)
@@ -96,7 +96,7 @@ static void reached(struct bk_natcheck *nc, enum family f, uint32_t probe) {
         nc->record.traits.ipv6 = BK_YES;
         finding_known(nc, BK_NAT_IPV6, BK_YES, 999);
     }
-    tell_translation(nc, f, p);
+    reach_tell_translation(nc, f, &p->seen.ip);
     probe_cancel(nc, s->to_fallback);
     probe_cancel(nc, s->to_second);
 }
@@ -165,6 +165,12 @@ static void watch(struct bk_natcheck *nc, enum family f) {
         reached(nc, f, s->first);
     else if (probe_ended(nc, s->first))
         use_substitute(nc, f);
+}
+
+bool reach_seems_dead(const struct bk_natcheck *nc) {
+    const struct side *s = &nc->side[V4];
+    return !s->reached &&
+           (s->first == NONE || nc->probes[s->first].sends > 1 || probe_ended(nc, s->first));
 }
 
 void reach_step(struct bk_natcheck *nc) {

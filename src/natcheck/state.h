@@ -253,6 +253,10 @@ void socket_answer(struct bk_natcheck *nc, uint32_t socket, enum bk_err err,
                    const struct bk_addr *local);
 void socket_end(struct bk_natcheck *nc, uint32_t socket);
 
+/* reach.c: UDP over IPv4 has not been answered yet, though it should have been. */
+bool reach_seems_dead(const struct bk_natcheck *nc);
+void reach_tell_translation(struct bk_natcheck *nc, enum family f, const struct bk_ip *seen);
+
 /* The steps, one per file. */
 void reach_step(struct bk_natcheck *nc);
 void mapping_step(struct bk_natcheck *nc);

@@ -28,12 +28,6 @@ static void dial(struct bk_natcheck *nc, const struct bk_addr *remote) {
     nc->record.tcp_dials++;
 }
 
-static bool seems_dead(const struct bk_natcheck *nc) {
-    const struct side *s = &nc->side[V4];
-    return !s->reached &&
-           (s->first == NONE || nc->probes[s->first].sends > 1 || probe_ended(nc, s->first));
-}
-
 static void start(struct bk_natcheck *nc) {
     struct tcp_state *t = &nc->tcp;
     const struct side *s = &nc->side[V4];
@@ -47,13 +41,16 @@ static void start(struct bk_natcheck *nc) {
     }
 }
 
-/* A server that is there over TCP and not over UDP shows that UDP is what is blocked. */
-static void tell_blocked(struct bk_natcheck *nc) {
+/* A server that is there over TCP and not over UDP shows that UDP is what is blocked, and how the
+ * outside sees us. */
+static void tell_blocked(struct bk_natcheck *nc, const struct bk_ip *seen) {
     const struct bk_nat_finding *udp = &nc->record.findings[BK_NAT_UDP];
-    if (udp->status == BK_NAT_KNOWN && udp->value == BK_NAT_UDP_BLOCKED) {
-        probe_witness(nc, nc->tcp.probe[0], BK_NAT_UDP);
-        finding_known(nc, BK_NAT_UDP, BK_NAT_UDP_BLOCKED, 990);
-    }
+    if (udp->status != BK_NAT_KNOWN || udp->value != BK_NAT_UDP_BLOCKED)
+        return;
+    probe_witness(nc, nc->tcp.probe[0], BK_NAT_UDP);
+    probe_witness(nc, nc->tcp.probe[0], BK_NAT_TRANSLATED);
+    finding_known(nc, BK_NAT_UDP, BK_NAT_UDP_BLOCKED, 990);
+    reach_tell_translation(nc, V4, seen);
 }
 
 static void judge(struct bk_natcheck *nc) {
@@ -69,7 +66,7 @@ static void judge(struct bk_natcheck *nc) {
         socket_close(nc, t->socket[i]);
     }
     if (n > 0)
-        tell_blocked(nc);
+        tell_blocked(nc, &samples[0].seen.ip);
     struct mapping_verdict v = mapping_judge(samples, n);
     if (n == 0)
         finding_unclear(nc, BK_NAT_TCP_MAPPING, 0, BK_NAT_REASON_NO_ANSWER);
@@ -85,7 +82,7 @@ void tcp_step(struct bk_natcheck *nc) {
     if (!finding_is_pending(nc, BK_NAT_TCP_MAPPING))
         return;
     if (!t->started) {
-        if (!nc->ports.done && !seems_dead(nc))
+        if (!nc->ports.done && !reach_seems_dead(nc))
             return;
         start(nc);
     }
