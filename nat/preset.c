@@ -128,6 +128,9 @@ static void make_linux(struct nat_config *c) {
     c->port_class = true;
     c->tcp_closing_us = 120 * BK_US_PER_S;
     c->tcp_reset_us = 10 * BK_US_PER_S; /* nf_conntrack_tcp_timeout_close */
+    c->unsolicited_inside = NAT_UNSOLICITED_REJECT;
+    c->icmp_filtering = NAT_APD;
+    c->icmp_ports = NAT_PORT_PRESERVE;
 }
 
 /* The same with an input chain that accepts: packets from outside that come first move mappings. */
@@ -135,13 +138,13 @@ static void make_linux_accept(struct nat_config *c) {
     make_linux(c);
     c->inbound_first = true;
     c->unsolicited = NAT_UNSOLICITED_REJECT;
-    c->hairpin = NAT_HAIRPIN_REFUSED;
 }
 
 /* `masquerade random` or `fully-random`: Linux then looks for no mapping to share. */
 static void make_linux_random(struct nat_config *c) {
     make_linux(c);
     make_symmetric(c);
+    c->icmp_ports = NAT_PORT_AS_UDP; /* identifiers, too */
 }
 
 /* OpenWrt's firewall4 and its sysctl defaults (11-nf-conntrack.conf): UDP 60 and 180 s, TCP 7440 s;
