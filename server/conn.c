@@ -98,7 +98,7 @@ static void answer_stun(struct conn *c, const struct stun_frame *frame) {
                                    .remote = c->remote,
                                    .data = frame->data,
                                    .len = frame->len};
-    if (!stun_service_answered(stun_service_answer_stream(&w->stun, &in, buffer, &reply)))
+    if (!stun_service_answered(stun_service_answer_stream(&w->stun_tcp, &in, buffer, &reply)))
         return;
     /* A client that asks without reading loses answers, and then the connection by its timer. */
     if (net_stream_write(c->stream, reply.data, reply.len) == BK_OK)
@@ -115,7 +115,7 @@ static void stun_recv(struct conn *c, const uint8_t *data, size_t len) {
         while ((err = stun_stream_next(&c->stun->frames, &frame)) == BK_OK)
             answer_stun(c, &frame);
     }
-    metrics_from_stun(&c->worker->metrics, &c->worker->stun);
+    metrics_from_stun(&c->worker->metrics, &c->worker->stun, &c->worker->stun_tcp);
     if (err != BK_ERR_SHORT)
         conn_end(c, 0); /* another protocol, or nonsense: RFC 8489 section 6.2.2 has no resync */
 }

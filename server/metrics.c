@@ -83,9 +83,10 @@ void metrics_from_hub(struct metrics *m, const struct relay_hub *hub) {
             metric_set(m, METRIC_RELAY_DROPPED + 2 * i + urgent, s.dropped[i][urgent]);
 }
 
-void metrics_from_stun(struct metrics *m, const struct stun_service *stun) {
+void metrics_from_stun(struct metrics *m, const struct stun_service *udp,
+                       const struct stun_service *tcp) {
     for (unsigned i = 0; i < STUN_SERVICE_RESULTS; i++)
-        metric_set(m, METRIC_STUN + i, stun->counts[i]);
+        metric_set(m, METRIC_STUN + i, udp->counts[i] + tcp->counts[i]);
 }
 
 static uint64_t sum_of(struct metrics *const *sets, size_t count, unsigned which) {

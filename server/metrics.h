@@ -68,7 +68,8 @@ static inline void metric_set(struct metrics *m, enum metric which, uint64_t val
 
 /* Copies the counters that live in protocol objects. */
 void metrics_from_hub(struct metrics *m, const struct relay_hub *hub);
-void metrics_from_stun(struct metrics *m, const struct stun_service *stun);
+void metrics_from_stun(struct metrics *m, const struct stun_service *udp,
+                       const struct stun_service *tcp);
 
 enum { METRICS_TEXT_MAX = 16384 };
 

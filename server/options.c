@@ -23,6 +23,8 @@ const struct server_option server_option_table[] = {
     {"https", SERVER_NUMBER, AT(https_port), 0, 65535, "PORT",
      "relay over HTTPS (default 443; 8443 if not permitted)"},
     {"stun", SERVER_NUMBER, AT(stun_port), 0, 65535, "PORT", "STUN, UDP and TCP (default 3478)"},
+    {"stun-address", SERVER_LISTEN, AT(stun_address), 0, 0, "ADDR",
+     "one of two per family for NAT tests, RFC 5780"},
     {"plain-http", SERVER_NUMBER, AT(plain_http_port), 0, 65535, "PORT",
      "relay without TLS, for reverse proxies (off)"},
     {"name", SERVER_TEXT, AT(name), 0, 0, "HOST",
@@ -122,9 +124,28 @@ enum bk_err server_option_set(struct server_options *o, const struct server_opti
     return BK_ERR_ARGUMENT;
 }
 
+/* RFC 5780 section 6 knows two addresses, and IPv4 and IPv6 apart. */
+static bool stun_addresses_are_fine(const struct server_listen *list) {
+    size_t count[2] = {0, 0};
+    for (size_t i = 0; i < list->count; i++) {
+        count[list->ips[i].family == BK_IPV6]++;
+        for (size_t k = 0; k < i; k++)
+            if (bk_ip_equal(&list->ips[i], &list->ips[k]))
+                return false;
+        if (bk_ip_is_any(&list->ips[i]))
+            return false;
+    }
+    return count[0] <= 2 && count[1] <= 2;
+}
+
 enum bk_err server_options_check(const struct server_options *o, char *reason) {
     if (o->key.text[0] != '\0' && o->cert.text[0] == '\0') {
         snprintf(reason, SERVER_TEXT_MAX, "key: a key without --cert is of no use");
+        return BK_ERR_MALFORMED;
+    }
+    if (!stun_addresses_are_fine(&o->stun_address)) {
+        snprintf(reason, SERVER_TEXT_MAX,
+                 "stun-address: at most two different addresses of each family, no wildcard");
         return BK_ERR_MALFORMED;
     }
     if (o->plain_http_port > 0 && o->plain_http_port == o->https_port) {

@@ -23,7 +23,7 @@ struct server_listen {
 };
 
 struct server_options {
-    struct server_listen listen;
+    struct server_listen listen, stun_address;
     int64_t https_port;      /* -1: not set, which means 443, or 8443 where 443 is not allowed */
     int64_t stun_port;       /* 0: any free one */
     int64_t plain_http_port; /* -1: off */

@@ -8,7 +8,9 @@
 #include "base/wipe.h"
 #include "box/box.h"
 #include "net/alloc.h"
+#include "net/interfaces.h"
 #include "net/metacert.h"
+#include "server/discovery.h"
 #include "server/home_line.h"
 #include "server/privileges.h"
 #include "server/store.h"
@@ -38,6 +40,8 @@ struct server {
     struct metrics *metrics[SERVER_WORKERS_MAX];
     struct bk_ip ips[SERVER_LISTEN_MAX];
     size_t ip_count;
+    struct bk_ip stun_ips[WORKER_SOCKETS_MAX]; /* these, and of --stun-address what they lack */
+    size_t stun_ip_count;
     char state_dir[PATH_LEN], name[SERVER_TEXT_MAX];
     struct net_tls *tls;
     uint16_t https_port, stun_port, plain_port; /* plain_port 0: off */
@@ -149,9 +153,10 @@ static enum bk_err say_bind(char *reason, enum bk_err err, const struct bk_addr 
  * socket got. */
 static enum bk_err bind_kind(struct server *s, enum port_kind kind, const char *what,
                              uint16_t *port, char *reason) {
-    for (size_t i = 0; i < s->ip_count; i++) {
+    bool stun = kind == PORT_STUN_TCP;
+    for (size_t i = 0; i < (stun ? s->stun_ip_count : s->ip_count); i++) {
         for (size_t k = 0; k < s->fleet.count; k++) {
-            struct bk_addr at = bk_addr(s->ips[i], *port), bound;
+            struct bk_addr at = bk_addr(stun ? s->stun_ips[i] : s->ips[i], *port), bound;
             enum bk_err err =
                 worker_listen(s->workers[k], kind, &at, kind == PORT_HTTPS ? s->tls : NULL, &bound);
             if (err != BK_OK)
@@ -174,32 +179,43 @@ static enum bk_err bind_https(struct server *s, char *reason) {
     return bind_kind(s, PORT_HTTPS, "HTTPS", &s->https_port, reason);
 }
 
-/* For --stun 0: a port that is free for UDP and TCP both, 0: none was found. */
-static uint16_t free_port(struct server *s) {
+/* Is `*port`, 0: any, free for UDP and TCP both? *port becomes the one that was tried. */
+static bool is_free_port(struct server *s, uint16_t *port) {
     const struct net_udp_events nobody = {NULL, NULL};
     const struct net_listener_events no_one = {NULL, NULL};
+    struct bk_addr at = bk_addr(s->ips[0], *port);
+    struct net_udp *udp;
+    struct net_listener *tcp;
+    if (net_udp_open(s->loop, &at, &net_udp_config_default, &nobody, &udp) != BK_OK)
+        return false;
+    *port = at.port = net_udp_local(udp).port;
+    bool both =
+        net_listener_open(s->loop, &at, &net_listener_config_default, &no_one, &tcp) == BK_OK;
+    net_udp_close(udp);
+    if (both)
+        net_listener_close(tcp);
+    return both;
+}
+
+/* For --stun 0: a port that is free, the next one too if that can be had. 0: none was found. */
+static uint16_t free_port(struct server *s) {
+    uint16_t found = 0;
     for (int i = 0; i < FREE_PORT_TRIES; i++) {
-        struct bk_addr at = bk_addr(s->ips[0], 0);
-        struct net_udp *udp;
-        struct net_listener *tcp;
-        if (net_udp_open(s->loop, &at, &net_udp_config_default, &nobody, &udp) != BK_OK)
-            return 0;
-        at = bk_addr(s->ips[0], net_udp_local(udp).port);
-        bool both =
-            net_listener_open(s->loop, &at, &net_listener_config_default, &no_one, &tcp) == BK_OK;
-        net_udp_close(udp);
-        if (both) {
-            net_listener_close(tcp);
-            return at.port;
-        }
+        uint16_t port = 0;
+        if (!is_free_port(s, &port))
+            continue;
+        found = port;
+        uint16_t next = (uint16_t)(port + 1);
+        if (next != 0 && is_free_port(s, &next))
+            break;
     }
-    return 0;
+    return found;
 }
 
 static enum bk_err bind_stun_udp(struct server *s, uint16_t *port, char *reason) {
-    for (size_t i = 0; i < s->ip_count; i++) {
+    for (size_t i = 0; i < s->stun_ip_count; i++) {
         for (size_t k = 0; k < s->fleet.count; k++) {
-            struct bk_addr at = bk_addr(s->ips[i], *port), bound;
+            struct bk_addr at = bk_addr(s->stun_ips[i], *port), bound;
             enum bk_err err = worker_listen_udp(s->workers[k], &at, &bound);
             if (err != BK_OK)
                 return say_bind(reason, err, &at, "STUN over UDP");
@@ -212,21 +228,65 @@ static enum bk_err bind_stun_udp(struct server *s, uint16_t *port, char *reason)
 /* The next port answers, too: a client that is told two different addresses by two ports of one
  * server is behind a NAT whose mapping depends on the destination (RFC 4787 section 4.1). Nothing
  * else needs it, so a port in use is no failure. */
-static void bind_second_stun(struct server *s) {
-    char reason[NET_REASON_MAX];
+static bool bind_second_stun(struct server *s, bool tcp) {
+    char reason[SERVER_TEXT_MAX];
     uint16_t port = (uint16_t)(s->stun_port + 1);
-    if (port == 0 || bind_stun_udp(s, &port, reason) != BK_OK)
-        log_event(LOG_WARN, "second_stun_port", "reason",
-                  "the port after STUN's is taken; clients cannot tell a symmetric NAT");
+    if (port != 0 && tcp && bind_kind(s, PORT_STUN_TCP, "STUN over TCP", &port, reason) == BK_OK)
+        return true;
+    if (port != 0 && !tcp && bind_stun_udp(s, &port, reason) == BK_OK)
+        return true;
+    log_event(LOG_WARN, "second_stun_port", "reason",
+              tcp ? "the TCP port after STUN's is taken; clients cannot tell a NAT's TCP mapping"
+                  : "the port after STUN's is taken; clients cannot tell a symmetric NAT");
+    return false;
+}
+
+/* The addresses of RFC 5780 that the wildcard carries must be ours, or answers would not leave. */
+static enum bk_err check_own(struct server *s, char *reason) {
+    const struct net_udp_events nobody = {NULL, NULL};
+    for (size_t i = 0; i < s->options->stun_address.count; i++) {
+        struct bk_addr at = bk_addr(s->options->stun_address.ips[i], 0);
+        struct net_udp *probe;
+        enum bk_err err = net_udp_open(s->loop, &at, &net_udp_config_default, &nobody, &probe);
+        if (err != BK_OK)
+            return say_bind(reason, err, &at, "STUN");
+        net_udp_close(probe);
+    }
+    return BK_OK;
+}
+
+static enum bk_err make_discovery(struct server *s, bool second_udp, bool second_tcp,
+                                  char *reason) {
+    struct stun_discovery_config config = stun_discovery_config_default;
+    struct bk_rng rng = box_rng();
+    struct net_interface own[NET_INTERFACES_MAX];
+    size_t own_count = 0;
+    if (net_interfaces(own, NET_INTERFACES_MAX, &own_count) != BK_OK)
+        own_count = 0; /* then it is one address only, which is said below */
+    discovery_pick(&s->options->stun_address, &s->options->listen, own, own_count, &config);
+    config.ports[0] = s->stun_port;
+    config.ports[1] = second_udp ? (uint16_t)(s->stun_port + 1) : 0;
+    enum bk_err err = stun_discovery_new(&config, &rng, net_alloc(), &s->fleet.discovery);
+    if (err != BK_OK)
+        return say(reason, err, "cannot start the RFC 5780 service", bk_err_text(err));
+    for (size_t k = 0; k < s->fleet.count; k++) {
+        s->workers[k]->stun.discovery = s->fleet.discovery;
+        s->workers[k]->stun_tcp.discovery = second_tcp && second_udp ? s->fleet.discovery : NULL;
+    }
+    return BK_OK;
 }
 
 static enum bk_err bind_stun(struct server *s, char *reason) {
     s->stun_port = s->options->stun_port == 0 ? free_port(s) : (uint16_t)s->options->stun_port;
-    enum bk_err err = bind_stun_udp(s, &s->stun_port, reason);
+    enum bk_err err = check_own(s, reason);
+    if (err == BK_OK)
+        err = bind_stun_udp(s, &s->stun_port, reason);
+    if (err == BK_OK)
+        err = bind_kind(s, PORT_STUN_TCP, "STUN over TCP", &s->stun_port, reason);
     if (err != BK_OK)
         return err;
-    bind_second_stun(s);
-    return bind_kind(s, PORT_STUN_TCP, "STUN over TCP", &s->stun_port, reason);
+    bool udp = bind_second_stun(s, false), tcp = bind_second_stun(s, true);
+    return make_discovery(s, udp, tcp, reason);
 }
 
 static enum bk_err bind_all(struct server *s, char *reason) {
@@ -241,7 +301,7 @@ static enum bk_err bind_all(struct server *s, char *reason) {
 }
 
 /* Every address: [::] carries IPv4 too, but some machines have no IPv6. */
-static void choose_addresses(struct server *s) {
+static void choose_listen(struct server *s) {
     const struct server_listen *listen = &s->options->listen;
     const struct net_udp_events nobody = {NULL, NULL};
     struct bk_addr any = {.ip.family = BK_IPV6};
@@ -256,6 +316,24 @@ static void choose_addresses(struct server *s) {
         net_udp_close(probe);
     s->ips[0] = (struct bk_ip){.family = v6 ? BK_IPV6 : BK_IPV4};
     s->ip_count = 1;
+}
+
+static bool is_served(const struct server *s, const struct bk_ip *ip) {
+    for (size_t i = 0; i < s->ip_count; i++)
+        if (bk_ip_equal(&s->ips[i], ip) ||
+            (bk_ip_is_any(&s->ips[i]) &&
+             (s->ips[i].family == ip->family || s->ips[i].family == BK_IPV6)))
+            return true;
+    return false;
+}
+
+static void choose_addresses(struct server *s) {
+    choose_listen(s);
+    memcpy(s->stun_ips, s->ips, sizeof s->ips);
+    s->stun_ip_count = s->ip_count;
+    for (size_t i = 0; i < s->options->stun_address.count; i++)
+        if (!is_served(s, &s->options->stun_address.ips[i]))
+            s->stun_ips[s->stun_ip_count++] = s->options->stun_address.ips[i];
 }
 
 /* --- workers
@@ -353,6 +431,20 @@ static enum bk_err lock_down(const struct server *s, char *reason) {
     return BK_OK;
 }
 
+/* Once, so that whoever runs the server knows what its clients can find out about their NAT. */
+static void announce_discovery(const struct server *s) {
+    const struct stun_discovery *d = s->fleet.discovery;
+    bool v6 = false;
+    struct log_line l;
+    for (size_t i = 0; i < s->stun_ip_count; i++)
+        v6 = v6 || s->stun_ips[i].family == BK_IPV6;
+    log_begin(&l, LOG_INFO, LOG_ALWAYS, "nat_discovery");
+    log_text(&l, "ipv4", discovery_text(stun_discovery_reach(d, BK_IPV4)));
+    if (v6)
+        log_text(&l, "ipv6", discovery_text(stun_discovery_reach(d, BK_IPV6)));
+    log_end(&l);
+}
+
 static void announce(const struct server *s) {
     char line[HOME_LINE_MAX];
     const struct home_line home = {.host = s->name,
@@ -370,6 +462,7 @@ static void announce(const struct server *s) {
     log_number(&l, "connections", s->fleet.limits.total_max); /* ulimit -n may allow fewer */
     log_text(&l, "state", s->state_dir);
     log_end(&l);
+    announce_discovery(s);
     puts(home_line_put(&home, line));
     fflush(stdout);
 }
@@ -413,6 +506,7 @@ static void stop(struct server *s) {
     for (size_t i = 0; i < s->fleet.count; i++)
         worker_free(s->workers[i]);
     limits_fini(&s->fleet.limits);
+    stun_discovery_free(s->fleet.discovery);
     for (int i = 0; i < 3; i++)
         net_signal_free(s->signals[i]);
     net_timer_set(&s->renew, BK_NEVER);

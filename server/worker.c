@@ -22,6 +22,28 @@ enum {
 
 /* --- STUN over UDP --------------------------------------------------------------------------- */
 
+/* Is this the socket for packets from that address of ours? A wildcard's is for all of its family,
+ * and [::] for IPv4 as well. */
+static bool sends_from(const struct bk_addr *bound, const struct bk_addr *local) {
+    if (bound->port != local->port)
+        return false;
+    if (bk_ip_is_any(&bound->ip))
+        return bound->ip.family == local->ip.family || bound->ip.family == BK_IPV6;
+    return bk_ip_equal(&bound->ip, &local->ip);
+}
+
+/* RFC 5780 section 6.1: the answer to a CHANGE-REQUEST leaves through another socket. Each worker
+ * has them all. */
+static struct net_udp *socket_for(const struct udp_door *door, const struct bk_addr *local) {
+    const struct worker *w = door->worker;
+    for (size_t i = 0; i < w->udp_count; i++) {
+        const struct bk_addr bound = net_udp_local(w->udp[i].udp);
+        if (sends_from(&bound, local))
+            return w->udp[i].udp;
+    }
+    return door->udp; /* its port is another: cannot be, discovery knows the bound ports only */
+}
+
 static void on_batch(void *ctx, const struct bk_datagram *in, size_t n, struct bk_time now) {
     struct udp_door *door = ctx;
     for (size_t i = 0; i < n; i++) {
@@ -29,7 +51,12 @@ static void on_batch(void *ctx, const struct bk_datagram *in, size_t n, struct b
         struct bk_datagram reply;
         enum stun_service_result result =
             stun_service_answer(&door->worker->stun, &in[i], now, buffer, &reply);
-        if (stun_service_answered(result) && net_udp_send(door->udp, &reply) != BK_OK)
+        if (!stun_service_answered(result))
+            continue;
+        struct net_udp *from = result == STUN_SERVICE_CHANGED || result == STUN_SERVICE_REDIRECTED
+                                   ? socket_for(door, &reply.local)
+                                   : door->udp;
+        if (net_udp_send(from, &reply) != BK_OK)
             return; /* counted there: the queue is full, the other answers would be lost too */
     }
 }
@@ -172,7 +199,7 @@ static void count(struct worker *w) {
     metric_set(&w->metrics, METRIC_UDP_BYTES_IN, bytes_in);
     metric_set(&w->metrics, METRIC_UDP_BYTES_OUT, bytes_out);
     metric_set(&w->metrics, METRIC_UDP_LOST, lost);
-    metrics_from_stun(&w->metrics, &w->stun);
+    metrics_from_stun(&w->metrics, &w->stun, &w->stun_tcp);
     metrics_from_hub(&w->metrics, w->hub);
 }
 
@@ -376,6 +403,7 @@ enum bk_err worker_listen_udp(struct worker *w, const struct bk_addr *at, struct
     struct net_udp_config config = net_udp_config_default;
     config.reuse_port = w->fleet->count > 1;
     config.rcvbuf = UDP_BUFFER;
+    config.dont_fragment = false; /* RFC 5780 section 7.6: PADDING is there to be fragmented */
     door->worker = w;
     enum bk_err err = is_free_udp(w, at, &config);
     if (err == BK_OK)

@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 
 enum {
-    WORKER_SOCKETS_MAX = 16,   /* addresses served on */
+    WORKER_SOCKETS_MAX = 20,   /* addresses served on: --listen and --stun-address */
     WORKER_BUFFER_MAX = 65536, /* bytes between hub and kernel; more would escape the hub's
                                   fairness */
     WORKER_BUFFER_LOW = 16384,
@@ -44,12 +44,14 @@ struct udp_door {
     struct net_udp *udp;
 };
 
-/* What all workers share. Read-only once threads run, but for `limits`, which has a lock. */
+/* What all workers share. Read-only once threads run, but for `limits`, which has a lock,
+ * and `discovery`, which is made of atomics. */
 struct fleet {
     struct worker **workers;
     struct metrics **metrics; /* of each worker */
     size_t count;
     struct limits limits;
+    struct stun_discovery *discovery;     /* its tables are made for sharing */
     uint8_t relay_key[RELAY_HUB_KEY_LEN]; /* public */
 };
 
@@ -62,9 +64,9 @@ struct worker {
     struct relay_hub *hub;
     struct udp_door udp[2 * WORKER_SOCKETS_MAX]; /* STUN's two ports */
     size_t udp_count;
-    struct door doors[WORKER_SOCKETS_MAX * PORT_KINDS];
+    struct door doors[WORKER_SOCKETS_MAX * (PORT_KINDS + 1)]; /* STUN has two ports here, too */
     size_t door_count;
-    struct stun_service stun;
+    struct stun_service stun, stun_tcp; /* they share the fleet's discovery */
     struct metrics metrics;
     struct inbox inbox;
     struct net_wakeup *wakeup;

@@ -245,8 +245,8 @@ static struct exchange begin(const struct stun_service *s, const struct bk_datag
     x.leave = x.local;
     x.to = x.from;
     size_t headers = x.from.ip.family == BK_IPV4 ? 28 : 48;
-    x.payload_max = stream ? STUN_SERVICE_REPLY_MAX : in->len * 16 / 10;
-    x.packet_max = stream ? STUN_SERVICE_REPLY_MAX : (in->len + headers) * 16 / 10 - headers;
+    x.payload_max = in->len * 16 / 10;
+    x.packet_max = (in->len + headers) * 16 / 10 - headers;
     return x;
 }
 

@@ -32,6 +32,8 @@ static const struct {
     {"listen", "192.0.2.1", BK_OK},
     {"listen", "2001:db8::1", BK_OK},
     {"listen", "example.org", BK_ERR_MALFORMED},
+    {"stun-address", "192.0.2.1", BK_OK},
+    {"stun-address", "everywhere", BK_ERR_MALFORMED},
     {"name", "home.example.org", BK_OK},
     {"name", "", BK_ERR_MALFORMED},
     {"log-level", "debug", BK_OK},
@@ -76,6 +78,27 @@ static void a_key_without_a_certificate_is_a_mistake(void **state) {
     assert_int_equal(server_options_check(&o, reason), BK_ERR_MALFORMED);
     assert_int_equal(set(&o, "cert", "cert.pem"), BK_OK);
     assert_int_equal(server_options_check(&o, reason), BK_OK);
+}
+
+static void more_than_two_addresses_of_a_family_are_a_mistake(void **state) {
+    static const struct {
+        const char *ips[5];
+        enum bk_err err;
+    } rows[] = {
+        {{"192.0.2.1"}, BK_OK},
+        {{"192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"}, BK_OK},
+        {{"192.0.2.1", "192.0.2.2", "192.0.2.3"}, BK_ERR_MALFORMED},
+        {{"192.0.2.1", "192.0.2.1"}, BK_ERR_MALFORMED},
+        {{"192.0.2.1", "0.0.0.0"}, BK_ERR_MALFORMED},
+    };
+    char reason[SERVER_TEXT_MAX];
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct server_options o = server_options_default;
+        for (size_t k = 0; rows[i].ips[k] != NULL; k++)
+            assert_int_equal(set(&o, "stun-address", rows[i].ips[k]), BK_OK);
+        assert_int_equal(server_options_check(&o, reason), rows[i].err);
+    }
 }
 
 static void the_help_has_every_option_in_80_columns(void **state) {
@@ -131,6 +154,7 @@ int main(void) {
         cmocka_unit_test(a_refused_value_changes_nothing),
         cmocka_unit_test(addresses_add_up_to_a_limit),
         cmocka_unit_test(a_key_without_a_certificate_is_a_mistake),
+        cmocka_unit_test(more_than_two_addresses_of_a_family_are_a_mistake),
         cmocka_unit_test(the_help_has_every_option_in_80_columns),
         cmocka_unit_test(the_home_line_says_what_is_not_the_default),
         cmocka_unit_test(the_host_is_the_address_listened_on),

@@ -240,6 +240,47 @@ static void test_unknown_required(void **state) {
     assert_int_equal(unknown.count, STUN_UNKNOWN_MAX);
 }
 
+/* RFC 5780 section 7.5: 16 bits, and two bytes that mean nothing and may be missing. */
+static void test_ports(void **state) {
+    (void)state;
+    static const struct {
+        uint8_t value[6];
+        size_t len;
+        enum bk_err want;
+    } rows[] = {
+        {{0x0d, 0x96, 0, 0}, 4, BK_OK},
+        {{0x0d, 0x96, 0xff, 0xff}, 4, BK_OK},
+        {{0x0d, 0x96}, 2, BK_OK},
+        {{0x0d, 0x96, 0}, 3, BK_OK},
+    };
+    static const uint16_t types[] = {STUN_RESPONSE_PORT, STUN_OTHER_PORT};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (size_t t = 0; t < 2; t++) {
+            uint8_t buf[64];
+            size_t len;
+            uint16_t port = 0;
+            struct stun_builder b = stun_start(buf, sizeof buf, STUN_REQUEST, STUN_BINDING, TXID);
+            stun_put_bytes(&b, types[t], rows[i].value, rows[i].len);
+            assert_int_equal(stun_finish(&b, &len), BK_OK);
+            struct stun_msg m = parsed(buf, len);
+            assert_int_equal(stun_get_port(&m, types[t], &port), rows[i].want);
+            assert_int_equal(port, 3478);
+        }
+    uint8_t buf[64];
+    size_t len;
+    uint16_t port = 0;
+    struct stun_builder b = stun_start(buf, sizeof buf, STUN_REQUEST, STUN_BINDING, TXID);
+    stun_put_port(&b, STUN_RESPONSE_PORT, 65535);
+    stun_put_bytes(&b, 0x7001, rows[0].value, 6);
+    assert_int_equal(stun_finish(&b, &len), BK_OK);
+    struct stun_msg m = parsed(buf, len);
+    assert_int_equal(stun_get_port(&m, STUN_RESPONSE_PORT, &port), BK_OK);
+    assert_int_equal(port, 65535);
+    assert_int_equal(stun_get_port(&m, STUN_OTHER_PORT, &port), BK_ERR_NOT_FOUND);
+    assert_int_equal(stun_get_port(&m, 0x7001, &port), BK_ERR_MALFORMED);
+    assert_int_equal(port, 65535);
+}
+
 static void test_addresses_round_trip(void **state) {
     (void)state;
     static const char *const texts[] = {"192.0.2.1:1", "0.0.0.0:0", "255.255.255.255:65535",
@@ -506,6 +547,7 @@ int main(void) {
         cmocka_unit_test(test_type_bits),
         cmocka_unit_test(test_what_follows_integrity_is_hidden),
         cmocka_unit_test(test_unknown_required),
+        cmocka_unit_test(test_ports),
         cmocka_unit_test(test_addresses_round_trip),
         cmocka_unit_test(test_bad_addresses_are_malformed),
         cmocka_unit_test(test_error_codes),
