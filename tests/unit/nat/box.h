@@ -81,6 +81,25 @@ static inline bool same(struct bk_addr a, struct bk_addr b) {
     return bk_addr_equal(&a, &b);
 }
 
+/* A preset at 203.0.113.1, with small tables. */
+static inline struct nat_config box_preset(const char *name) {
+    struct nat_config c;
+    assert_int_equal(nat_preset(name, &c), BK_OK);
+    c.external[0] = bk_ipv4(203, 0, 113, 1);
+    c.external_count = 1;
+    c.mappings_max = 256;
+    c.sessions_max = 512;
+    return c;
+}
+
+/* How long the box's only mapping has left. */
+static inline int64_t box_life_s(const struct box *b) {
+    struct nat_mapping_view view;
+    uint32_t cursor = 0;
+    assert_true(nat_next_mapping(b->nat, &cursor, &view));
+    return bk_elapsed_us(b->now, view.expires) / BK_US_PER_S;
+}
+
 static inline uint32_t box_mappings(const struct box *b) {
     struct nat_mapping_view view;
     uint32_t cursor = 0, n = 0;
