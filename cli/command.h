@@ -19,6 +19,7 @@ enum exit_code {
     EXIT_PEER_REFUSED = 10, /* the peer does not want us */
     EXIT_IMPOSTOR = 11,     /* somebody without the peer's key answered */
     EXIT_FORWARD = 12,      /* the peer does not allow this forward, or does not forward at all */
+    EXIT_CARD = 13,         /* the peer card cannot be read, is damaged or contradicts itself */
     EXIT_SIGNAL = 128,      /* and the signal's number: SIGINT 130, SIGTERM 143, SIGHUP 129 */
     EXIT_INTERRUPTED = 130
 };
@@ -27,6 +28,7 @@ int cmd_connect(int argc, char **argv);
 int cmd_id(int argc, char **argv);
 int cmd_lab(int argc, char **argv);
 int cmd_listen(int argc, char **argv);
+int cmd_nat(int argc, char **argv);
 int cmd_ping(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 

@@ -15,6 +15,7 @@ static const struct command {
     {"listen", cmd_listen, "wait for a peer; prints a ticket to give away"},
     {"connect", cmd_connect, "connect to the peer that gave you a ticket"},
     {"ping", cmd_ping, "measure the way to a peer, and say which it is"},
+    {"nat", cmd_nat, "say what the NAT here does, and what that means"},
     {"id", cmd_id, "print this machine's public key"},
     {"lab", cmd_lab, "run real programs behind modelled NATs"},
 };
