@@ -103,6 +103,7 @@ struct bk_oracle_verdict {
                              worst and the best that they allow. All other fields, except
                              method_best, describe the worst case */
     bool certain;         /* no unknown trait matters: p_low == p_high, and one method */
+    int reached;          /* the side whose mapping has to be hit: 0 or 1; either where both send */
     struct bk_oracle_side side[2];
     int64_t time_mean_us, time_p95_us; /* from the moment both know each other's description to
                                           the first packet that gets through, or to the end of the

@@ -219,12 +219,13 @@ static double fan(const struct oracle_pair *p, int i, struct oracle_offer *o) {
     if (!p->budget->low_ttl && (probes_move(p, 0) || probes_move(p, 1)))
         return 0;
     bool clock = a->trial < 1 || b->trial < 1;
-    o->mean_foreign = (a->rate + b->rate) * 2 * seconds(p->budget->signal_rtt_us);
-    o->window = window(p, o->mean_foreign, clock);
+    double age_s = 2 * seconds(p->budget->signal_rtt_us), mean = (a->rate + b->rate) * age_s;
+    o->mean_foreign = a->rate * age_s;
+    o->mean_other = b->rate * age_s;
+    o->window = window(p, mean, clock);
     o->window = least(o->window, least(p->budget->sockets, least(a->mappings, b->mappings)));
     o->opens = o->probes = o->window;
-    double inside = chance_fewer(o->mean_foreign, o->window);
-    double each = inside * a->trial * b->trial;
+    double each = chance_fewer(mean, o->window) * a->trial * b->trial;
     return clock ? trials(each) : each * (1 - intruders(p, a)) * (1 - intruders(p, b));
 }
 
@@ -255,10 +256,11 @@ static double one_sided(const struct oracle_pair *p, int i, struct oracle_offer 
         o->found = chance_fewer(o->mean_foreign, o->window);
     }
     uint32_t room = least(b->sockets, v->mappings);
+    uint32_t openers = b->sockets > b->probes ? b->sockets : b->probes; /* packets */
     bool own = prober->one_port; /* else every probe is a mapping of the prober's */
     o->targets = o->window > 1 ? o->window : 1;
     o->space = v->space;
-    o->opens = least(least(room, b->probes / o->targets), v->space);
+    o->opens = least(least(room, openers / o->targets), v->space);
     o->probes = least(least(b->probes, own ? UINT32_MAX : prober->mappings), v->space);
     return o->found * chance_common(o->space, o->opens, o->probes);
 }

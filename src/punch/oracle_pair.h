@@ -49,10 +49,11 @@ struct oracle_offer {
     enum bk_oracle_method method;
     double p;
     int reached;         /* whose mapping is hit: side 0 or 1 */
-    double mean_foreign; /* PREDICT, FAN, MIXED: mappings by others in the
-                            meantime */
-    double found;        /* BLOCK, BIRTHDAY_ONE: the prober's own port is as predicted */
-    bool both_guess;     /* BLOCK: on both sides */
+    double mean_foreign; /* mappings by others between prediction and use: at the one predicted
+                            side; FAN: at the reached side, mean_other at the other */
+    double mean_other;
+    double found;    /* BLOCK, BIRTHDAY_ONE: the prober's own port is as predicted */
+    bool both_guess; /* BLOCK: on both sides */
     uint32_t window, space;
     uint32_t opens, probes; /* mappings opened by the reached side, ports tried by
                                the other */

@@ -6,6 +6,10 @@
 #include "punch/chance.h"
 #include "punch/oracle_pair.h"
 
+static uint32_t least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
 struct walk {
     double open;           /* the probability that nobody was hit so far */
     uint64_t step;         /* steps done; each lasts 1 / pace */
@@ -65,13 +69,15 @@ static void walk_clock(struct walk *w, const struct oracle_offer *o, double tria
     }
 }
 
-/* The hit comes with B's (w - b)-th packet: towards the end. P is spread over
- * the steps as b is. */
+/* The hit comes with the prober's (w - b)-th packet, when b others were served at its box: the sum
+ * over b of P(b) P(a < w - b), for as many b as have had their packet. */
 static void walk_fan(struct walk *w, const struct oracle_offer *o) {
-    double all = chance_fewer(o->mean_foreign, o->window);
+    double all = chance_fewer(o->mean_foreign + o->mean_other, o->window), hit = 0;
     for (uint32_t i = 1; i <= o->window; i++) {
-        double late = chance_fewer(o->mean_foreign, o->window - i);
-        walk_step(w, true, true, 1 - o->p * (all > 0 ? (all - late) / all : 0));
+        uint32_t b = o->window - i;
+        double these = chance_fewer(o->mean_other, b + 1) - chance_fewer(o->mean_other, b);
+        hit += these * chance_fewer(o->mean_foreign, i);
+        walk_step(w, true, true, 1 - (all > 0 ? o->p * hit / all : 0));
     }
 }
 
@@ -95,10 +101,6 @@ static void walk_birthday(struct walk *w, const struct oracle_offer *o, double f
         }
         walk_step(w, opening, probing, 1 - found * (1 - miss));
     }
-}
-
-static uint32_t least(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
 }
 
 /* `other`: as in oracle_guess_chance(). */
@@ -176,7 +178,8 @@ static uint32_t sockets_for(uint32_t n, uint32_t targets) {
 static void cast_guess(const struct oracle_offer *o, struct bk_oracle_side *reached,
                        struct bk_oracle_side *prober) {
     *reached = side(BK_ORACLE_ROLE_GUESS, sockets_for(o->opens, o->targets), o->targets);
-    *prober = side(BK_ORACLE_ROLE_GUESS, 1, o->probes);
+    uint32_t ports = least(o->probes, o->space); /* beyond that, once more from other sockets */
+    *prober = side(BK_ORACLE_ROLE_GUESS, sockets_for(o->probes, ports), ports);
 }
 
 /* The side whose ports are predicted has the targets. */
@@ -254,7 +257,7 @@ static uint32_t needs_of(const struct oracle_pair *p, const struct oracle_offer 
 /* Before the first packet that counts: a port number that others may take must
  * be fetched and told at the last moment. */
 static int64_t fetch_us(const struct oracle_pair *p, const struct oracle_offer *o) {
-    return o->mean_foreign > 0 ? 2 * p->budget->signal_rtt_us : 0;
+    return o->mean_foreign + o->mean_other > 0 ? 2 * p->budget->signal_rtt_us : 0;
 }
 
 static int64_t steps_us(const struct oracle_pair *p, const struct oracle_offer *o, double steps) {
@@ -283,6 +286,7 @@ void oracle_price(const struct oracle_pair *p, const struct oracle_offer *o,
     int64_t first_us = fetch_us(p, o) + flight_us + (primed ? p->budget->rtt_us : 0);
     out->time_mean_us = first_us + steps_us(p, o, w.steps);
     out->time_p95_us = first_us + steps_us(p, o, (double)w.p95_step);
+    out->reached = o->reached;
     out->window = o->window;
     out->space = o->space;
 }
