@@ -31,10 +31,13 @@ static const char help[] =
     "  run [OPTIONS] FILE [HOST COMMAND...]  run the file's [run] part, or this\n"
     "      --keep       stay up when the commands are done, until Ctrl-C\n"
     "      --json, --quiet  events as JSON lines; only what the commands print\n"
+    "      --capture DIR  all links' packets, to DIR/NAME.pcapng for Wireshark\n"
+    "      --events FILE  mappings, drops and the rest as JSON lines; - shows them\n"
     "      --name NAME  instead of the file's name\n"
     "      --set NAME:FIELD=VALUE  over the file: bob-router:preset=symmetric\n"
     "      --no-offload packets of one MTU, as on slow hardware\n"
     "  check FILE, list            say what is wrong with a file; show running labs\n"
+    "  events [--json]             what happens in a running lab, as it happens\n"
     "  shell HOST                  open a shell in a host of a running lab\n"
     "  exec HOST COMMAND...        run a command there\n"
     "  cut A [B] [udp|tcp|icmp]    drop silently what passes A (and B)\n"
@@ -85,7 +88,7 @@ enum { SET_MAX = 32 };
 
 struct run_options {
     bool keep, json, quiet, no_offload;
-    const char *name, *file;
+    const char *name, *file, *capture, *events;
     char **command; /* HOST COMMAND..., or NULL */
     int command_count;
     const char *set[SET_MAX]; /* NAME:FIELD=VALUE, over the file */
@@ -217,9 +220,14 @@ static int run_topology(const struct run_options *o, struct topology *topology) 
     struct lab_config config = {.name = name[0] != '\0' ? name : "lab",
                                 .stay = o->keep,
                                 .no_offload = o->no_offload,
+                                .follow = o->events != NULL && strcmp(o->events, "-") == 0,
+                                .capture_directory = o->capture,
+                                .events_path = o->events,
                                 .event = lab_show,
                                 .ctx = &view};
     struct lab *lab = NULL;
+    if (config.follow)
+        config.events_path = NULL;
     put_ourselves_on_path();
     signal(SIGPIPE, SIG_IGN); /* `bodkin lab run ... | head` must still clean up */
     enum bk_err err = lab_new(topology, &config, &lab, why);
@@ -233,23 +241,42 @@ static int run_topology(const struct run_options *o, struct topology *topology) 
     return status;
 }
 
+/* Options with a value: takes it from argv[*i + 1]. */
+static bool parse_run_value(char **argv, int *i, struct run_options *o) {
+    const struct {
+        const char *option;
+        const char **to;
+    } values[] = {{"--name", &o->name}, {"--capture", &o->capture}, {"--events", &o->events}};
+    for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+        if (strcmp(argv[*i], values[v].option) == 0) {
+            *values[v].to = argv[++*i];
+            return true;
+        }
+    }
+    if (strcmp(argv[*i], "--set") != 0 || o->set_count == SET_MAX)
+        return false;
+    o->set[o->set_count++] = argv[++*i];
+    return true;
+}
+
 static bool parse_run_options(int argc, char **argv, struct run_options *o) {
+    const struct {
+        const char *option;
+        bool *to;
+    } flags[] = {{"--keep", &o->keep},
+                 {"--json", &o->json},
+                 {"--quiet", &o->quiet},
+                 {"--no-offload", &o->no_offload}};
+    const size_t flag_count = sizeof flags / sizeof *flags;
     int i = 0;
     for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
-        if (strcmp(argv[i], "--keep") == 0)
-            o->keep = true;
-        else if (strcmp(argv[i], "--json") == 0)
-            o->json = true;
-        else if (strcmp(argv[i], "--quiet") == 0)
-            o->quiet = true;
-        else if (strcmp(argv[i], "--no-offload") == 0)
-            o->no_offload = true;
-        else if (strcmp(argv[i], "--name") == 0 && i + 1 < argc)
-            o->name = argv[++i];
-        else if (strcmp(argv[i], "--set") == 0 && i + 1 < argc && o->set_count < SET_MAX)
-            o->set[o->set_count++] = argv[++i];
-        else {
-            complain("run does not know %s; see bodkin lab --help", argv[i]);
+        size_t f = 0;
+        while (f < flag_count && strcmp(argv[i], flags[f].option) != 0)
+            f++;
+        if (f < flag_count)
+            *flags[f].to = true;
+        else if (i + 1 == argc || !parse_run_value(argv, &i, o)) {
+            complain("run does not know %s, or it needs a value; see bodkin lab --help", argv[i]);
             return false;
         }
     }
@@ -399,6 +426,29 @@ static int lab_enter(int argc, char **argv, bool shell) {
     return EXIT_NOT_FOUND;
 }
 
+static bool print_event(void *ctx, const char *text) {
+    (void)ctx;
+    return puts(text) != EOF && fflush(stdout) == 0;
+}
+
+static int lab_events(int argc, char **argv) {
+    struct choice c = {0};
+    take_lab_option(&argc, &argv, &c);
+    bool json = argc > 0 && strcmp(argv[0], "--json") == 0;
+    if (argc > json)
+        return complain("events does not know %s", argv[json ? 1 : 0]);
+    int status = find_lab(&c);
+    if (status != 0)
+        return status;
+    signal(SIGPIPE, SIG_IGN);
+    enum bk_err err =
+        control_follow(c.path, json ? "events json" : "events text", print_event, NULL);
+    if (err == BK_OK)
+        return 0;
+    complain("the lab does not answer: %s", bk_err_text(err));
+    return EXIT_OTHER;
+}
+
 static void show_lab(void *ctx, const char *name, const char *path) {
     struct control_message answer;
     unsigned hosts = 0, nats = 0;
@@ -445,6 +495,8 @@ int cmd_lab(int argc, char **argv) {
         return lab_enter(count, rest, strcmp(verb, "shell") == 0);
     if (topology_is_change(verb))
         return lab_change_words(verb, count, rest);
+    if (strcmp(verb, "events") == 0)
+        return lab_events(count, rest);
     if (strcmp(verb, "stop") == 0)
         return lab_stop_running(count, rest);
     if (verb[0] == '\0')

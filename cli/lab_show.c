@@ -2,37 +2,23 @@
 #define _GNU_SOURCE
 #include "cli/lab_show.h"
 
-#include <cjson/cJSON.h>
+#include "lab/event.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char *const event_names[] = {
-    [LAB_UP] = "up",         [LAB_STARTED] = "started",   [LAB_OUTPUT] = "output",
-    [LAB_EXITED] = "exited", [LAB_CAPTURED] = "captured", [LAB_CHANGED] = "changed",
-    [LAB_FAILED] = "failed"};
-
 static void show_json(const struct lab_event *e) {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "event", event_names[e->kind]);
-    cJSON_AddNumberToObject(o, "at_ms", (double)e->at_us / 1000.0);
-    if (e->host[0] != '\0')
-        cJSON_AddStringToObject(o, "host", e->host);
-    if (e->program[0] != '\0')
-        cJSON_AddStringToObject(o, e->kind == LAB_CAPTURED ? "variable" : "program", e->program);
-    if (e->text[0] != '\0' || e->kind == LAB_OUTPUT)
-        cJSON_AddStringToObject(o, "text", e->text);
-    if (e->kind == LAB_OUTPUT)
-        cJSON_AddStringToObject(o, "stream", e->is_stderr ? "stderr" : "stdout");
-    if (e->kind == LAB_EXITED || e->kind == LAB_FAILED)
-        cJSON_AddNumberToObject(o, "status", e->status);
-    if (e->kind == LAB_FAILED)
-        cJSON_AddNumberToObject(o, "line", e->line);
-    char *line = cJSON_PrintUnformatted(o);
-    puts(line != NULL ? line : "{}");
+    static char line[EVENT_JSON_MAX];
+    puts(event_json(e, line, sizeof line));
     fflush(stdout);
-    cJSON_free(line);
-    cJSON_Delete(o);
+}
+
+/* What the network does, for those who asked with --events -. */
+static void show_network(const struct lab_event *e) {
+    char line[EVENT_LINE_MAX];
+    printf("lab: %s\n", event_line(e, line, sizeof line));
+    fflush(stdout);
 }
 
 /* "alice | " in the host's colour; a second program of a host has its own name behind a slash. */
@@ -92,6 +78,17 @@ static void show_text(const struct lab_view *v, const struct lab_event *e) {
         return;
     case LAB_FAILED:
         fprintf(stderr, "%s:%u: %s\n", v->file, e->line, e->text);
+        return;
+    case LAB_NOTE:
+        fprintf(stderr, "lab: %s\n", e->text);
+        return;
+    case LAB_MAPPED:
+    case LAB_UNMAPPED:
+    case LAB_DROPPED:
+    case LAB_SKIPPED:
+        show_network(e);
+        return;
+    case LAB_EVENT_KINDS:
         return;
     }
 }

@@ -114,28 +114,60 @@ enum bk_err control_receive(int fd, struct control_message *message) {
     return BK_OK;
 }
 
-enum bk_err control_ask(const char *path, const char *request, struct control_message *answer) {
+static enum bk_err connect_to(const char *path, int *out) {
     struct sockaddr_un address;
-    struct control_message out = {.fd_count = 0};
-    if (socket_address(path, &address) != BK_OK || strlen(request) >= sizeof out.text)
+    if (socket_address(path, &address) != BK_OK)
         return BK_ERR_TOO_LONG;
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return BK_ERR_IO;
-    enum bk_err err = BK_ERR_NOT_FOUND;
-    if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0) {
-        memcpy(out.text, request, strlen(request) + 1);
-        err = control_send(fd, &out);
-        err = err == BK_OK ? control_receive(fd, answer) : err;
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
+        close(fd);
+        return BK_ERR_NOT_FOUND;
     }
-    close(fd);
+    *out = fd;
+    return BK_OK;
+}
+
+/* The first answer to a request. */
+static enum bk_err exchange(int fd, const char *request, struct control_message *answer) {
+    struct control_message out = {.fd_count = 0};
+    memcpy(out.text, request, strlen(request) + 1);
+    enum bk_err err = control_send(fd, &out);
+    err = err == BK_OK ? control_receive(fd, answer) : err;
+    if (err != BK_OK || strncmp(answer->text, "error ", 6) != 0)
+        return err;
+    memmove(answer->text, answer->text + 6, strlen(answer->text + 6) + 1);
+    return BK_ERR_REFUSED;
+}
+
+enum bk_err control_ask(const char *path, const char *request, struct control_message *answer) {
+    int fd = -1;
+    if (strlen(request) >= CONTROL_TEXT_MAX)
+        return BK_ERR_TOO_LONG;
+    enum bk_err err = connect_to(path, &fd);
     if (err != BK_OK)
         return err;
-    if (strncmp(answer->text, "error ", 6) == 0) {
-        memmove(answer->text, answer->text + 6, strlen(answer->text + 6) + 1);
-        return BK_ERR_REFUSED;
-    }
-    return BK_OK;
+    err = exchange(fd, request, answer);
+    close(fd);
+    return err;
+}
+
+enum bk_err control_follow(const char *path, const char *request,
+                           bool (*each)(void *ctx, const char *text), void *ctx) {
+    struct control_message answer;
+    int fd = -1;
+    if (strlen(request) >= CONTROL_TEXT_MAX)
+        return BK_ERR_TOO_LONG;
+    enum bk_err err = connect_to(path, &fd);
+    if (err != BK_OK)
+        return err;
+    err = exchange(fd, request, &answer);
+    while (err == BK_OK && control_receive(fd, &answer) == BK_OK)
+        if (!each(ctx, answer.text))
+            break;
+    close(fd);
+    return err;
 }
 
 /* "demo.123.sock" is the lab "demo". false: some other file. */

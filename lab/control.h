@@ -5,6 +5,8 @@
  *   info            ->  ok HOSTS NATS SECONDS, and the hosts' names
  *   enter HOST      ->  ok, with the network and UTS namespaces, and the user namespace if any
  *   change TEXT     ->  ok; TEXT as in topology_parse_change()
+ *   events json     ->  ok, then one message with a line for every event, until a side closes
+ *   events text         (event.h has both forms)
  *   stop            ->  ok; the lab ends as by Ctrl-C
  *   anything else   ->  error TEXT                                                            */
 #ifndef LAB_CONTROL_H
@@ -37,6 +39,11 @@ BK_MUST_USE enum bk_err control_receive(int fd, struct control_message *message)
  * BK_ERR_REFUSED: the answer is an error; its text is in answer->text without "error ". */
 BK_MUST_USE enum bk_err control_ask(const char *path, const char *request,
                                     struct control_message *answer);
+
+/* The same for a request that is answered many times: calls `each` with every answer but the "ok"
+ * until the lab closes the connection, or `each` returns false. */
+BK_MUST_USE enum bk_err control_follow(const char *path, const char *request,
+                                       bool (*each)(void *ctx, const char *text), void *ctx);
 
 /* Calls `each` with every lab's name and path. Removes sockets of labs that are gone. Returns how
  * many there are. `each` may be NULL. */

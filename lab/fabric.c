@@ -2,22 +2,20 @@
 #include "lab/fabric.h"
 
 #include "base/assert.h"
+#include "lab/cut.h"
+#include "lab/fragment.h"
 #include "lab/icmp.h"
 #include "lab/link.h"
 #include "lab/route.h"
+#include "lab/router.h"
+#include "lab/sight.h"
 #include "lab/transit.h"
 #include <string.h>
 
 enum { MANY_NODES = 64, SMALL_MAPPINGS = 2048 };
 
-/* The internet's own routers, as sources of ICMP errors: RFC 2544 and RFC 5180 addresses, which
- * nobody else has. */
-static const struct bk_ip core_v4 = {.family = BK_IPV4, .bytes = {198, 18, 0, 1}};
-static const struct bk_ip core_v6 = {.family = BK_IPV6,
-                                     .bytes = {0x20, 0x01, 0x00, 0x02, [15] = 0x01}};
-
-/* In a lab of many boxes each holds less, unless the file says otherwise: 5 MB each would be 5 GB
- * for a thousand. */
+/* In a lab of many boxes each holds less, unless the file says otherwise: 5 MB
+ * each would be 5 GB for a thousand. */
 static struct nat_config box_config(const struct fabric *f, const struct topology_node *node) {
     struct nat_config config = node->nat;
     if (f->topology->node_count > MANY_NODES && !node->tables_set) {
@@ -31,7 +29,9 @@ static enum bk_err add_boxes(struct fabric *f) {
     struct bk_rng rng = rng_from_seeded(&f->random);
     for (size_t i = 0; i < f->topology->node_count; i++) {
         struct fabric_box *box = &f->boxes[i];
+        box->fabric = f;
         box->node = &f->topology->nodes[i];
+        box->armed = BK_NEVER;
         for (int d = 0; d < TOPOLOGY_DIRECTIONS; d++)
             box->link[d].config = box->node->link[d];
         if (box->node->kind != TOPOLOGY_NAT)
@@ -60,7 +60,7 @@ enum bk_err fabric_init(struct fabric *f, const struct topology *topology,
         err = table_init(&f->routes, sizeof(struct route_key), nodes * TOPOLOGY_ADDRESSES_MAX, &rng,
                          alloc);
     if (err == BK_OK)
-        err = heap_init(&f->timers, nodes * TOPOLOGY_DIRECTIONS, alloc);
+        err = heap_init(&f->timers, nodes * (TOPOLOGY_DIRECTIONS + 1), alloc);
     if (err == BK_OK)
         err = add_boxes(f);
     if (err == BK_OK)
@@ -85,83 +85,33 @@ void fabric_fini(struct fabric *f) {
     memset(f, 0, sizeof *f);
 }
 
+static void on_mapping(void *ctx, const struct nat_mapping_view *mapping, bool made) {
+    const struct fabric_box *box = ctx;
+    const struct fabric_watcher *watcher = box->fabric->watcher;
+    if (watcher->mapping != NULL)
+        watcher->mapping(watcher->ctx, (int)(box - box->fabric->boxes), mapping, made);
+}
+
+void fabric_watch(struct fabric *f, const struct fabric_watcher *watcher) {
+    f->watcher = watcher;
+    for (size_t i = 0; i < f->topology->node_count; i++)
+        if (f->boxes[i].nat != NULL)
+            nat_look_on(f->boxes[i].nat, watcher == NULL ? NULL : on_mapping, &f->boxes[i]);
+}
+
 static bool is_multicast(const struct bk_ip *ip) {
     return ip->family == BK_IPV6 ? ip->bytes[0] == 0xff : ip->bytes[0] >= 224;
 }
 
-/* The address a router of this segment speaks with, or NULL. */
-static const struct bk_ip *router_address(const struct fabric *f, int segment, uint8_t family) {
-    if (segment == TOPOLOGY_NOWHERE)
-        return family == BK_IPV4 ? &core_v4 : &core_v6;
-    const struct topology_node *n = &f->topology->nodes[segment];
-    for (size_t i = 0; i < n->inside_count; i++)
-        if (n->inside[i].ip.family == family)
-            return &n->inside[i].ip;
-    for (size_t i = 0; i < n->address_count; i++)
-        if (n->address[i].ip.family == family)
-            return &n->address[i].ip;
-    return NULL;
-}
-
-/* A packet the router of `segment` wrote itself, `len` bytes behind room for a vnet header. It goes
- * back where its cause came from: into the segment, or up the box's link. */
-static void queue_answer(struct fabric *f, uint8_t *bytes, size_t len, int segment,
-                         enum topology_direction cause_came) {
-    memset(bytes, 0, FABRIC_VNET_LEN);
-    bool leaves = cause_came == TOPOLOGY_DOWN && segment != TOPOLOGY_NOWHERE;
-    struct transit t = {.place = leaves ? FABRIC_AT_LINK : FABRIC_IN_SEGMENT,
-                        .node = segment,
-                        .direction = leaves ? TOPOLOGY_UP : TOPOLOGY_DOWN,
-                        .bytes = bytes,
-                        .len = len + FABRIC_VNET_LEN};
-    if (!transit_parse(&t))
-        return;
-    struct transit *copy = transit_copy(f, &t);
-    if (copy == NULL)
-        return;
-    copy->next = f->answers;
-    f->answers = copy;
-}
-
-/* Refuses a packet on behalf of the box (or the internet) at `segment`. */
-static void refuse(struct fabric *f, const struct transit *t, enum nat_answer answer, int segment,
-                   enum topology_direction came) {
-    uint8_t bytes[FABRIC_VNET_LEN + PACKET_ANSWER_MAX];
-    size_t len = 0;
-    const struct bk_ip *from = router_address(f, segment, t->dst.family);
-    if (!t->parsed || from == NULL)
-        return;
-    if (came == TOPOLOGY_DOWN && segment != TOPOLOGY_NOWHERE && f->boxes[segment].nat != NULL &&
-        nat_is_external(f->boxes[segment].nat, &t->dst))
-        from = &t->dst; /* seen from outside, the box has its public address */
-    if (packet_build_answer(&t->packet, answer, from, bytes + FABRIC_VNET_LEN, PACKET_ANSWER_MAX,
-                            &len) != BK_OK)
-        return;
-    queue_answer(f, bytes, len, segment, came);
-}
-
-/* Does the packet fit the link to `node`? If not, it is refused on behalf of box `segment`. */
+/* Does the packet fit the link to `node`, in pieces if need be? If not, its
+ * sender is told on behalf of box `segment`. */
 static bool fits(struct fabric *f, const struct transit *t, int node, int segment,
                  enum topology_direction came) {
     uint32_t mtu = f->boxes[node].node->mtu;
-    if (t->wire_len <= mtu || !t->parsed || !icmp_dont_fragment(&t->packet))
-        return true; /* what may be fragmented passes whole, as if put together again */
-    f->counters.too_big++;
-    uint8_t bytes[FABRIC_VNET_LEN + PACKET_ANSWER_MAX];
-    size_t len = 0;
-    const struct bk_ip *from = router_address(f, segment, t->dst.family);
-    if (from == NULL || icmp_too_big(&t->packet, from, mtu, bytes + FABRIC_VNET_LEN,
-                                     PACKET_ANSWER_MAX, &len) != BK_OK)
-        return false;
-    queue_answer(f, bytes, len, segment, came);
-    return false;
-}
-
-static bool hop(struct fabric *f, struct transit *t, int segment, enum topology_direction came) {
-    if (!t->parsed || packet_hop(&t->packet) == BK_OK)
+    if (t->wire_len <= mtu || fragment_allowed(t))
         return true;
-    f->counters.ttl_expired++;
-    refuse(f, t, NAT_ANSWER_TIME_EXCEEDED, segment, came);
+    sight_dropped(f, t, LAB_DROP_TOO_BIG, segment);
+    router_too_big(f, t, mtu, segment, came);
     return false;
 }
 
@@ -169,31 +119,6 @@ static void send_across(struct transit *t, int node, enum topology_direction dir
     t->place = FABRIC_AT_LINK;
     t->node = node;
     t->direction = direction;
-}
-
-static unsigned protocol_bit(const struct transit *t) {
-    if (!t->parsed || t->packet.header.flow.proto == NAT_ICMP)
-        return TOPOLOGY_OTHER;
-    return t->packet.header.flow.proto == NAT_UDP ? TOPOLOGY_UDP : TOPOLOGY_TCP;
-}
-
-static bool passed(const struct transit *t, int node) {
-    for (size_t i = 0; i < t->path_len; i++)
-        if (t->path[i] == node)
-            return true;
-    return node == TOPOLOGY_NOWHERE;
-}
-
-static bool is_cut(const struct fabric *f, const struct transit *t) {
-    for (size_t i = 0; i < f->cut_count; i++) {
-        const struct fabric_cut *cut = &f->cuts[i];
-        if (cut->flaps && !topology_flap_is_down(&cut->flap, cut->since.us, f->now.us))
-            continue;
-        if ((cut->protocols & protocol_bit(t)) != 0 && passed(t, cut->node) &&
-            passed(t, cut->other))
-            return true;
-    }
-    return false;
 }
 
 /* Puts a packet on the link's queue. false: no room or no memory. */
@@ -215,14 +140,22 @@ static bool park(struct fabric *f, struct fabric_link *link, struct transit *t) 
     return true;
 }
 
-/* Returns false when the packet is on a queue now and no longer the caller's. */
+/* Returns false when the packet is on a queue now and no longer the caller's.
+ */
 static bool cross_link(struct fabric *f, struct transit *t, struct bk_time now) {
     struct fabric_link *link = &f->boxes[t->node].link[t->direction];
+    if (t->wire_len > f->boxes[t->node].node->mtu && fragment_allowed(t)) {
+        fragment_send(f, t); /* the pieces come here one by one */
+        t->place = FABRIC_GONE;
+        return true;
+    }
     if (t->path_len < FABRIC_PATH_MAX)
         t->path[t->path_len++] = t->node;
     t->place = FABRIC_GONE;
-    if (f->cut_count > 0 && is_cut(f, t)) {
-        f->counters.cut++;
+    if (t->direction == TOPOLOGY_UP)
+        sight_crossed(f, t);
+    if (f->cut_count > 0 && cut_drops(f, t)) {
+        sight_dropped(f, t, LAB_DROP_CUT, t->node);
         return true;
     }
     switch (link_enter(link, t, &f->random, now)) {
@@ -232,14 +165,15 @@ static bool cross_link(struct fabric *f, struct transit *t, struct bk_time now) 
         return true;
     case LINK_WAIT:
         if (park(f, link, t))
-            return !t->owned; /* a borrowed one was copied: the caller's is done with */
-        f->counters.queue_full++;
+            return !t->owned; /* a borrowed one was copied: the caller's is done with
+                               */
+        sight_dropped(f, t, LAB_DROP_QUEUE_FULL, t->node);
         return true;
     case LINK_FULL:
-        f->counters.queue_full++;
+        sight_dropped(f, t, LAB_DROP_QUEUE_FULL, t->node);
         return true;
     case LINK_LOST:
-        f->counters.lost++;
+        sight_dropped(f, t, LAB_DROP_LOST, t->node);
         return true;
     }
     return true;
@@ -251,14 +185,13 @@ static void flood(struct fabric *f, const struct transit *t) {
         return;
     for (size_t i = 0; i < f->topology->node_count; i++) {
         const struct topology_node *n = &f->topology->nodes[i];
-        if (n->parent != t->node || n->kind != TOPOLOGY_HOST || passed(t, (int)i))
+        if (n->parent != t->node || n->kind != TOPOLOGY_HOST || cut_passed(t, (int)i))
             continue;
         struct transit *copy = transit_copy(f, t);
         if (copy == NULL)
             return;
         send_across(copy, (int)i, TOPOLOGY_DOWN);
-        copy->next = f->answers;
-        f->answers = copy;
+        router_send(f, copy);
     }
 }
 
@@ -279,23 +212,16 @@ static bool is_broadcast(const struct fabric *f, const struct transit *t) {
     return false;
 }
 
-/* What is sent to the box's own inside address: it answers pings and refuses the rest. */
-static void at_router(struct fabric *f, const struct transit *t) {
-    uint8_t bytes[FABRIC_VNET_LEN + PACKET_ANSWER_MAX];
-    size_t len = 0;
-    if (t->parsed &&
-        icmp_echo_reply(&t->packet, bytes + FABRIC_VNET_LEN, PACKET_ANSWER_MAX, &len) == BK_OK)
-        queue_answer(f, bytes, len, t->node, TOPOLOGY_UP);
-    else
-        refuse(f, t, NAT_ANSWER_PORT_UNREACHABLE, t->node, TOPOLOGY_UP);
-}
-
-static bool is_own_address(const struct fabric *f, int segment, const struct bk_ip *ip) {
-    const struct topology_node *n = &f->topology->nodes[segment];
-    for (size_t i = 0; i < n->inside_count; i++)
-        if (bk_ip_equal(&n->inside[i].ip, ip))
-            return true;
-    return false;
+/* The box's timers run by themselves, so that mappings end when they should and
+ * not when somebody happens to look. */
+static void arm_box(struct fabric *f, int node) {
+    struct fabric_box *box = &f->boxes[node];
+    struct bk_time when = nat_deadline(box->nat);
+    if (when.us == box->armed.us)
+        return;
+    box->armed = when;
+    heap_set(&f->timers, (uint32_t)(f->topology->node_count * TOPOLOGY_DIRECTIONS) + (uint32_t)node,
+             when);
 }
 
 /* The box at `segment` decides; `from` is the side the packet came from. */
@@ -306,22 +232,23 @@ static void through_box(struct fabric *f, struct transit *t, int segment, enum n
     struct nat_verdict v;
     t->place = FABRIC_GONE;
     if (!t->parsed) {
-        f->counters.nat_dropped++;
+        sight_dropped(f, t, fragment_is(t) ? LAB_DROP_FRAGMENT : LAB_DROP_PROTOCOL, segment);
         return;
     }
-    if (!hop(f, t, segment, came))
+    if (!router_hop(f, t, segment, came))
         return;
     nat_packet(box->nat, from, &t->packet.header, now, &v);
+    arm_box(f, segment);
     if (v.action == NAT_DROP || v.action == NAT_ANSWER) {
-        f->counters.nat_dropped++;
+        sight_refused(f, t, v.drop, segment);
         if (v.action == NAT_ANSWER)
-            refuse(f, t, v.answer, segment, came);
+            router_refuse(f, t, v.answer, segment, came);
         return;
     }
     bool out = v.action == NAT_FORWARD && v.to == NAT_OUTSIDE;
     int next = out ? segment : route_find(f, segment, &v.header.flow.dst.ip);
     if (next == TOPOLOGY_NOWHERE) {
-        f->counters.no_route++;
+        sight_dropped(f, t, LAB_DROP_NO_ROUTE, segment);
         return;
     }
     if (!fits(f, t, next, segment, came))
@@ -339,7 +266,7 @@ static void in_segment(struct fabric *f, struct transit *t, struct bk_time now) 
         flood(f, t);
         return;
     }
-    if (segment == TOPOLOGY_NOWHERE && t->path_len > 0 && !hop(f, t, segment, TOPOLOGY_DOWN))
+    if (segment == TOPOLOGY_NOWHERE && t->path_len > 0 && !router_hop(f, t, segment, TOPOLOGY_DOWN))
         return;
     next = route_find(f, segment, &t->dst);
     if (next != TOPOLOGY_NOWHERE) {
@@ -348,23 +275,26 @@ static void in_segment(struct fabric *f, struct transit *t, struct bk_time now) 
         return;
     }
     if (segment == TOPOLOGY_NOWHERE || t->direction == TOPOLOGY_DOWN) {
-        f->counters.no_route++;
+        sight_dropped(f, t, LAB_DROP_NO_ROUTE, segment);
         return;
     }
-    if (is_own_address(f, segment, &t->dst))
-        at_router(f, t);
+    if (router_is(f, segment, &t->dst))
+        router_addressed(f, t);
     else
         through_box(f, t, segment, NAT_INSIDE, now);
 }
 
 static void at_node(struct fabric *f, struct transit *t, struct bk_time now) {
+    sight_crossed(f, t);
     if (f->boxes[t->node].nat != NULL) {
         through_box(f, t, t->node, NAT_OUTSIDE, now);
         return;
     }
     t->place = FABRIC_GONE;
-    if (!f->deliver(f->ctx, t->node, t->bytes, t->len))
+    if (!f->deliver(f->ctx, t->node, t->bytes, t->len)) {
+        sight_dropped(f, t, LAB_DROP_HOST_BUSY, t->node);
         return;
+    }
     f->counters.delivered++;
     f->counters.delivered_bytes += t->len - FABRIC_VNET_LEN;
 }
@@ -390,7 +320,8 @@ static void carry(struct fabric *f, struct transit *t, struct bk_time now) {
     transit_free(f, t);
 }
 
-/* The answers that carrying made; RFC 1122 section 3.2.2 keeps them from making more of them. */
+/* The answers that carrying made; RFC 1122 section 3.2.2 keeps them from making
+ * more of them. */
 static void carry_answers(struct fabric *f, struct bk_time now) {
     struct transit *t;
     while ((t = f->answers) != NULL) {
@@ -404,7 +335,7 @@ void fabric_packet(struct fabric *f, int host, uint8_t *bytes, size_t len, struc
     f->now = now;
     f->counters.packets++;
     if (len <= FABRIC_VNET_LEN) {
-        f->counters.malformed++;
+        sight_malformed(f);
         return;
     }
     f->counters.bytes += len - FABRIC_VNET_LEN;
@@ -414,7 +345,7 @@ void fabric_packet(struct fabric *f, int host, uint8_t *bytes, size_t len, struc
                         .bytes = bytes,
                         .len = len};
     if (!transit_parse(&t)) {
-        f->counters.malformed++;
+        sight_malformed(f);
         return;
     }
     transit_measure(&t);
@@ -422,18 +353,31 @@ void fabric_packet(struct fabric *f, int host, uint8_t *bytes, size_t len, struc
     carry_answers(f, now);
 }
 
+static void advance_link(struct fabric *f, uint32_t id, struct bk_time now) {
+    struct fabric_link *link = &f->boxes[id / TOPOLOGY_DIRECTIONS].link[id % TOPOLOGY_DIRECTIONS];
+    struct transit *t = link_pop(link, now);
+    heap_set(&f->timers, id, link_deadline(link));
+    if (t == NULL)
+        return;
+    f->queued_bytes -= t->len;
+    carry(f, t, now);
+    carry_answers(f, now);
+}
+
+static void advance_box(struct fabric *f, int node, struct bk_time now) {
+    f->boxes[node].armed = BK_NEVER;
+    nat_advance(f->boxes[node].nat, now);
+    arm_box(f, node);
+}
+
 void fabric_advance(struct fabric *f, struct bk_time now) {
-    uint32_t id;
+    uint32_t id, links = (uint32_t)(f->topology->node_count * TOPOLOGY_DIRECTIONS);
     f->now = now;
     while (heap_take_due(&f->timers, now, &id)) {
-        struct fabric_link *link = &f->boxes[id / TOPOLOGY_DIRECTIONS].link[id % 2];
-        struct transit *t = link_pop(link, now);
-        heap_set(&f->timers, id, link_deadline(link));
-        if (t == NULL)
-            continue;
-        f->queued_bytes -= t->len;
-        carry(f, t, now);
-        carry_answers(f, now);
+        if (id < links)
+            advance_link(f, id, now);
+        else
+            advance_box(f, (int)(id - links), now);
     }
 }
 
@@ -449,20 +393,6 @@ bool fabric_wants_superpackets(const struct fabric *f) {
     return true;
 }
 
-static void restore(struct fabric *f, const struct topology_change *c) {
-    size_t kept = 0;
-    for (size_t i = 0; i < f->cut_count; i++) {
-        struct fabric_cut cut = f->cuts[i];
-        bool same = (cut.node == c->node && cut.other == c->other) ||
-                    (cut.node == c->other && cut.other == c->node);
-        if (same || c->node == TOPOLOGY_NOWHERE)
-            cut.protocols &= ~c->protocols;
-        if (cut.protocols != 0)
-            f->cuts[kept++] = cut;
-    }
-    f->cut_count = kept;
-}
-
 static void set_link(struct topology_link *link, const struct topology_change *c, int direction) {
     const struct topology_link *want = &c->link[direction];
     link->delay_us = c->set_delay ? want->delay_us : link->delay_us;
@@ -470,19 +400,6 @@ static void set_link(struct topology_link *link, const struct topology_change *c
     link->loss_ppm = c->set_loss ? want->loss_ppm : link->loss_ppm;
     link->rate_bps = c->set_rate ? want->rate_bps : link->rate_bps;
     link->queue_bytes = c->set_queue ? want->queue_bytes : link->queue_bytes;
-}
-
-static enum bk_err add_cut(struct fabric *f, const struct topology_change *c) {
-    struct fabric_cut cut = {.node = c->node,
-                             .other = c->other,
-                             .protocols = c->protocols,
-                             .flaps = c->kind == TOPOLOGY_FLAP,
-                             .flap = *c,
-                             .since = f->now};
-    if (f->cut_count == FABRIC_CUTS_MAX)
-        return BK_ERR_FULL;
-    f->cuts[f->cut_count++] = cut;
-    return BK_OK;
 }
 
 static enum bk_err readdress(struct fabric *f, const struct topology_change *c) {
@@ -502,9 +419,9 @@ enum bk_err fabric_change(struct fabric *f, const struct topology_change *c) {
     switch (c->kind) {
     case TOPOLOGY_CUT:
     case TOPOLOGY_FLAP:
-        return add_cut(f, c);
+        return cut_add(f, c);
     case TOPOLOGY_RESTORE:
-        restore(f, c);
+        cut_restore(f, c);
         return BK_OK;
     case TOPOLOGY_SET:
         for (int d = 0; d < TOPOLOGY_DIRECTIONS; d++)

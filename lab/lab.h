@@ -14,10 +14,11 @@
 #include "lab/netns.h"
 #include "lab/program.h"
 #include "lab/run.h"
+#include "lab/watch.h"
 
 enum {
     LAB_VARIABLES_MAX = 64,
-    LAB_CLIENTS_MAX = 16, /* control connections at a time */
+    LAB_CLIENTS_MAX = WATCH_CLIENTS_MAX, /* control connections at a time */
     LAB_GRACE_US = 2000000
 };
 
@@ -59,6 +60,7 @@ struct lab {
     struct bk_time now, started, armed, kill_at;
     bool stopping;
     int status;
+    struct watch *watch; /* NULL: not yet, or no longer */
     uint8_t packet[NETNS_PACKET_MAX];
 };
 

@@ -57,13 +57,15 @@ enum bk_err lab_watch(struct lab *lab, int fd, enum lab_watch kind, uint32_t ind
 }
 
 void lab_tell(struct lab *lab, struct lab_event event) {
-    if (lab->config.event == NULL)
-        return;
     event.at_us = bk_elapsed_us(lab->started, lab->now);
     event.host = event.host == NULL ? "" : event.host;
     event.program = event.program == NULL ? "" : event.program;
     event.text = event.text == NULL ? "" : event.text;
-    lab->config.event(lab->config.ctx, &event);
+    event.reason = event.reason == NULL ? "" : event.reason;
+    bool for_all = event.kind < LAB_MAPPED || lab->config.follow;
+    if (for_all && lab->config.event != NULL)
+        lab->config.event(lab->config.ctx, &event);
+    watch_event(lab, &event);
 }
 
 void lab_stop(struct lab *lab, int status) {
@@ -219,6 +221,7 @@ static void dispatch(struct lab *lab, uint64_t data) {
 static void arm(struct lab *lab) {
     struct bk_time when = bk_earlier(fabric_deadline(&lab->fabric), script_deadline(lab));
     when = bk_earlier(when, lab->stopping ? lab->kill_at : BK_NEVER);
+    when = bk_earlier(when, watch_deadline(lab));
     if (when.us == lab->armed.us)
         return;
     struct itimerspec t = {{0, 0}, {0, 0}};
@@ -245,6 +248,7 @@ static void turn(struct lab *lab) {
     for (int i = 0; i < n; i++)
         dispatch(lab, events[i].data.u64);
     fabric_advance(&lab->fabric, lab->now);
+    watch_advance(lab);
     script_advance(lab);
     if (lab->stopping && bk_due(lab->kill_at, lab->now)) {
         for (size_t i = 0; i < lab->program_count; i++)
@@ -311,6 +315,7 @@ int lab_run(struct lab *lab) {
     while (!lab->stopping || any_running(lab))
         turn(lab);
     end_orphans();
+    watch_finish(lab);
     (void)setpriority(PRIO_PROCESS, 0, lab->priority);
     return lab->status;
 }
@@ -388,6 +393,8 @@ static enum bk_err open_all(struct lab *lab, char *why) {
     if (err == BK_OK)
         err = open_signals(lab);
     if (err == BK_OK)
+        err = watch_init(lab, why);
+    if (err == BK_OK)
         err = open_hosts(lab, why);
     return err == BK_OK ? open_control(lab, why) : err;
 }
@@ -425,6 +432,7 @@ void lab_free(struct lab *lab) {
     if (lab == NULL)
         return;
     serve_fini(lab);
+    watch_fini(lab);
     for (size_t i = 0; i < lab->program_count; i++) {
         program_fini(lab->programs[i]);
         free(lab->programs[i]);

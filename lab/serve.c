@@ -71,13 +71,26 @@ static void answer_change(struct lab *lab, const char *text, struct control_mess
         say(answer, "error %s", bk_err_text(err));
 }
 
-static void answer_request(struct lab *lab, const char *request, struct control_message *answer) {
+/* The connection stays, and carries one event per message until a side closes it. */
+static void answer_events(struct lab *lab, uint32_t index, const char *form,
+                          struct control_message *answer) {
+    enum watch_form want = strcmp(form, "json") == 0 ? WATCH_JSON : WATCH_TEXT;
+    if (watch_follow(lab, index, want) == BK_OK)
+        say(answer, "ok");
+    else
+        say(answer, "error not enough memory");
+}
+
+static void answer_request(struct lab *lab, uint32_t index, const char *request,
+                           struct control_message *answer) {
     if (strcmp(request, "info") == 0) {
         answer_info(lab, answer);
     } else if (strncmp(request, "enter ", 6) == 0) {
         answer_enter(lab, request + 6, answer);
     } else if (strncmp(request, "change ", 7) == 0) {
         answer_change(lab, request + 7, answer);
+    } else if (strncmp(request, "events ", 7) == 0) {
+        answer_events(lab, index, request + 7, answer);
     } else if (strcmp(request, "stop") == 0) {
         say(answer, "ok");
         lab_stop(lab, 0);
@@ -101,20 +114,30 @@ void serve_accept(struct lab *lab) {
     close(fd);
 }
 
+static void close_client(struct lab *lab, uint32_t index) {
+    enum bk_err ignored = watch_follow(lab, index, WATCH_NOT); /* never fails */
+    (void)ignored;
+    close(lab->clients[index]);
+    lab->clients[index] = -1;
+}
+
 void serve_client(struct lab *lab, uint32_t index) {
     struct control_message request, answer = {.fd_count = 0};
     int fd = lab->clients[index];
     if (fd < 0)
         return;
-    if (control_receive(fd, &request) == BK_OK) {
+    /* One that follows has nothing more to say: it is gone. */
+    bool asks = lab->watch->form[index] == WATCH_NOT;
+    if (asks && control_receive(fd, &request) == BK_OK) {
         for (size_t i = 0; i < request.fd_count; i++)
             close(request.fds[i]); /* nobody asked for them */
-        answer_request(lab, request.text, &answer);
+        answer_request(lab, index, request.text, &answer);
         enum bk_err ignored = control_send(fd, &answer); /* a client that left is no loss */
         (void)ignored;
+        if (lab->watch->form[index] != WATCH_NOT)
+            return;
     }
-    close(fd);
-    lab->clients[index] = -1;
+    close_client(lab, index);
 }
 
 void serve_fini(struct lab *lab) {

@@ -7,6 +7,7 @@
 #include "../test.h"
 
 #include "lab/fabric.h"
+#include "lab/sight.h"
 
 #include <stdio.h>
 
@@ -150,7 +151,7 @@ static void a_nat_translates_out_and_back(void **state) {
     assert_true(same(p.header.flow.dst, at("192.168.1.10:5000")));
     send_udp(&b, "server", "198.51.100.10:9999", at("203.0.113.1:5000"));
     assert_int_equal(b.count, 0); /* port-restricted */
-    assert_int_equal(b.fabric.counters.nat_dropped, 1);
+    assert_int_equal(b.fabric.counters.dropped[LAB_DROP_NAT], 1);
     close_bench(&b);
 }
 
@@ -206,7 +207,7 @@ static void delay_adds_up_over_the_links(void **state) {
     assert_int_equal(b.count, 0);
     fabric_advance(&b.fabric, bk_after(b.now, 7000));
     (void)taken(&b, 0, "server");
-    assert_true(bk_is_never(fabric_deadline(&b.fabric)));
+    assert_true(fabric_deadline(&b.fabric).us > b.now.us + 7000); /* only the mapping is left */
     close_bench(&b);
 }
 
@@ -220,7 +221,7 @@ static void loss_loses_its_share(void **state) {
         arrived += (unsigned)b.count;
     }
     assert_in_range(arrived, 2850, 3150); /* 5 sigma around 3000; the seed is fixed anyway */
-    assert_int_equal(b.fabric.counters.lost, 4000 - arrived);
+    assert_int_equal(b.fabric.counters.dropped[LAB_DROP_LOST], 4000 - arrived);
     assert_false(fabric_wants_superpackets(&b.fabric));
     close_bench(&b);
 }
@@ -231,7 +232,8 @@ static void a_rate_spaces_packets_and_its_queue_is_finite(void **state) {
     open_with(&b, "rate = 1mbit\nqueue = 2000B\n"); /* 1000 bytes are 8 ms */
     for (int i = 0; i < 10; i++)
         send_sized(&b, "alice", "192.168.1.10:5000", at("198.51.100.10:3478"), 64, 1000);
-    assert_int_equal(b.fabric.counters.queue_full, 7); /* three fit: one going, two waiting */
+    assert_int_equal(b.fabric.counters.dropped[LAB_DROP_QUEUE_FULL],
+                     7); /* three fit: one going, two waiting */
     b.count = 0;
     fabric_advance(&b.fabric, bk_after(b.now, 16000));
     assert_int_equal(b.count, 2);
@@ -299,10 +301,105 @@ static void routers_answer_for_dead_hops_and_big_packets(void **state) {
     assert_int_equal(p.data[p.transport], 3);
     assert_int_equal(p.data[p.transport + 1], 4);
     assert_int_equal(p.data[p.transport + 6] << 8 | p.data[p.transport + 7], 1280);
-    assert_int_equal(b.fabric.counters.too_big, 1);
+    assert_int_equal(b.fabric.counters.dropped[LAB_DROP_TOO_BIG], 1);
     send_sized(&b, "alice", "[2001:db8:a::10]:5000", at("[2001:db8:5::10]:1"), 64, 1400);
     p = taken(&b, 0, "alice");
     assert_int_equal(p.data[p.transport], 2); /* packet too big */
+    close_bench(&b);
+}
+
+/* Puts received fragments together again; they came in order. Returns the packet's length. */
+static size_t reassemble(const struct bench *b, uint8_t *out) {
+    size_t len = 20;
+    for (size_t i = 0; i < b->count; i++) {
+        const uint8_t *ip = b->taken[i].bytes + FABRIC_VNET_LEN;
+        size_t body = b->taken[i].len - FABRIC_VNET_LEN - 20;
+        assert_int_equal((size_t)ip[2] << 8 | ip[3], body + 20);
+        assert_true(body + 20 <= 1280);
+        assert_int_equal(((size_t)(ip[6] & 0x1f) << 8 | ip[7]) * 8, len - 20);
+        assert_int_equal((ip[6] & 0x20) != 0, i + 1 < b->count);
+        uint32_t sum = sum16(0, ip, 20);
+        while (sum >> 16 != 0)
+            sum = (sum & 0xffff) + (sum >> 16);
+        assert_int_equal(sum, 0xffff);
+        memcpy(out + len, ip + 20, body);
+        len += body;
+    }
+    return len;
+}
+
+static void what_may_be_fragmented_is(void **state) {
+    struct bench b;
+    uint8_t bytes[PACKET_ROOM], whole[PACKET_ROOM];
+    (void)state;
+    open_with(&b, "mtu = 1280\n"); /* of the server's link */
+    for (size_t size = 1281; size <= 1500; size += 13) {
+        size_t len = udp(bytes, at("192.168.1.10:5000"), at("198.51.100.10:3478"), 64, size);
+        uint8_t *ip = bytes + FABRIC_VNET_LEN;
+        ip[6] = ip[10] = ip[11] = 0; /* may be fragmented */
+        put_sum(ip + 10, sum16(0, ip, 20));
+        b.count = 0;
+        fabric_packet(&b.fabric, host(&b, "alice"), bytes, len, b.now);
+        assert_int_equal(b.count, 2);
+        assert_int_equal(reassemble(&b, whole), size);
+        assert_memory_equal(whole + 28, ip + 28, size - 28); /* behind the UDP header */
+    }
+    assert_int_equal(b.fabric.counters.dropped[LAB_DROP_TOO_BIG], 0);
+    close_bench(&b);
+}
+
+/* Who watches sees a packet at every link, and why it ended. */
+struct watched {
+    struct bench *bench;
+    size_t crossed, dropped, made, ended;
+    struct fabric_sight last;
+};
+
+static void on_sight(void *ctx, const struct fabric_sight *sight) {
+    struct watched *w = ctx;
+    w->crossed += sight->drop == LAB_DROP_NONE;
+    w->dropped += sight->drop != LAB_DROP_NONE;
+    w->last = *sight;
+}
+
+static void on_mapping(void *ctx, int box, const struct nat_mapping_view *mapping, bool made) {
+    struct watched *w = ctx;
+    assert_int_equal(box, host(w->bench, "home"));
+    assert_true(same(mapping->external, at("203.0.113.1:5000")));
+    w->made += made;
+    w->ended += !made;
+}
+
+static void watchers_see_every_link_and_every_end(void **state) {
+    struct bench b;
+    struct watched w = {.bench = &b};
+    struct fabric_watcher watcher = {on_sight, on_mapping, &w};
+    char text[SIGHT_TEXT_MAX];
+    (void)state;
+    open_with(&b, "");
+    fabric_watch(&b.fabric, &watcher);
+    send_udp(&b, "alice", "192.168.1.10:5000", at("198.51.100.10:3478"));
+    assert_int_equal(w.crossed, 3); /* alice, home, server */
+    assert_int_equal(w.last.link, host(&b, "server"));
+    assert_int_equal(w.made, 1);
+    send_udp(&b, "server", "198.51.100.10:99", at("203.0.113.1:5000"));
+    assert_int_equal(w.crossed, 5); /* server, home */
+    assert_int_equal(w.dropped, 1);
+    assert_int_equal(w.last.link, host(&b, "home"));
+    assert_string_equal(sight_describe(&b.topology, &w.last, text), "filtered by home");
+    assert_string_equal(sight_reason(&w.last), "filtered");
+    assert_int_equal(change(&b, "cut server"), BK_OK);
+    send_udp(&b, "server", "198.51.100.10:3478", at("203.0.113.1:5000"));
+    assert_string_equal(sight_describe(&b.topology, &w.last, text), "cut on the link of server");
+    send_udp(&b, "alice", "192.168.1.10:5000", at("198.51.100.77:3478"));
+    assert_string_equal(sight_describe(&b.topology, &w.last, text),
+                        "nobody has the address, says the internet");
+    assert_int_equal(w.ended, 0);
+    fabric_advance(&b.fabric, bk_after(b.now, 31 * BK_US_PER_S)); /* nobody has to send for it */
+    assert_int_equal(w.ended, 1);
+    fabric_watch(&b.fabric, NULL);
+    send_udp(&b, "alice", "192.168.1.10:5000", at("198.51.100.10:3478"));
+    assert_int_equal(w.made, 1);
     close_bench(&b);
 }
 
@@ -313,7 +410,7 @@ static void garbage_is_counted_and_dropped(void **state) {
     open_with(&b, "");
     for (size_t len = 0; len <= sizeof bytes; len++)
         fabric_packet(&b.fabric, host(&b, "alice"), bytes, len, b.now);
-    assert_int_equal(b.fabric.counters.malformed, sizeof bytes + 1);
+    assert_int_equal(b.fabric.counters.dropped[LAB_DROP_MALFORMED], sizeof bytes + 1);
     assert_int_equal(b.count, 0);
     close_bench(&b);
 }
@@ -330,6 +427,8 @@ int main(void) {
         cmocka_unit_test(cuts_drop_silently_until_restored),
         cmocka_unit_test(a_rebooted_box_has_forgotten),
         cmocka_unit_test(routers_answer_for_dead_hops_and_big_packets),
+        cmocka_unit_test(what_may_be_fragmented_is),
+        cmocka_unit_test(watchers_see_every_link_and_every_end),
         cmocka_unit_test(garbage_is_counted_and_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
