@@ -246,8 +246,7 @@ void bk_natcheck_advance(struct bk_natcheck *check, struct bk_time now) {
 struct bk_time bk_natcheck_deadline(const struct bk_natcheck *check) {
     if (check->done)
         return BK_NEVER;
-    struct bk_time least = bk_earlier(tcp_deadline(check), lifetime_deadline(check));
-    return bk_earlier(least, probe_deadline(check));
+    return bk_earlier(tcp_deadline(check), probe_deadline(check));
 }
 
 bool bk_natcheck_next_datagram(struct bk_natcheck *check, uint32_t *socket,

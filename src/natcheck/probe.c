@@ -140,6 +140,7 @@ static void send_now(struct bk_natcheck *nc, struct probe *p) {
         o->local = nc->sockets[p->ask.socket].local;
     }
     p->state = PROBE_WAITING;
+    p->last_sent = nc->now;
     p->sends++;
     o->sends = p->sends;
     p->want_send = true;

@@ -81,7 +81,7 @@ struct probe {
     uint8_t txid[STUN_TXID_LEN];
     uint8_t sends;
     uint32_t order; /* number of this among all first sends: the order in which a NAT sees them */
-    struct bk_time due, first_sent, answered;
+    struct bk_time due, first_sent, last_sent, answered;
     struct bk_addr from;   /* who answered */
     struct bk_addr seen;   /* XOR-MAPPED-ADDRESS, or what a router told */
     struct bk_addr mapped; /* MAPPED-ADDRESS; family NONE: not there */
@@ -149,22 +149,30 @@ struct portmap_state {
     uint32_t probe[PORTMAPS];
 };
 
-/* One spare mapping. */
+enum life_kind { LIFE_FIRST, LIFE_REPLIED, LIFE_KINDS };
+enum life_touch { TOUCH_NONE, TOUCH_OUT, TOUCH_IN };
+
+/* One spare mapping: opened, left alone, tried once. NONE in a probe: not asked yet. */
 struct life {
-    bool used;
-    bool replied;    /* it has been answered, more than once */
-    uint8_t refresh; /* 0: none; 1: from inside; 2: from outside, half way */
-    int64_t idle_us; /* when it is tried */
-    struct bk_time since;
-    uint32_t socket, open, again, touch, try; /* probes */
+    bool ended;
+    enum life_kind kind;
+    enum life_touch touch;     /* what happens to it at touch_us */
+    int64_t touch_us, idle_us; /* after it was opened; after its last packet */
+    uint32_t socket;
+    uint32_t open, again, touched, try;
+};
+
+struct life_course {
+    enum { COURSE_COARSE, COURSE_FINE, COURSE_DONE } stage;
+    struct life_range range;
 };
 
 struct lifetime_state {
-    enum { LIFE_WAITS, LIFE_OPENS, LIFE_COARSE, LIFE_FINE, LIFE_REFRESH, LIFE_DONE } stage;
-    uint32_t listener, hello; /* a socket that asks for the others */
+    enum { LIFE_WAITS, LIFE_HELLO, LIFE_PROOF, LIFE_RUNS, LIFE_REFRESH, LIFE_DONE } stage;
+    uint32_t listener, hello; /* a socket that asks in the others' names; its last request */
     struct life lives[LIVES];
-    struct life_range range[2]; /* first, replied */
-    struct bk_time started;
+    size_t life_count;
+    struct life_course course[LIFE_KINDS];
 };
 
 struct bk_natcheck {
@@ -271,7 +279,6 @@ struct bk_time tcp_deadline(const struct bk_natcheck *nc);
 void portmap_step(struct bk_natcheck *nc);
 void double_nat_step(struct bk_natcheck *nc);
 void lifetime_step(struct bk_natcheck *nc);
-struct bk_time lifetime_deadline(const struct bk_natcheck *nc);
 
 static inline uint32_t attr_bit(enum bk_nat_attr attr) {
     return UINT32_C(1) << attr;
