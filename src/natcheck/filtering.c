@@ -79,9 +79,19 @@ static bool ran_dry(const struct bk_natcheck *nc, uint32_t probe) {
     return p != NULL && p->why != BK_NAT_REASON_NO_ANSWER && p->sends < TRIES - 1;
 }
 
+/* Where only some ports get through, silence may be that rule's doing. */
+static bool only_some_ports(const struct bk_natcheck *nc, enum family f) {
+    const struct bk_nat_finding *udp = &nc->record.findings[BK_NAT_UDP];
+    return f == V4 && udp->status != BK_NAT_PENDING && udp->value == BK_NAT_UDP_SOME_PORTS;
+}
+
 static void judge_silence(struct bk_natcheck *nc, enum family f) {
     struct side *s = &nc->side[f];
-    if (ran_dry(nc, s->change_both) || ran_dry(nc, s->change_port)) {
+    if (f == V4 && finding_is_pending(nc, BK_NAT_UDP))
+        return; /* mapping.c will tell */
+    if (only_some_ports(nc, f)) {
+        tell(nc, f, BK_NAT_APD, BK_NAT_REASON_HIDDEN);
+    } else if (ran_dry(nc, s->change_both) || ran_dry(nc, s->change_port)) {
         uint32_t dry = ran_dry(nc, s->change_both) ? s->change_both : s->change_port;
         tell(nc, f, BK_NAT_APD, nc->probes[dry].why);
     } else if (s->change_port != NONE) {

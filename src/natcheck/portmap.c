@@ -67,7 +67,7 @@ static void tell(struct bk_natcheck *nc, int i) {
 
 void portmap_step(struct bk_natcheck *nc) {
     bool asked = nc->record.findings[BK_NAT_PCP].status != BK_NAT_NOT_ASKED;
-    if (!asked || (!nc->ports.done && !reach_seems_dead(nc)))
+    if (!asked || (!nc->ports.sampled && !reach_seems_dead(nc)))
         return;
     if (!nc->portmap.started)
         start(nc);

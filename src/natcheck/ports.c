@@ -113,12 +113,16 @@ void ports_step(struct bk_natcheck *nc) {
         return;
     if (!st->started)
         start(nc);
-    if (s->dep == BK_NAT_DEP_UNKNOWN || !probe_ended(nc, s->plain))
-        return; /* without the mapping behaviour, who made mappings is not known */
     for (int i = 0; i < PORT_SAMPLES; i++) {
         if (!probe_ended(nc, st->probe[i]))
             return;
     }
+    if (!probe_ended(nc, s->plain))
+        return;
+    nc->changed = nc->changed || !st->sampled;
+    st->sampled = true;
+    if (s->dep == BK_NAT_DEP_UNKNOWN)
+        return; /* without the mapping behaviour, who made mappings is not known */
     struct port_sample samples[PORT_SAMPLES_MAX];
     const struct port_verdict v = ports_judge(samples, collect(nc, samples));
     tell(nc, &v);

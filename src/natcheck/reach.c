@@ -161,6 +161,11 @@ static void watch(struct bk_natcheck *nc, enum family f) {
     struct side *s = &nc->side[f];
     if (s->reached)
         return;
+    bool other = probe_answered(nc, s->to_fallback) || probe_answered(nc, s->to_second);
+    if (other && !s->hurried && !probe_answered(nc, s->first)) {
+        s->hurried = true;
+        probe_hurry(nc, s->first);
+    }
     if (probe_answered(nc, s->first))
         reached(nc, f, s->first);
     else if (probe_ended(nc, s->first))

@@ -98,6 +98,7 @@ struct side {
     struct bk_ip external;
     uint32_t s0, first;              /* socket and first probe */
     uint32_t to_fallback, to_second; /* V4 */
+    bool hurried;
     /* mapping.c */
     bool mapping_started;
     uint32_t mapping[3], again[3], again_socket;
@@ -112,7 +113,7 @@ struct side {
 };
 
 struct ports_state {
-    bool started, done;
+    bool started, sampled, done; /* sampled: no more packets of its own */
     uint32_t socket[PORT_SAMPLES], probe[PORT_SAMPLES];
 };
 
@@ -223,6 +224,8 @@ struct bk_addr socket_any(enum family family);
 uint32_t probe_ask(struct bk_natcheck *nc, const struct ask *ask);
 /* Nobody needs its answer any more. */
 void probe_cancel(struct bk_natcheck *nc, uint32_t probe);
+/* Something else was answered: send it once more now, and wait only as long as that took. */
+void probe_hurry(struct bk_natcheck *nc, uint32_t probe);
 void probe_advance(struct bk_natcheck *nc);
 struct bk_time probe_deadline(const struct bk_natcheck *nc);
 bool probe_next_datagram(struct bk_natcheck *nc, uint32_t *socket, struct bk_datagram *out);

@@ -82,7 +82,7 @@ void tcp_step(struct bk_natcheck *nc) {
     if (!finding_is_pending(nc, BK_NAT_TCP_MAPPING))
         return;
     if (!t->started) {
-        if (!nc->ports.done && !reach_seems_dead(nc))
+        if (!nc->ports.sampled && !reach_seems_dead(nc))
             return;
         start(nc);
     }

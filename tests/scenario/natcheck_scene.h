@@ -40,7 +40,8 @@ struct scene {
     struct nat_config outer; /* with two_nats */
     bool two_nats;
     bool ipv6;
-    bool one_address; /* the server has one */
+    bool one_address;     /* the server has one */
+    uint16_t second_port; /* of the server; 0: 3479 */
     bool no_portmap;
     uint32_t loss_ppm;
     uint32_t externals; /* 0: one */
@@ -85,7 +86,7 @@ static inline node_id add_boxes(struct run *r, const struct scene *s) {
 }
 
 static inline void set_up(struct run *r, const struct scene *s) {
-    static const uint16_t ports[2] = {3478, 3479};
+    const uint16_t ports[2] = {3478, s->second_port != 0 ? s->second_port : 3479};
     struct world_config config = world_config_default;
     config.seed = s->seed;
     config.packets_max = 512;
