@@ -169,6 +169,9 @@ static enum bk_err make_tun(struct netns *ns, char *why) {
     return BK_OK;
 }
 
+/* What commands like to find. Done by the process that is about to run one: most hosts of a large
+ * lab run none, and the more namespaces there are the longer a path in /proc/sys takes to look up
+ * (1000 hosts: a third of the time to make them). */
 static void nice_settings(void) {
     char gids[64];
     /* Sockets of ping without CAP_NET_RAW; only groups that the namespace maps are accepted. */
@@ -178,36 +181,37 @@ static void nice_settings(void) {
     }
     /* A server in a lab may take port 443 whoever runs it. */
     try_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
-    /* The fabric routes by configured addresses; link-local ones would only be noise. */
-    try_setting("/proc/sys/net/ipv6/conf/eth0/addr_gen_mode", "1");
 }
 
-static enum bk_err add_addresses(struct netlink *n, const struct topology_node *host) {
+static void add_addresses(struct netlink *n, uint32_t eth0, const struct topology_node *host) {
     bool routed[2] = {false, false};
     for (size_t i = 0; i < host->address_count; i++) {
         const struct topology_prefix *a = &host->address[i];
-        if (netlink_add_address(n, interface, a) != BK_OK)
-            return BK_ERR_IO;
         size_t family = a->ip.family == BK_IPV6;
-        if (!routed[family] && netlink_add_default_route(n, interface, &a->ip) != BK_OK)
-            return BK_ERR_IO;
+        netlink_add_address(n, eth0, a);
+        if (!routed[family])
+            netlink_add_default_route(n, eth0, &a->ip);
         routed[family] = true;
     }
-    return BK_OK;
 }
 
 static enum bk_err configure(const struct topology_node *host, char *why) {
     struct netlink n;
     enum bk_err err = netlink_open(&n);
-    if (err != BK_OK)
-        goto out;
-    nice_settings();
-    err = BK_ERR_IO;
-    if (netlink_link_up(&n, "lo") == BK_OK &&
-        netlink_link_size(&n, interface, host->mtu, TUN_QUEUE_PACKETS) == BK_OK &&
-        netlink_link_up(&n, interface) == BK_OK)
-        err = add_addresses(&n, host);
-out:
+    uint32_t lo = 0, eth0 = 0;
+    if (err == BK_OK) {
+        lo = netlink_index(&n, "lo");
+        eth0 = netlink_index(&n, interface);
+        /* The fabric routes by configured addresses; link-local ones would only be noise. */
+        netlink_no_link_local(&n, eth0);
+        enum bk_err ignored = netlink_commit(&n);
+        (void)ignored;
+        netlink_link_up(&n, lo);
+        netlink_link_size(&n, eth0, host->mtu, TUN_QUEUE_PACKETS);
+        netlink_link_up(&n, eth0);
+        add_addresses(&n, eth0, host);
+        err = netlink_commit(&n);
+    }
     if (err != BK_OK)
         snprintf(why, TOPOLOGY_ERROR_MAX, "cannot configure the network of %s: %s", host->name,
                  strerror(errno));
@@ -281,6 +285,8 @@ enum bk_err netns_enter(int user, int net, int uts) {
         return BK_ERR_PERMISSION;
     if (uts >= 0 && setns(uts, CLONE_NEWUTS) < 0)
         return BK_ERR_PERMISSION;
+    if (net >= 0)
+        nice_settings();
     if (geteuid() != 0)
         keep_capabilities();
     return BK_OK;
