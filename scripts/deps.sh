@@ -18,6 +18,7 @@ group() {
         libuv1-dev libhttp-parser-dev libcjson-dev libinih-dev libqrencode-dev" ;;
     gcc) echo "gcc=gcc" ;;
     test) echo "libcmocka-dev python3=python3 openssl=openssl iproute2 nftables c++=g++" ;;
+    peers) echo "turnutils_natdiscovery=coturn" ;; # programs of others that tests/system can use
     demo) echo "ip=iproute2 sha256sum=coreutils" ;;
     clang) echo "clang=clang libclang-rt-%clang%-dev" ;;
     fuzz) echo "clang=clang libclang-rt-%clang%-dev
@@ -27,7 +28,7 @@ group() {
     interop) echo "turnutils_stunclient=coturn go=golang-go python3=python3
         ca-certificates" ;;
     bench) echo "iperf3=iperf3" ;;
-    *) echo "scripts/deps.sh: no group '$1' (build gcc test demo clang fuzz lint interop bench)" >&2
+    *) echo "scripts/deps.sh: no group '$1' (build gcc test peers demo clang fuzz lint interop bench)" >&2
        exit 2 ;;
     esac
 }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# coturn's STUN tools against our server, on loopback: one row per tool. BODKIN is the program. Ends
-# with 77 and one line where coturn's tools cannot be had.
+# coturn's STUN tools, and stunclient if it is installed, against our server, on loopback and behind
+# real Linux NATs: one row per tool. BODKIN is the program. Ends with 77 and one line where coturn's
+# tools cannot be had.
 set -u
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 BODKIN=${BODKIN:-$top/build/release/bodkin}
@@ -20,7 +21,7 @@ trap 'exit 130' INT TERM
 port=$((20000 + $$ % 20000))
 tries=0
 while :; do
-    "$BODKIN" serve --listen 127.0.0.1 --stun $port --https $((port + 1)) --state "$tmp" \
+    "$BODKIN" serve --listen 127.0.0.1 --stun $port --https $((port + 2)) --state "$tmp" \
         --name localhost >"$tmp/out" 2>&1 &
     server=$!
     n=0
@@ -54,4 +55,12 @@ row() {
 row "STUN: turnutils_stunclient" turnutils_stunclient -p $port 127.0.0.1
 row "STUN: turnutils_natdiscovery, mapping" turnutils_natdiscovery -m -p $port 127.0.0.1
 row "STUN: turnutils_natdiscovery, filtering" turnutils_natdiscovery -f -p $port 127.0.0.1
+
+# Two addresses, in namespaces: all of RFC 5780, and what each NAT is must be what the tool says.
+python3 "$top/tests/system/test_serve_natdiscovery.py" --rows prc sym arc fullcone cgn admr
+case $? in
+0) ;;
+77) echo "STUN: NAT discovery in namespaces: not possible here" ;;
+*) failed=1 ;;
+esac
 exit $failed
