@@ -265,13 +265,24 @@ static enum exit_code choose_servers(struct nat_run *n) {
 
 /* --- the results --- */
 
-static struct nat_card own_card(const struct bk_nat_record *r) {
-    return (struct nat_card){.ipv4 = r->traits, .ipv6 = r->traits6};
+static bool has_global_ipv6(const struct bk_natcheck_config *c) {
+    for (size_t i = 0; i < c->local_count; i++)
+        if (c->locals[i].family == BK_IPV6 && bk_ip_scope(&c->locals[i]) == BK_SCOPE_GLOBAL)
+            return true;
+    return false;
+}
+
+/* A server without IPv6 leaves that open; that there is no address to send from decides it. */
+static struct nat_card own_card(const struct nat_run *n, const struct bk_nat_record *r) {
+    struct nat_card card = {.ipv4 = r->traits, .ipv6 = r->traits6};
+    if (card.ipv4.ipv6 == BK_UNKNOWN && !has_global_ipv6(&n->config))
+        card.ipv4.ipv6 = BK_NO;
+    return card;
 }
 
 static enum exit_code write_card(struct nat_run *n, const struct bk_nat_record *r) {
     char reason[NAT_CARD_REASON_MAX];
-    const struct nat_card card = own_card(r);
+    const struct nat_card card = own_card(n, r);
     if (n->options.card == NULL || nat_card_write(n->options.card, &card, reason) == BK_OK)
         return EXIT_FINE;
     report_error(&n->report, "the card cannot be written to %s: %s", n->options.card, reason);
@@ -287,7 +298,7 @@ static const struct bk_nat_traits *traits_of(const struct nat_card *card) {
 static enum exit_code ask_oracle(struct nat_run *n, const struct bk_nat_record *r,
                                  struct bk_oracle_verdict *out) {
     struct bk_oracle_budget budget = bk_oracle_budget_default;
-    const struct nat_card mine = own_card(r);
+    const struct nat_card mine = own_card(n, r);
     if (r->rtt_us > 0)
         budget.signal_rtt_us = r->rtt_us;
     if (bk_oracle(traits_of(&mine), traits_of(&n->theirs), &budget, out) == BK_OK)
@@ -296,9 +307,9 @@ static enum exit_code ask_oracle(struct nat_run *n, const struct bk_nat_record *
     return EXIT_CARD;
 }
 
-static void print_json(const struct bk_nat_record *r, const struct bk_addr *server,
-                       const struct bk_oracle_verdict *pair) {
-    const struct nat_card card = own_card(r);
+static void print_json(const struct nat_run *n, const struct bk_nat_record *r,
+                       const struct bk_addr *server, const struct bk_oracle_verdict *pair) {
+    const struct nat_card card = own_card(n, r);
     cJSON *object = nat_json_record(r, server);
     cJSON_AddItemToObject(object, "card", nat_card_json(&card));
     if (pair != NULL)
@@ -334,7 +345,7 @@ static enum exit_code show(struct nat_run *n) {
         pair = code == EXIT_FINE ? &verdict : NULL;
     }
     if (n->options.json)
-        print_json(r, server, pair);
+        print_json(n, r, server, pair);
     else if (n->options.card == NULL || strcmp(n->options.card, "-") != 0)
         print_text(n, r, server, pair);
     enum exit_code written = write_card(n, r);

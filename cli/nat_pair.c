@@ -32,34 +32,30 @@ static void add_percent(double p, struct text *out) {
     }
 }
 
-static void add_probability(const struct bk_oracle_verdict *v, struct text *out) {
-    add_percent(v->p_low, out);
-    if (v->p_high > v->p_low) {
-        text_str(out, " to ");
-        add_percent(v->p_high, out);
-    }
-    text_str(out, " %");
+/* Below this the relay is what will most likely be used. */
+static bool likely_relayed(const struct bk_oracle_verdict *v) {
+    return v->method == BK_ORACLE_RELAY || v->p_low < 0.5;
+}
+
+/* What is not known about one of the NATs could turn out well. */
+static void add_best(const struct bk_oracle_verdict *v, struct text *out) {
+    if (v->p_high <= v->p_low)
+        return;
+    text_str(out, "; what is not known could make it ");
+    add_percent(v->p_high, out);
+    text_str(out, " %, by: ");
+    text_str(out, bk_oracle_method_text(v->method_best));
 }
 
 static void verdict(const struct bk_oracle_verdict *v, struct text *out) {
-    if (v->method == BK_ORACLE_RELAY && v->method_best == BK_ORACLE_RELAY) {
-        text_str(out, "relayed");
-        return;
+    text_str(out, likely_relayed(v) ? "relayed" : "direct with a probability of ");
+    if (v->method != BK_ORACLE_RELAY) {
+        text_str(out, likely_relayed(v) ? ", most likely; direct with a probability of " : "");
+        add_percent(v->p_low, out);
+        text_str(out, " %, by: ");
+        text_str(out, bk_oracle_method_text(v->method));
     }
-    if (v->method == BK_ORACLE_RELAY) {
-        text_str(out, "relayed, unless what is not known allows: ");
-        text_str(out, bk_oracle_method_text(v->method_best));
-        text_str(out, " (at best ");
-        add_percent(v->p_high, out);
-        text_str(out, " %)");
-        return;
-    }
-    text_str(out, "direct with a probability of ");
-    add_probability(v, out);
-    text_str(out, ", by: ");
-    text_str(out, bk_oracle_method_text(v->method));
-    if (v->p_low < 0.5)
-        text_str(out, "; otherwise relayed");
+    add_best(v, out);
 }
 
 static void row(const char *label, const char *words, struct text *out) {
@@ -142,7 +138,7 @@ static cJSON *side_json(const struct bk_oracle_side *s) {
 
 cJSON *nat_pair_json(const struct bk_oracle_verdict *v) {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "kind", v->method == BK_ORACLE_RELAY ? "relayed" : "direct");
+    cJSON_AddStringToObject(object, "kind", likely_relayed(v) ? "relayed" : "direct");
     cJSON_AddStringToObject(object, "method", bk_oracle_method_name(v->method));
     cJSON_AddStringToObject(object, "method_best", bk_oracle_method_name(v->method_best));
     cJSON_AddNumberToObject(object, "probability", v->p_low);

@@ -265,13 +265,18 @@ static void known_words(const struct bk_nat_record *r, enum bk_nat_attr attr, st
     }
 }
 
+/* The words themselves say that this proves little. */
+static bool no_sign(enum bk_nat_attr attr, const struct bk_nat_finding *f) {
+    return attr == BK_NAT_DOUBLE && f->value == BK_NAT_DOUBLE_NO_SIGN;
+}
+
 char *nat_text_finding(const struct bk_nat_record *record, enum bk_nat_attr attr, char *out) {
     const struct bk_nat_finding *f = &record->findings[attr];
     struct text t = text_in(out, NAT_SENTENCE_MAX);
     switch (f->status) {
     case BK_NAT_KNOWN:
         known_words(record, attr, &t);
-        if (f->permille < SURE_PERMILLE) {
+        if (f->permille < SURE_PERMILLE && !no_sign(attr, f)) {
             text_str(&t, " (");
             text_u64(&t, f->permille / 10);
             text_str(&t, " % sure)");
@@ -390,7 +395,7 @@ static void port_mapping(const struct bk_nat_record *r, struct text *out) {
 /* On the card always, when asked. The rest shows only when it is remarkable. */
 static bool on_card(const struct bk_nat_record *r, enum bk_nat_attr attr) {
     const struct bk_nat_finding *f = &r->findings[attr];
-    bool nat = r->traits.translated != BK_NO;
+    bool nat = r->traits.translated != BK_NO && r->traits.udp_blocked != BK_YES;
     bool not_known = f->status == BK_NAT_UNCLEAR && f->reason != BK_NAT_REASON_NOT_APPLICABLE &&
                      f->reason != BK_NAT_REASON_UDP_BLOCKED; /* the title says that */
     switch (attr) {
