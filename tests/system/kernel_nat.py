@@ -5,7 +5,7 @@ the classifier are measured against.
 
     in1 192.168.1.2 ─┐                                       ┌─ server  198.51.100.1, 198.51.100.2
                      ├─ box 203.0.113.1 ─ [cgn] ─ core ──────┤
-    in2 192.168.2.2 ─┘                                       └─ outside 198.51.100.129
+    in2 192.168.5.2 ─┘                                       └─ outside 198.51.100.129
 
 With a second NAT the box has 100.64.0.2 and `cgn` has 203.0.113.1. In a test:
 
@@ -25,7 +25,7 @@ import shutil
 import subprocess
 import sys
 
-IN = {"in1": "192.168.1.2", "in2": "192.168.2.2"}
+IN = {"in1": "192.168.1.2", "in2": "192.168.5.2"}
 SERVER = ["198.51.100.1", "198.51.100.2"]
 OUTSIDE = "198.51.100.129"
 PUBLIC = "203.0.113.1"
@@ -34,12 +34,14 @@ SHARED = "100.64.0.2"  # the home's outside address behind a cgn, RFC 6598
 
 
 # ---- one box: what goes into its nft tables. `x` is its outside address -------------------------
-def _table(x, post="", pre="", more="", forward="", answer="drop"):
+def _table(x, post="", pre="", more="", forward="", answer="drop", leaky=False):
     """`post` gets packets that leave by "out" in postrouting, `pre` all in prerouting. `answer`:
-    what a packet to the box itself from outside meets."""
+    what a packet to the box itself from outside meets. `leaky`: without the rule against packets
+    that fit no connection, which Linux forwards as they are, private source address and all."""
     refusal = {
         "drop": 'iifname "out" drop',
-        "reject": 'iifname "out" meta l4proto tcp reject with tcp reset\niifname "out" reject',
+        "reject": 'iifname "out" meta l4proto tcp reject with tcp reset\n'
+                  'iifname "out" meta l4proto udp reject\niifname "out" drop',
         "accept": "",
     }[answer]
     return f"""table ip bodkin {{
@@ -48,6 +50,7 @@ chain input {{ type filter hook input priority 0
 {refusal}
 }}
 chain forward {{ type filter hook forward priority 0
+{"" if leaky else "ct state invalid drop"}
 {forward}
 }}
 chain pre {{ type nat hook prerouting priority -100
@@ -109,7 +112,7 @@ oifname "out" meta l4proto {p} update @{p}_met {{ ip daddr . {p} sport }}
 
 
 def _no_nat(forward=""):
-    return lambda x: _table(x, forward=forward, answer="accept")
+    return lambda x: _table(x, forward=forward, answer="accept", leaky=True)
 
 
 _STATEFUL = 'iifname "out" ct state != { established, related } drop'
@@ -120,6 +123,7 @@ BOXES = {
     "prc": _masquerade(),
     "prc+accept": _masquerade(answer="accept"),
     "prc+reject": _masquerade(answer="reject"),
+    "prc+leaky": _masquerade(leaky=True),
     "snatp": _snat(lambda x: f"{x} persistent"),
     "snat": _snat(lambda x: x),
     "snat+accept": lambda x: _table(x, post=f'oifname "out" snat to {x}', answer="accept"),
@@ -132,14 +136,14 @@ BOXES = {
     "eimr": _choose("jhash ip saddr . th sport mod {} seed 0x62646b6e", 40000, 1024),
     "admr": _choose("jhash ip saddr . th sport . ip daddr mod {} seed 0x62646b6e", 40000, 1024),
     "seq": _choose("numgen inc mod {}", 40000, 512),
-    "arc": _cone("AD", "external"),
+    "arc": _cone("AD"),
     "fullcone": _cone("EI"),
     "fullcone+hp": _cone("EI", "external"),
     "fullcone+hpint": _cone("EI", "internal"),
     "dnat1": lambda x: _table(x, post='oifname "out" masquerade',
                               pre=f'iifname "out" ip daddr {x} dnat to {IN["in1"]}'),
     "noudp": _masquerade(forward="meta l4proto udp drop"),
-    "webonly": _masquerade(forward='iifname "in*" meta l4proto != tcp drop\n'
+    "webonly": _masquerade(forward='meta l4proto udp drop\n'
                            'iifname "in*" tcp dport != { 80, 443 } drop'),
 }
 
@@ -173,6 +177,7 @@ KINDS = {
     "prc": ("prc", None, _traits()),
     "prc+accept": ("prc+accept", None, _traits(unsolicited="reject", inbound_first=True)),
     "prc+reject": ("prc+reject", None, _traits(unsolicited="reject")),
+    "prc+leaky": ("prc+leaky", None, _traits()),
     "snat": ("snat", None, _traits()),
     "snatp": ("snatp", None, _traits()),
     "snat+accept": ("snat+accept", None, _traits(unsolicited="reject", inbound_first=True)),
@@ -187,7 +192,7 @@ KINDS = {
     "admr": ("admr", None, _traits(mapping="AD", ports="hashed", port_min=40000, port_max=41023)),
     "seq": ("seq", None, _traits(mapping="APD", ports="sequential", step=1, port_min=40000,
                                  port_max=40511)),
-    "arc": ("arc", None, _traits(filtering="AD", hairpin="external")),
+    "arc": ("arc", None, _traits(filtering="AD")),
     "fullcone": ("fullcone", None, _traits(filtering="EI")),
     "fullcone+hp": ("fullcone+hp", None, _traits(filtering="EI", hairpin="external")),
     "fullcone+hpint": ("fullcone+hpint", None, _traits(filtering="EI", hairpin="internal")),
@@ -246,7 +251,7 @@ def need(isolated=True):
         sys.exit(77)
 
 
-def configure_box(ns, box, x, udp_timeout=30, udp_stream=120, icmp_timeout=30):
+def configure_box(ns, box, x, udp_timeout=30, udp_stream=120, icmp_timeout=30, syn_timeout=120):
     """Makes the namespace `ns`, which has links "in1" (, "in2") and "out", a NAT of kind `box`."""
     sysctls = {
         "net/ipv4/ip_forward": 1,
@@ -256,6 +261,7 @@ def configure_box(ns, box, x, udp_timeout=30, udp_stream=120, icmp_timeout=30):
         "net/netfilter/nf_conntrack_udp_timeout": udp_timeout,
         "net/netfilter/nf_conntrack_udp_timeout_stream": udp_stream,
         "net/netfilter/nf_conntrack_icmp_timeout": icmp_timeout,
+        "net/netfilter/nf_conntrack_tcp_timeout_syn_sent": syn_timeout,
     }
     do(["ip", "netns", "exec", ns, "nft", "-f", "-"], BOXES[box](x))
     _sysctl(ns, sysctls)

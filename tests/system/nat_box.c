@@ -4,7 +4,7 @@
  * nat/option.c); then one command a line:
  *
  *     i HEX    an IP packet arrives on the inside        o HEX    ... on the outside
- *     t US     so much time passes
+ *     t US     so much time passes                       r        the box reboots
  *
  * and for each command the packets that leave, in the same form (the letter is the side they leave
  * by), and a line with a dot. */
@@ -108,6 +108,8 @@ static void obey(struct bench *b, const char *line) {
     static uint8_t bytes[BYTES_MAX];
     if (line[0] == 't')
         b->now = bk_after(b->now, strtoll(line + 2, NULL, 10));
+    else if (line[0] == 'r')
+        nat_reboot(b->nat);
     else
         carry(b, line[0] == 'i' ? NAT_INSIDE : NAT_OUTSIDE, bytes, read_hex(line + 2, bytes));
 }
