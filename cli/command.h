@@ -31,5 +31,6 @@ int cmd_listen(int argc, char **argv);
 int cmd_nat(int argc, char **argv);
 int cmd_ping(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
+int cmd_sim(int argc, char **argv);
 
 #endif

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* NOLINT: O_CLOEXEC and friends with the system headers of lab/ */
 #include "cli/command.h"
 #include "cli/lab_show.h"
+#include "cli/topology_file.h"
 #include "lab/control.h"
 #include "lab/netns.h"
 #include "lab/run.h"
@@ -108,40 +109,9 @@ static int complain(const char *format, ...) {
     return EXIT_USAGE;
 }
 
-/* Reads a file of at most TOPOLOGY_FILE_MAX bytes (one more is read, so that the parser sees what
- * is too long). NULL: errno says why. The caller frees it. */
-static char *read_file(const char *path, size_t *len) {
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    char *text = file == NULL ? NULL : malloc(TOPOLOGY_FILE_MAX + 1);
-    if (text != NULL)
-        *len = fread(text, 1, TOPOLOGY_FILE_MAX + 1, file);
-    if (text != NULL && ferror(file)) {
-        free(text);
-        text = NULL;
-    }
-    if (file != NULL && file != stdin)
-        fclose(file);
-    return text;
-}
-
 /* 0, or the exit status after a complaint. */
 static int load(const char *path, struct topology *out) {
-    struct topology_error error;
-    size_t len = 0;
-    char *text = read_file(path, &len);
-    if (text == NULL) {
-        fprintf(stderr, "bodkin lab: cannot read %s: %s\n", path, strerror(errno));
-        return EXIT_USAGE;
-    }
-    enum bk_err err = topology_parse(text, len, out, &error);
-    free(text);
-    if (err == BK_OK)
-        return 0;
-    if (error.line > 0)
-        fprintf(stderr, "%s:%u: %s\n", path, error.line, error.text);
-    else
-        fprintf(stderr, "%s: %s\n", path, error.text);
-    return EXIT_USAGE;
+    return topology_file_load("lab", path, out) ? 0 : EXIT_USAGE;
 }
 
 static int lab_check(int argc, char **argv) {

@@ -18,6 +18,7 @@ static const struct command {
     {"nat", cmd_nat, "say what the NAT here does, and what that means"},
     {"id", cmd_id, "print this machine's public key"},
     {"lab", cmd_lab, "run real programs behind modelled NATs"},
+    {"sim", cmd_sim, "play networks with NATs in virtual time"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

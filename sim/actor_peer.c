@@ -137,7 +137,8 @@ static void send_all(struct sim_peer *p, struct bk_time now) {
     }
     while (endpoint_next_datagram(p->endpoint, now, &out)) {
         p->direct_bytes += out.len;
-        world_udp_send(p->world, p->socket, &out);
+        bool second = out.remote.ip.family == p->config.bases[1].ip.family;
+        world_udp_send(p->world, p->socket[second ? 1 : 0], &out);
     }
     write_client(p);
 }
@@ -173,9 +174,20 @@ static struct bk_time deadline(void *ctx) {
 
 /* --- life --- */
 
+static enum bk_err bind_sockets(struct sim_peer *p) {
+    enum bk_err err = BK_OK;
+    for (size_t i = 0; i < 2 && p->config.bases[i].ip.family != BK_FAMILY_NONE; i++) {
+        struct bk_addr any = {.ip = {.family = p->config.bases[i].ip.family},
+                              .port = p->config.port};
+        err = err != BK_OK ? err : world_udp_bind(p->world, p->actor, any, &p->socket[i]);
+        if (err == BK_OK)
+            p->config.bases[i].port = world_udp_local(p->world, p->socket[i]).port;
+    }
+    return err;
+}
+
 static enum bk_err start(struct sim_peer *p) {
     struct endpoint_config config = endpoint_config_default;
-    struct bk_addr bases[2], any = {.ip = {.family = p->config.bases[0].ip.family}};
     size_t base_count = 0, stun_count = 0;
     struct bk_time now = world_now(p->world);
     config.identity = &p->identity;
@@ -184,17 +196,14 @@ static enum bk_err start(struct sim_peer *p) {
     config.relay_only = p->config.relay_only;
     enum bk_err err = endpoint_new(&config, &p->endpoint);
     if (err == BK_OK)
-        err = world_udp_bind(p->world, p->actor, any, &p->socket);
+        err = bind_sockets(p);
     if (err != BK_OK)
         return err;
-    uint16_t port = world_udp_local(p->world, p->socket).port;
-    while (base_count < 2 && p->config.bases[base_count].ip.family != BK_FAMILY_NONE) {
-        bases[base_count] = bk_addr(p->config.bases[base_count].ip, port);
+    while (base_count < 2 && p->config.bases[base_count].ip.family != BK_FAMILY_NONE)
         base_count++;
-    }
-    while (stun_count < 2 && p->config.stun[stun_count].port != 0)
+    while (stun_count < 4 && p->config.stun[stun_count].port != 0)
         stun_count++;
-    endpoint_set_bases(p->endpoint, bases, base_count, now);
+    endpoint_set_bases(p->endpoint, p->config.bases, base_count, now);
     endpoint_set_stun(p->endpoint, p->config.stun, stun_count, now);
     return BK_OK;
 }

@@ -12,9 +12,10 @@
 
 struct sim_peer_config {
     struct bk_addr home;     /* the relay's stream port */
-    struct bk_addr stun[2];  /* ports of the STUN server; port 0: none */
-    struct bk_addr bases[2]; /* the host's addresses (family NONE ends); the port is taken
-                                from the socket */
+    struct bk_addr stun[4];  /* ports of the STUN server; port 0 ends */
+    struct bk_addr bases[2]; /* the host's addresses, one of a family (family NONE ends); the port
+                                is taken from the socket */
+    uint16_t port;           /* of its sockets; 0: any */
     const char *name;        /* for world_rng() */
     bool relay_only;
     /* Each event, as it comes. May use sessions and the endpoint. */
@@ -28,7 +29,7 @@ struct sim_peer {
     struct sim_peer_config config;
     struct world *world;
     actor_id actor;
-    socket_id socket;
+    socket_id socket[2]; /* of bases[] */
     stream_id stream;
     bool has_stream, stream_open, was_up;
     struct bk_time connect_at;

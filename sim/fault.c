@@ -26,6 +26,47 @@ enum world_cut cut_between(const struct world *w, node_id a, node_id b) {
     return (enum world_cut)cut;
 }
 
+static bool has_passed(const struct sim_packet *p, node_id node) {
+    for (size_t i = 0; i < p->path_len; i++)
+        if (p->path[i] == node)
+            return true;
+    return node == WORLD_CORE;
+}
+
+static unsigned protocol_bit(enum nat_proto proto) {
+    return proto == NAT_UDP ? WORLD_UDP : proto == NAT_TCP ? WORLD_TCP : WORLD_OTHER;
+}
+
+bool cut_on_path(const struct world *w, const struct sim_packet *p) {
+    for (size_t i = 0; i < w->path_cut_count; i++) {
+        const struct path_cut *c = &w->path_cuts[i];
+        if ((c->protocols & protocol_bit(p->header.flow.proto)) != 0 && has_passed(p, c->a) &&
+            has_passed(p, c->b))
+            return true;
+    }
+    return false;
+}
+
+enum bk_err world_cut_path(struct world *w, node_id a, node_id b, unsigned protocols) {
+    if (w->path_cut_count == PATH_CUTS_MAX)
+        return BK_ERR_FULL;
+    w->path_cuts[w->path_cut_count++] = (struct path_cut){a, b, protocols};
+    return BK_OK;
+}
+
+void world_restore_path(struct world *w, node_id a, node_id b, unsigned protocols) {
+    size_t kept = 0;
+    for (size_t i = 0; i < w->path_cut_count; i++) {
+        struct path_cut c = w->path_cuts[i];
+        bool same = (c.a == a && c.b == b) || (c.a == b && c.b == a);
+        if (same || a == WORLD_CORE)
+            c.protocols &= ~protocols;
+        if (c.protocols != 0)
+            w->path_cuts[kept++] = c;
+    }
+    w->path_cut_count = kept;
+}
+
 void world_cut_hosts(struct world *w, node_id a, node_id b, enum world_cut cut) {
     uint8_t key[KEY_NODES];
     key_nodes(key, a, b);
@@ -49,6 +90,13 @@ void world_set_link(struct world *w, node_id node, const struct world_link *up,
         w->nodes[node].way[WAY_UP].link = *up;
     if (down != NULL)
         w->nodes[node].way[WAY_DOWN].link = *down;
+}
+
+void world_get_link(const struct world *w, node_id node, struct world_link *up,
+                    struct world_link *down) {
+    bk_assert(node != WORLD_CORE && node < w->node_count);
+    *up = w->nodes[node].way[WAY_UP].link;
+    *down = w->nodes[node].way[WAY_DOWN].link;
 }
 
 void world_reboot_nat(struct world *w, node_id nat) {

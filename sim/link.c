@@ -47,6 +47,12 @@ static void duplicate(struct world *w, struct direction *d, const struct sim_pac
     packet_schedule(w, copy, arrival(w, d, leaves));
 }
 
+/* The IP packet's length: RFC 791 section 3.1, RFC 8200 section 3, RFC 768. */
+static bool fits(const struct world_link *link, const struct sim_packet *p) {
+    uint32_t headers = (p->header.flow.dst.ip.family == BK_IPV6 ? 40 : 20) + 8;
+    return link->mtu == 0 || p->kind != PACKET_DATAGRAM || p->len + headers <= link->mtu;
+}
+
 void link_transmit(struct world *w, node_id node, enum way way, uint32_t index) {
     struct node *n = &w->nodes[node];
     struct direction *d = &n->way[way];
@@ -54,8 +60,12 @@ void link_transmit(struct world *w, node_id node, enum way way, uint32_t index) 
     struct bk_time leaves;
     p->at = way == WAY_UP ? n->parent : node;
     p->way = way;
-    if (cut_applies(n->cut, p->header.flow.proto))
+    if (p->path_len < PATH_MAX_NODES)
+        p->path[p->path_len++] = (uint16_t)node;
+    if (cut_applies(n->cut, p->header.flow.proto) || (w->path_cut_count > 0 && cut_on_path(w, p)))
         route_lose(w, index, TRACE_CUT);
+    else if (!fits(&d->link, p))
+        route_lose(w, index, TRACE_TOO_BIG);
     else if (chance(w, d->link.loss_ppm))
         route_lose(w, index, TRACE_LOST);
     else if (!queue(w, d, p->len, &leaves))

@@ -61,7 +61,7 @@ struct box {
     { NAT_APD, NAT_APD, NAT_PORT_PRESERVE_NEXT, 0, 0, 0, false }
 #define HARD BLOCK(0)
 
-enum { PRIMED = 0, UNPRIMED = 1, DEAR = 2 };
+enum { PRIMED, UNPRIMED, DEAR, UNPREDICTED };
 
 /* The server is 40 ms away: mean foreign mappings are the rate x 0.04 for a prediction on one side,
  * x 0.08 where it has to reach the peer first. */
@@ -82,6 +82,7 @@ static const struct special {
     {"block of 1024, 128 x 64", CONE, BLOCK(1024), 128, 64, PRIMED},
     {"block of 1024, 16 x 64", CONE, BLOCK(1024), 16, 64, PRIMED},
     {"block of 1024, 32 x 256", CONE, BLOCK(1024), 32, 256, PRIMED},
+    {"128 x 512, counting NAT", CONE, SEQ(1, 25), 128, 512, UNPREDICTED},
     {"predict 0.1, window 1", CONE, SEQ(1, 2.5), 256, 1, PRIMED},
     {"predict 0.1, window 2", CONE, SEQ(1, 2.5), 256, 2, PRIMED},
     {"predict 1, window 2", CONE, SEQ(1, 25), 256, 2, PRIMED},
@@ -153,6 +154,8 @@ bool oracle_cell_special(size_t index, struct oracle_cell *out) {
     out->budget.sockets = s->sockets;
     out->budget.probes = s->probes;
     out->budget.foreign_per_s = 0;
+    if (s->flags == UNPREDICTED)
+        out->budget.methods = 1U << BK_ORACLE_BIRTHDAY_ONE;
     out->budget.low_ttl = out->budget.synchronised = s->flags != UNPRIMED;
     return true;
 }

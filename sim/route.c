@@ -27,6 +27,9 @@ static void count_loss(struct world *w, enum trace_kind why) {
     case TRACE_TTL:
         c->ttl_expired++;
         return;
+    case TRACE_TOO_BIG:
+        c->too_big++;
+        return;
     case TRACE_SEND:
     case TRACE_NAT:
     case TRACE_DELIVER:
@@ -64,6 +67,7 @@ static void onward(struct world *w, node_id from, uint32_t index, bool up) {
 }
 
 void route_from(struct world *w, node_id from, uint32_t index) {
+    w->packets[index].path_len = 0;
     if (from == WORLD_CORE)
         onward(w, from, index, false);
     else
@@ -75,6 +79,7 @@ void route_send(struct world *w, uint32_t index) {
     w->counters.sent++;
     p->at = p->origin;
     p->way = WAY_DOWN;
+    p->path_len = 0;
     trace_packet(w, TRACE_SEND, p->origin, p, NAT_DROP_NONE);
     if (topology_host_has(w, p->origin, &p->header.flow.dst.ip))
         packet_schedule(w, index, w->now); /* to itself */

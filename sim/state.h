@@ -19,7 +19,9 @@ enum {
     SEGMENT_MAX = 1400, /* bytes of a stream in one packet */
     FIRST_FREE_PORT = 49152,
     DEFAULT_TTL = 64,
-    CUTS_MAX = 256 /* pairs of hosts cut apart at once */
+    CUTS_MAX = 256,     /* pairs of hosts cut apart at once */
+    PATH_CUTS_MAX = 64, /* world_cut_path() */
+    PATH_MAX_NODES = 20 /* links that one packet can pass: eight boxes up, eight down, hosts */
 };
 
 enum way { WAY_UP, WAY_DOWN };
@@ -50,6 +52,8 @@ struct sim_packet {
     enum way way;
     uint8_t ttl, ecn;
     uint16_t len;
+    uint8_t path_len;
+    uint16_t path[PATH_MAX_NODES]; /* whose links it has entered */
     /* segments only */
     enum segment_kind segment;
     struct nat_header sent; /* as it left its host, for sending it again */
@@ -128,10 +132,16 @@ enum trace_kind {
     TRACE_NO_SOCKET,
     TRACE_TTL,
     TRACE_RESEND,
-    TRACE_NOTE
+    TRACE_NOTE,
+    TRACE_TOO_BIG
 };
 
 enum { TRACE_NOTE_MAX = 61 };
+
+struct path_cut {
+    node_id a, b;
+    unsigned protocols;
+};
 
 struct trace_record {
     struct bk_time at;
@@ -167,6 +177,10 @@ struct world {
     struct table by_socket;    /* host, address, port -> socket */
     struct table by_listener;  /* host, port -> actor */
     struct table by_host_pair; /* two hosts -> enum world_cut */
+    struct path_cut path_cuts[PATH_CUTS_MAX];
+    size_t path_cut_count;
+    void (*watch)(void *ctx, const char *text);
+    void *watch_ctx;
     struct trace_record *trace;
     uint64_t trace_count;
     uint64_t hash;
@@ -212,6 +226,8 @@ uint16_t node_free_port(struct world *w, node_id host);
 
 /* fault.c */
 bool cut_applies(enum world_cut cut, enum nat_proto proto);
+/* Does a world_cut_path() apply to the packet, by what it has passed so far? */
+bool cut_on_path(const struct world *w, const struct sim_packet *p);
 enum world_cut cut_between(const struct world *w, node_id a, node_id b);
 
 /* trace.c */

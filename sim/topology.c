@@ -46,6 +46,18 @@ void topology_leave(struct world *w, node_id node, const struct bk_ip *ip) {
     }
 }
 
+bool world_address_is_free(const struct world *w, node_id parent, const struct bk_ip *ip) {
+    for (;;) {
+        uint8_t key[KEY_NODE_IP];
+        key_node_ip(key, parent, ip);
+        if (table_get(&w->by_address, key, NULL))
+            return false;
+        if (parent == WORLD_CORE || translates(&w->nodes[parent], ip->family))
+            return true;
+        parent = w->nodes[parent].parent;
+    }
+}
+
 static node_id add_node(struct world *w, enum node_kind kind, const char *name, node_id parent,
                         const struct world_link *link) {
     bk_assert(w->node_count < w->config.nodes_max);

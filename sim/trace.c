@@ -36,49 +36,6 @@ static void hash_addr(struct world *w, const struct bk_addr *a) {
     hash_word(w, (uint64_t)a->ip.family << 16 | a->port);
 }
 
-static struct trace_record *next_record(struct world *w, enum trace_kind kind) {
-    struct trace_record *r = &w->trace[w->trace_count % w->config.trace_max];
-    w->trace_count++;
-    r->at = w->now;
-    r->kind = kind;
-    hash_word(w, (uint64_t)w->now.us);
-    hash_word(w, kind);
-    return r;
-}
-
-void trace_packet(struct world *w, enum trace_kind kind, node_id node, const struct sim_packet *p,
-                  enum nat_drop drop) {
-    struct trace_record *r = next_record(w, kind);
-    r->drop = drop;
-    r->node = node;
-    r->flow = p->header.flow;
-    r->len = p->len;
-    r->head[0] = p->len > 0 ? p->data[0] : 0;
-    r->head[1] = p->len > 1 ? p->data[1] : 0;
-    hash_word(w, (uint64_t)node << 32 | (uint64_t)drop << 16 | p->len);
-    hash_addr(w, &p->header.flow.src);
-    hash_addr(w, &p->header.flow.dst);
-}
-
-void world_note(struct world *w, const char *text) {
-    struct trace_record *r = next_record(w, TRACE_NOTE);
-    struct text t = text_in(r->note, sizeof r->note);
-    text_str(&t, text);
-    hash_bytes(w, text, strlen(text));
-}
-
-uint64_t world_hash(const struct world *w) {
-    return w->hash;
-}
-
-uint64_t world_seed(const struct world *w) {
-    return w->config.seed;
-}
-
-const struct world_counters *world_get_counters(const struct world *w) {
-    return &w->counters;
-}
-
 static const char *kind_text(enum trace_kind kind) {
     static const char *const text[] = {
         [TRACE_SEND] = "send",
@@ -93,6 +50,7 @@ static const char *kind_text(enum trace_kind kind) {
         [TRACE_TTL] = "TTL",
         [TRACE_RESEND] = "resend",
         [TRACE_NOTE] = "--",
+        [TRACE_TOO_BIG] = "TOO BIG",
     };
     return text[kind];
 }
@@ -131,6 +89,72 @@ static void format_record(const struct world *w, const struct trace_record *r, s
     text_hex(t, r->head, sizeof r->head);
 }
 
+static void tell_watcher(const struct world *w, const struct trace_record *r) {
+    char buffer[256];
+    if (w->watch == NULL)
+        return;
+    struct text t = text_in(buffer, sizeof buffer);
+    format_record(w, r, &t);
+    w->watch(w->watch_ctx, buffer);
+}
+
+void world_watch(struct world *w, void (*line)(void *ctx, const char *text), void *ctx) {
+    w->watch = line;
+    w->watch_ctx = ctx;
+}
+
+/* RFC 8489 section 5: the first two bits are 0. STUN is not encrypted, so its bytes come from the
+ * seed even where others do not. */
+static bool is_stun(const struct sim_packet *p) {
+    return p->kind == PACKET_DATAGRAM && p->data[0] < 0x40;
+}
+
+static struct trace_record *next_record(struct world *w, enum trace_kind kind) {
+    struct trace_record *r = &w->trace[w->trace_count % w->config.trace_max];
+    w->trace_count++;
+    r->at = w->now;
+    r->kind = kind;
+    hash_word(w, (uint64_t)w->now.us);
+    hash_word(w, kind);
+    return r;
+}
+
+void trace_packet(struct world *w, enum trace_kind kind, node_id node, const struct sim_packet *p,
+                  enum nat_drop drop) {
+    struct trace_record *r = next_record(w, kind);
+    r->drop = drop;
+    r->node = node;
+    r->flow = p->header.flow;
+    r->len = p->len;
+    bool show = p->len > 1 && (!w->config.foreign_keys || is_stun(p));
+    r->head[0] = show ? p->data[0] : 0;
+    r->head[1] = show ? p->data[1] : 0;
+    hash_word(w, (uint64_t)node << 32 | (uint64_t)drop << 16 | p->len);
+    hash_addr(w, &p->header.flow.src);
+    hash_addr(w, &p->header.flow.dst);
+    tell_watcher(w, r);
+}
+
+void world_note(struct world *w, const char *text) {
+    struct trace_record *r = next_record(w, TRACE_NOTE);
+    struct text t = text_in(r->note, sizeof r->note);
+    text_str(&t, text);
+    hash_bytes(w, text, strlen(text));
+    tell_watcher(w, r);
+}
+
+uint64_t world_hash(const struct world *w) {
+    return w->hash;
+}
+
+uint64_t world_seed(const struct world *w) {
+    return w->config.seed;
+}
+
+const struct world_counters *world_get_counters(const struct world *w) {
+    return &w->counters;
+}
+
 static void dump_counters(const struct world *w, void (*line)(void *ctx, const char *text),
                           void *ctx) {
     const struct world_counters *c = &w->counters;
@@ -150,6 +174,7 @@ static void dump_counters(const struct world *w, void (*line)(void *ctx, const c
         {", no socket ", c->no_socket},
         {", ttl ", c->ttl_expired},
         {", overflow ", c->overflow},
+        {", too big ", c->too_big},
     };
     char buffer[512];
     struct text t = text_in(buffer, sizeof buffer);

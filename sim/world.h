@@ -66,7 +66,7 @@ typedef uint32_t actor_id;
 typedef uint32_t socket_id;
 typedef uint32_t stream_id; /* one end of a stream */
 
-enum { WORLD_CORE = 0, WORLD_NAME_MAX = 24, WORLD_DATAGRAM_MAX = 2048 };
+enum { WORLD_CORE = 0, WORLD_NAME_MAX = 32, WORLD_DATAGRAM_MAX = 2048 };
 
 struct world_config {
     uint64_t seed;
@@ -94,6 +94,8 @@ struct world_link {
     uint32_t duplicate_ppm; /* a second copy, with its own jitter */
     uint64_t rate_bps;      /* 0: no limit */
     int64_t queue_us;       /* with a rate: a packet that would wait longer is dropped; 0: 100 ms */
+    uint32_t mtu;           /* 0: no limit; a longer IP packet of a datagram is dropped, as with
+                               "don't fragment" and no ICMP; streams know their path's MTU */
 };
 
 /* What a stream tells its actor. */
@@ -138,6 +140,10 @@ void world_add_address(struct world *w, node_id host, struct bk_ip ip);
 node_id world_add_nat(struct world *w, const char *name, node_id parent,
                       const struct nat_config *config, const struct world_link *link);
 actor_id world_add_actor(struct world *w, node_id host, const struct world_actor *actor);
+
+/* May a node behind `parent` have this address, or has another one got it there, or further out as
+ * far as the boxes in between do not hide it? */
+bool world_address_is_free(const struct world *w, node_id parent, const struct bk_ip *ip);
 
 /* The box itself, to look into it. The world owns it. */
 struct nat *world_nat(struct world *w, node_id nat);
@@ -189,7 +195,8 @@ BK_MUST_USE enum bk_err world_stream_listen(struct world *w, actor_id actor, uin
 /* BK_ERR_FULL: no stream left; BK_ERR_UNREACHABLE: the host has no address of that family. */
 BK_MUST_USE enum bk_err world_stream_open(struct world *w, actor_id actor, struct bk_addr remote,
                                           stream_id *out);
-/* The same from a given port, which several streams to different remotes may share; 0: a free one. */
+/* The same from a given port, which several streams to different remotes may share; 0: a free one.
+ */
 BK_MUST_USE enum bk_err world_stream_open_from(struct world *w, actor_id actor, uint16_t port,
                                                struct bk_addr remote, stream_id *out);
 /* Takes as much of `data` as fits and returns how much; the rest after WORLD_STREAM_WRITABLE. */
@@ -213,9 +220,17 @@ enum world_cut {
 void world_cut_hosts(struct world *w, node_id a, node_id b, enum world_cut cut);
 /* On the link between a node and its parent, both directions. */
 void world_cut_link(struct world *w, node_id node, enum world_cut cut);
+/* For packets that have passed the links of both nodes (hosts or boxes, WORLD_CORE: any), of these
+ * protocols (WORLD_UDP | ...). Several of them add up; at most 64. BK_ERR_FULL. */
+enum { WORLD_UDP = 1, WORLD_TCP = 2, WORLD_OTHER = 4 };
+BK_MUST_USE enum bk_err world_cut_path(struct world *w, node_id a, node_id b, unsigned protocols);
+/* Ends those between these two nodes, in either order; `a` WORLD_CORE: all of them. */
+void world_restore_path(struct world *w, node_id a, node_id b, unsigned protocols);
 /* Replaces one or both directions of a node's link; NULL leaves it. */
 void world_set_link(struct world *w, node_id node, const struct world_link *up,
                     const struct world_link *down);
+void world_get_link(const struct world *w, node_id node, struct world_link *up,
+                    struct world_link *down);
 /* The box forgets everything. */
 void world_reboot_nat(struct world *w, node_id nat);
 /* The box's external address of that family changes; packets to the old one vanish. */
@@ -231,6 +246,7 @@ struct world_counters {
     uint64_t sent;      /* datagrams and segments from hosts */
     uint64_t delivered; /* to hosts */
     uint64_t lost, cut, queue_full, nat_dropped, no_route, no_socket, ttl_expired, overflow;
+    uint64_t too_big;
     uint64_t duplicated, retransmitted;
 };
 
@@ -240,6 +256,9 @@ uint64_t world_hash(const struct world *w);
 uint64_t world_seed(const struct world *w);
 /* Says the seed, the counters and the last packets, one line each. */
 void world_dump(const struct world *w, void (*line)(void *ctx, const char *text), void *ctx);
+/* Calls `line` for each packet event as it happens, as world_dump() would write it. NULL: no more.
+ */
+void world_watch(struct world *w, void (*line)(void *ctx, const char *text), void *ctx);
 /* Adds a line of the caller's to the trace (cut at 60 characters) and to the hash. */
 void world_note(struct world *w, const char *text);
 

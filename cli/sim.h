@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ * What sim.c and sim_matrix.c share. */
+#ifndef CLI_SIM_H
+#define CLI_SIM_H
+
+#include <bodkin/env.h>
+
+extern const struct bk_alloc sim_memory; /* calloc and free */
+
+/* Writes a string in quotes to standard output. */
+void sim_json_text(const char *text);
+/* `bodkin sim matrix ...`; argv[0] is "matrix". The exit status. */
+int sim_matrix(int argc, char **argv);
+
+#endif
