@@ -11,6 +11,7 @@
 
 #include "lab/control.h"
 #include "lab/fabric.h"
+#include "lab/merge.h"
 #include "lab/netns.h"
 #include "lab/program.h"
 #include "lab/run.h"
@@ -60,6 +61,7 @@ struct lab {
     struct bk_time now, started, armed, kill_at;
     bool stopping;
     int status;
+    struct merge merge;  /* packets that wait for more of their kind, until the turn's end */
     struct watch *watch; /* NULL: not yet, or no longer */
     uint8_t packet[NETNS_PACKET_MAX];
 };

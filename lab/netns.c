@@ -143,7 +143,8 @@ static enum bk_err tun_refused(char *why) {
 enum bk_err netns_offload(struct netns *ns, bool superpackets) {
     unsigned long tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
     ns->superpackets = superpackets;
-    if (superpackets && ioctl(ns->tun, TUNSETOFFLOAD, tso | OFFLOAD_USO4 | OFFLOAD_USO6) == 0)
+    ns->uso = superpackets && ioctl(ns->tun, TUNSETOFFLOAD, tso | OFFLOAD_USO4 | OFFLOAD_USO6) == 0;
+    if (ns->uso)
         return BK_OK;
     if (superpackets && ioctl(ns->tun, TUNSETOFFLOAD, tso) == 0)
         return BK_OK;

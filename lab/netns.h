@@ -26,6 +26,7 @@ struct netns {
     int net; /* file descriptors of the namespaces */
     int uts;
     bool superpackets; /* the kernel took TSO; otherwise packets are at most one MTU */
+    bool uso;          /* and UDP segmentation, Linux 6.2 */
 };
 
 /* As root this only remembers where we are. Otherwise the process moves into a user namespace of
