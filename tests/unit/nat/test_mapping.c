@@ -4,6 +4,7 @@
 #include "box.h"
 
 #include <bodkin/nat_traits.h>
+#include <stdio.h>
 
 #define IN "192.168.1.2:5000"
 #define A1 "198.51.100.1:1000"
@@ -292,6 +293,38 @@ static void test_every_option_takes_its_own_words(void **state) {
         assert_int_equal(nat_config_set(&c, wrong[i][0], wrong[i][1]), BK_ERR_ARGUMENT);
 }
 
+/* Does the text name it, in backquotes? A list of names has one pair of quotes each. */
+static bool names(const char *text, const char *name) {
+    char quoted[64];
+    (void)snprintf(quoted, sizeof quoted, "`%s`", name);
+    return strstr(text, quoted) != NULL;
+}
+
+static void test_the_manual_names_everything(void **state) {
+    (void)state;
+    static char text[65536];
+    FILE *file = fopen(TEST_DATA "/../../docs/nat-model.md", "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    (void)fclose(file);
+    const char *name;
+    char values[300];
+    for (size_t i = 0; (name = nat_option(i, values, sizeof values)) != NULL; i++) {
+        if (!names(text, name))
+            fail_msg("docs/nat-model.md lacks the option %s", name);
+        bool words = strspn(values, "abcdefghijklmnopqrstuvwxyz-, ") == strlen(values) &&
+                     strchr(values, ',') != NULL && strstr(values, "number") == NULL &&
+                     strstr(name, "tcp-") == NULL && strstr(name, "icmp-") == NULL;
+        for (char *word = strtok(values, ", "); words && word != NULL; word = strtok(NULL, ", "))
+            if (!names(text, word))
+                fail_msg("docs/nat-model.md lacks the word %s of %s", word, name);
+    }
+    for (size_t i = 0; (name = nat_preset_name(i, NULL)) != NULL; i++) {
+        if (!names(text, name))
+            fail_msg("docs/nat-model.md lacks the preset %s", name);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connection_dependent),
@@ -306,6 +339,7 @@ int main(void) {
         cmocka_unit_test(test_names_of_the_27_types),
         cmocka_unit_test(test_traits),
         cmocka_unit_test(test_every_option_takes_its_own_words),
+        cmocka_unit_test(test_the_manual_names_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
