@@ -29,17 +29,17 @@ static const char help[] =
     "\n"
     "  bodkin nat                          asks the home server, about two seconds\n"
     "  bodkin nat --server stun.example    asks any STUN server (best: RFC 5780)\n"
-    "  bodkin nat --card me.card           on one machine, and with that file on another:\n"
+    "  bodkin nat --card me.card           here; then with that file elsewhere:\n"
     "  bodkin nat --with me.card           will the two of us be direct or relayed?\n"
     "\n"
     "      --home URL       the home server (or $BODKIN_HOME)\n"
-    "      --server HOST[:PORT]  a STUN server instead; a second one of these, of somebody\n"
-    "                       else, helps where the first has one address only\n"
+    "      --server HOST[:PORT]  a STUN server instead; a second one, of somebody\n"
+    "                       else, helps where the first has only one address\n"
     "  -4, -6               asks over this IP version only\n"
     "      --deep           measures how long mappings live, too: takes minutes\n"
     "      --evidence       shows every question and its answer\n"
     "      --card FILE      writes this machine's peer card\n"
-    "      --with PEERCARD  a peer's card, or preset:NAME for a typical one (preset:home)\n"
+    "      --with PEERCARD  a peer's card, or a typical peer such as preset:home\n"
     "      --json           one JSON object, see docs/nat-json.md\n"
     "      --help           this text\n"
     "\n"
@@ -170,17 +170,18 @@ static void start_check(struct nat_run *n) {
     fail(n, EXIT_OTHER);
 }
 
-/* The first server gives the addresses to ask, the second one a second opinion. */
+/* The first server gives the addresses to ask; the second one a second opinion, or the family that
+ * the first one lacks. */
 static bool take_address(struct nat_run *n, const struct bk_addr *addr) {
     bool v4 = addr->ip.family == BK_IPV4;
     if (v4 ? n->options.only6 : n->options.only4)
         return false;
     struct bk_addr *into = v4 ? &n->config.server : &n->config.server6;
-    if (n->resolved == 1)
-        into = v4 ? &n->config.second : NULL;
-    if (into != NULL && into->ip.family == BK_FAMILY_NONE)
+    if (n->resolved == 1 && v4 && into->ip.family != BK_FAMILY_NONE)
+        into = &n->config.second;
+    if (into->ip.family == BK_FAMILY_NONE)
         *into = *addr;
-    return into != NULL;
+    return n->resolved == 0 || bk_addr_equal(into, addr);
 }
 
 static void resolve_next(struct nat_run *n);
@@ -207,7 +208,7 @@ static void on_resolved(void *ctx, enum bk_err err, const struct bk_addr *addrs,
     if (!any) {
         unresolved(n, n->options.only6   ? "it has no IPv6 address"
                       : n->options.only4 ? "it has no IPv4 address"
-                                         : "a second server needs an IPv4 address");
+                                         : "a second one needs an IPv4 address");
         return;
     }
     n->resolved++;

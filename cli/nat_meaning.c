@@ -66,9 +66,11 @@ static const char *about_port_mapping(const struct bk_nat_record *r) {
 
 size_t nat_meaning(const struct bk_nat_record *r, const char *out[NAT_MEANINGS_MAX]) {
     const struct bk_nat_traits *t = &r->traits;
+    bool ipv6 = t->ipv6 == BK_YES || known(r, BK_NAT_IPV6, BK_YES);
     size_t n = 0;
-    out[n++] = about_udp(r);
-    if (t->ipv6 == BK_YES || known(r, BK_NAT_IPV6, BK_YES))
+    if (r->findings[BK_NAT_UDP].status != BK_NAT_NOT_ASKED || !ipv6)
+        out[n++] = about_udp(r);
+    if (ipv6)
         out[n++] = "IPv6 works: direct with every peer that has it, too.";
     if (t->port_mapping == BK_YES)
         out[n++] = about_port_mapping(r);

@@ -321,26 +321,50 @@ static void add_name(const struct bk_nat_traits *t, struct text *out) {
     text_char(out, ')');
 }
 
+static void add_dependence(const struct bk_nat_traits *t, struct text *out) {
+    text_str(out, bk_nat_dep_text(t->mapping));
+    text_str(out, " mapping, ");
+    text_str(out, bk_nat_dep_text(t->filtering));
+    text_str(out, " filtering");
+    add_name(t, out);
+}
+
+static void add_filter(const struct bk_nat_traits *t, struct text *out) {
+    bool open = t->filtering == BK_NAT_EI;
+    text_str(out, open ? "nothing is filtered" : bk_nat_dep_text(t->filtering));
+    text_str(out, open ? "" : " filtering");
+    add_name(t, out);
+}
+
+/* Of a run over IPv6 only. */
+static void title6(const struct bk_nat_record *r, struct text *out) {
+    const struct bk_nat_finding *f = &r->findings[BK_NAT_IPV6];
+    if (f->status != BK_NAT_KNOWN || f->value != BK_YES) {
+        text_str(out, "IPv6: the server cannot be reached by it.");
+    } else if (r->traits6.translated == BK_NO) {
+        text_str(out, "IPv6 without NAT: ");
+        add_filter(&r->traits6, out);
+    } else {
+        text_str(out, "Your NAT for IPv6: ");
+        add_dependence(&r->traits6, out);
+    }
+}
+
 /* "Your NAT: endpoint-independent mapping, ... filtering (full cone)". */
 static void title(const struct bk_nat_record *r, struct text *out) {
     const struct bk_nat_traits *t = &r->traits;
     char words[NAT_SENTENCE_MAX];
     struct text line = text_in(words, sizeof words);
-    if (t->udp_blocked == BK_YES) {
+    if (r->findings[BK_NAT_UDP].status == BK_NAT_NOT_ASKED) {
+        title6(r, &line);
+    } else if (t->udp_blocked == BK_YES) {
         text_str(&line, "UDP is blocked: nothing more can be seen of the NAT.");
     } else if (t->translated == BK_NO) {
         text_str(&line, "No NAT: the outside sees this machine's own address; ");
-        text_str(&line,
-                 t->filtering == BK_NAT_EI ? "nothing is filtered" : bk_nat_dep_text(t->filtering));
-        text_str(&line, t->filtering == BK_NAT_EI ? "" : " filtering");
-        add_name(t, &line);
+        add_filter(t, &line);
     } else {
         text_str(&line, t->translated == BK_YES ? "Your NAT: " : "Your NAT, if there is one: ");
-        text_str(&line, bk_nat_dep_text(t->mapping));
-        text_str(&line, " mapping, ");
-        text_str(&line, bk_nat_dep_text(t->filtering));
-        text_str(&line, " filtering");
-        add_name(t, &line);
+        add_dependence(t, &line);
     }
     paragraph(out, words);
 }

@@ -126,6 +126,22 @@ static void the_unknown_is_honest(void **state) {
     assert_never(card, "  hairpin");
 }
 
+static void a_run_over_ipv6_alone(void **state) {
+    (void)state;
+    struct bk_nat_record r;
+    memset(&r, 0, sizeof r);
+    finds(&r, BK_NAT_IPV6, BK_YES);
+    finds(&r, BK_NAT_IPV6_FILTERING, BK_NAT_APD);
+    r.traits6 =
+        (struct bk_nat_traits){.translated = BK_NO, .mapping = BK_NAT_EI, .filtering = BK_NAT_APD};
+    assert_says(card_of(&r), "IPv6 without NAT: address- and port-dependent filtering "
+                             "(symmetric firewall) - IPv6 works");
+    r.traits6.translated = BK_YES;
+    assert_says(card_of(&r), "Your NAT for IPv6: endpoint-independent mapping, ");
+    finds(&r, BK_NAT_IPV6, BK_NO);
+    assert_says(card_of(&r), "IPv6: the server cannot be reached by it.");
+}
+
 static void doubts_are_shown(void **state) {
     (void)state;
     struct bk_nat_record r;
@@ -264,6 +280,7 @@ int main(void) {
         cmocka_unit_test(without_a_nat_it_says_so),
         cmocka_unit_test(blocked_udp_is_a_result),
         cmocka_unit_test(the_unknown_is_honest),
+        cmocka_unit_test(a_run_over_ipv6_alone),
         cmocka_unit_test(doubts_are_shown),
         cmocka_unit_test(ports_show_their_pattern),
         cmocka_unit_test(lifetimes_are_shown_when_measured),
