@@ -98,7 +98,8 @@ static void answer_stun(struct conn *c, const struct stun_frame *frame) {
                                    .remote = c->remote,
                                    .data = frame->data,
                                    .len = frame->len};
-    if (!stun_service_answered(stun_service_answer_stream(&w->stun_tcp, &in, buffer, &reply)))
+    if (!stun_service_answered(
+            stun_service_answer_stream(&w->stun_tcp, &in, net_now(w->loop), buffer, &reply)))
         return;
     /* A client that asks without reading loses answers, and then the connection by its timer. */
     if (net_stream_write(c->stream, reply.data, reply.len) == BK_OK)

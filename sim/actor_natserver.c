@@ -53,7 +53,8 @@ static void answer(struct sim_natserver *s, struct world *w, stream_id id,
                                    .remote = world_stream_remote(w, id),
                                    .data = frame->data,
                                    .len = frame->len};
-    if (stun_service_answered(stun_service_answer_stream(&s->service, &in, buf, &reply)))
+    if (stun_service_answered(
+            stun_service_answer_stream(&s->service, &in, world_now(w), buf, &reply)))
         (void)world_stream_write(w, id, reply.data, reply.len);
 }
 

@@ -17,7 +17,7 @@ struct stun_discovery {
     uint16_t ports[2];
     int64_t asked_us;
     struct asked asked;
-    struct throttle throttle;
+    struct throttle favours[STUN_DISCOVERY_FAVOURS];
     struct bk_alloc alloc;
 };
 
@@ -54,8 +54,8 @@ enum bk_err stun_discovery_new(const struct stun_discovery_config *config, const
     d->asked_us = config->asked_us;
     d->alloc = *alloc;
     enum bk_err err = asked_init(&d->asked, config->askers_max, rng, alloc);
-    if (err == BK_OK)
-        err = throttle_init(&d->throttle, config->sources_max, config->per_s, config->burst, rng,
+    for (size_t i = 0; i < STUN_DISCOVERY_FAVOURS && err == BK_OK; i++)
+        err = throttle_init(&d->favours[i], config->sources_max, config->per_s, config->burst, rng,
                             alloc);
     if (err != BK_OK) {
         stun_discovery_free(d);
@@ -69,7 +69,8 @@ void stun_discovery_free(struct stun_discovery *d) {
     if (d == NULL)
         return;
     asked_fini(&d->asked);
-    throttle_fini(&d->throttle);
+    for (size_t i = 0; i < STUN_DISCOVERY_FAVOURS; i++)
+        throttle_fini(&d->favours[i]);
     d->alloc.put(d->alloc.ctx, d);
 }
 
@@ -127,6 +128,7 @@ bool stun_discovery_asked(const struct stun_discovery *d, const struct bk_addr *
     return asked_lately(&d->asked, asker, d->asked_us, now);
 }
 
-bool stun_discovery_take(struct stun_discovery *d, const struct bk_ip *source, struct bk_time now) {
-    return throttle_take(&d->throttle, source, now);
+bool stun_discovery_take(struct stun_discovery *d, enum stun_discovery_favour favour,
+                         const struct bk_ip *source, struct bk_time now) {
+    return throttle_take(&d->favours[favour], source, now);
 }

@@ -29,8 +29,15 @@ struct stun_discovery_config {
     int64_t asked_us;     /* RESPONSE-PORT is for those who asked within this time: as long as the
                              lifetimes that clients want to measure; 1 s to 1 day; default 1 hour */
     uint32_t sources_max; /* of which the rate is known; 8 bytes each; 64 to 2^24; default 2^14 */
-    uint32_t per_s;       /* changed or redirected answers to one source; 1 to 1000; default 16 */
+    uint32_t per_s;       /* favours of one kind to one source; 1 to 1000; default 16 */
     uint32_t burst;       /* at once; 1 to 100000; default 128 */
+};
+
+/* What one source address (IPv6: /64) gets only so often, each with an account of its own. */
+enum stun_discovery_favour {
+    STUN_DISCOVERY_DETOUR, /* an answer from another socket or to another port */
+    STUN_DISCOVERY_LENGTH, /* an answer whose payload is more than 1.6 times the request's */
+    STUN_DISCOVERY_FAVOURS
 };
 
 extern const struct stun_discovery_config stun_discovery_config_default;
@@ -60,6 +67,7 @@ bool stun_discovery_other(const struct stun_discovery *d, const struct bk_addr *
 void stun_discovery_note(struct stun_discovery *d, const struct bk_addr *asker, struct bk_time now);
 bool stun_discovery_asked(const struct stun_discovery *d, const struct bk_addr *asker,
                           struct bk_time now);
-bool stun_discovery_take(struct stun_discovery *d, const struct bk_ip *source, struct bk_time now);
+bool stun_discovery_take(struct stun_discovery *d, enum stun_discovery_favour favour,
+                         const struct bk_ip *source, struct bk_time now);
 
 #endif

@@ -40,6 +40,7 @@ struct exchange {
     struct stun_types unknown;
     size_t payload_max; /* of the answer: 1.6 requests, payload alone */
     size_t packet_max;  /* the same, headers counted in */
+    struct bk_time now;
     bool stream;
 };
 
@@ -88,30 +89,30 @@ static enum stun_service_result change(struct exchange *x) {
 
 /* RFC 5780 section 7.5. Whoever may send from an address could have answers sent to any port of it:
  * behind a carrier's NAT that is a stranger's. So the port must have asked itself. */
-static enum stun_service_result redirect(struct exchange *x, struct bk_time now) {
+static enum stun_service_result redirect(struct exchange *x) {
     uint16_t port = x->to.port;
     if (stun_get_port(&x->request, STUN_RESPONSE_PORT, &port) != BK_OK || port == x->to.port)
         return STUN_SERVICE_MAPPED;
     if (stun_has(&x->request, STUN_PADDING)) /* RFC 5780 section 6.1 */
         return STUN_SERVICE_BAD_REQUEST;
     const struct bk_addr asker = bk_addr(x->from.ip, port);
-    if (!stun_discovery_asked(x->service->discovery, &asker, now))
+    if (!stun_discovery_asked(x->service->discovery, &asker, x->now))
         return STUN_SERVICE_NOT_ASKED;
     x->to.port = port;
     return STUN_SERVICE_REDIRECTED;
 }
 
-static enum stun_service_result route(struct exchange *x, struct bk_time now) {
+static enum stun_service_result route(struct exchange *x) {
     struct stun_discovery *d = x->service->discovery;
     enum stun_service_result result = change(x);
     if (!stun_service_answered(result) || result == STUN_SERVICE_UNKNOWN_ATTRIBUTE)
         return result;
-    enum stun_service_result redirected = redirect(x, now);
+    enum stun_service_result redirected = redirect(x);
     if (redirected != STUN_SERVICE_MAPPED)
         result = redirected;
-    stun_discovery_note(d, &x->from, now);
+    stun_discovery_note(d, &x->from, x->now);
     if ((result == STUN_SERVICE_CHANGED || result == STUN_SERVICE_REDIRECTED) &&
-        !stun_discovery_take(d, &x->from.ip, now))
+        !stun_discovery_take(d, STUN_DISCOVERY_DETOUR, &x->from.ip, x->now))
         return STUN_SERVICE_TOO_OFTEN;
     return result;
 }
@@ -128,7 +129,7 @@ static enum stun_service_result refuse_ways(struct exchange *x) {
     return x->unknown.count > 0 ? STUN_SERVICE_UNKNOWN_ATTRIBUTE : STUN_SERVICE_MAPPED;
 }
 
-static enum stun_service_result decide(struct exchange *x, struct bk_time now) {
+static enum stun_service_result decide(struct exchange *x) {
     bool discovers = x->service->discovery != NULL;
     stun_unknown_required(
         &x->request, discovers ? STUN_USE_BASE | STUN_USE_DISCOVERY : STUN_USE_BASE, &x->unknown);
@@ -136,7 +137,7 @@ static enum stun_service_result decide(struct exchange *x, struct bk_time now) {
         return STUN_SERVICE_UNKNOWN_ATTRIBUTE;
     if (!discovers)
         return STUN_SERVICE_MAPPED;
-    return x->stream ? refuse_ways(x) : route(x, now);
+    return x->stream ? refuse_ways(x) : route(x);
 }
 
 /* --- what the answer says ----------------------------------------------------------------------
@@ -149,10 +150,22 @@ static bool fits(const struct exchange *x, const struct stun_builder *b, size_t 
     return b->w.len + 4 + ((value_len + 3) & ~(size_t)3) + tail <= max;
 }
 
-static void put_addr_if_room(const struct exchange *x, struct stun_builder *b, uint16_t type,
-                             const struct bk_addr *addr, size_t max) {
-    if (fits(x, b, addr->ip.family == BK_IPV4 ? 8 : 20, max))
+static void put_if_room(const struct exchange *x, struct stun_builder *b, uint16_t type,
+                        const struct bk_addr *addr) {
+    if (fits(x, b, addr->ip.family == BK_IPV4 ? 8 : 20, x->payload_max))
         stun_put_addr(b, type, addr);
+}
+
+/* OTHER-ADDRESS, without which there is no RFC 5780: other people's clients ask for it with 20
+ * bytes. The 44 of the answer are fewer than 1.6 requests as packets, but not as payload, so that a
+ * source gets them now and then only. */
+static void put_other_address(const struct exchange *x, struct stun_builder *b,
+                              const struct bk_addr *other) {
+    size_t len = other->ip.family == BK_IPV4 ? 8 : 20;
+    if (fits(x, b, len, x->payload_max) ||
+        (fits(x, b, len, x->packet_max) &&
+         stun_discovery_take(x->service->discovery, STUN_DISCOVERY_LENGTH, &x->from.ip, x->now)))
+        stun_put_addr(b, STUN_OTHER_ADDRESS, other);
 }
 
 static void put_padding(const struct exchange *x, struct stun_builder *b) {
@@ -171,12 +184,12 @@ static void put_success(const struct exchange *x, struct stun_builder *b) {
     if (d == NULL)
         return;
     if (stun_discovery_other(d, &x->local, true, true, &other))
-        put_addr_if_room(x, b, STUN_OTHER_ADDRESS, &other, x->packet_max);
+        put_other_address(x, b, &other);
     else if (stun_discovery_other(d, &x->local, false, true, &other) &&
              fits(x, b, 4, x->payload_max))
         stun_put_port(b, STUN_OTHER_PORT, other.port);
-    put_addr_if_room(x, b, STUN_RESPONSE_ORIGIN, &x->leave, x->payload_max);
-    put_addr_if_room(x, b, STUN_MAPPED_ADDRESS, &x->from, x->payload_max);
+    put_if_room(x, b, STUN_RESPONSE_ORIGIN, &x->leave);
+    put_if_room(x, b, STUN_MAPPED_ADDRESS, &x->from);
     if (stun_has(&x->request, STUN_PADDING))
         put_padding(x, b);
 }
@@ -238,8 +251,9 @@ static size_t build(struct exchange *x, enum stun_service_result result, uint8_t
 }
 
 static struct exchange begin(const struct stun_service *s, const struct bk_datagram *in,
-                             bool stream) {
-    struct exchange x = {.service = s, .from = in->remote, .local = in->local, .stream = stream};
+                             bool stream, struct bk_time now) {
+    struct exchange x = {
+        .service = s, .from = in->remote, .local = in->local, .now = now, .stream = stream};
     bk_ip_unmap(&x.from.ip); /* a dual-stack socket shows IPv4 clients as ::ffff:a.b.c.d */
     bk_ip_unmap(&x.local.ip);
     x.leave = x.local;
@@ -253,10 +267,10 @@ static struct exchange begin(const struct stun_service *s, const struct bk_datag
 static enum stun_service_result answer(struct stun_service *s, const struct bk_datagram *in,
                                        bool stream, struct bk_time now, uint8_t *buf,
                                        struct bk_datagram *reply) {
-    struct exchange x = begin(s, in, stream);
+    struct exchange x = begin(s, in, stream, now);
     enum stun_service_result result = judge(&x.request, in);
     if (result == STUN_SERVICE_MAPPED)
-        result = decide(&x, now);
+        result = decide(&x);
     s->counts[result]++;
     if (!stun_service_answered(result))
         return result;
@@ -277,10 +291,8 @@ enum stun_service_result stun_service_answer(struct stun_service *s, const struc
     return answer(s, in, false, now, buf, reply);
 }
 
-enum stun_service_result stun_service_answer_stream(struct stun_service *s,
-                                                    const struct bk_datagram *in,
-                                                    uint8_t buf[STUN_SERVICE_REPLY_MAX],
-                                                    struct bk_datagram *reply) {
-    const struct bk_time no_matter = {0};
-    return answer(s, in, true, no_matter, buf, reply);
+enum stun_service_result
+stun_service_answer_stream(struct stun_service *s, const struct bk_datagram *in, struct bk_time now,
+                           uint8_t buf[STUN_SERVICE_REPLY_MAX], struct bk_datagram *reply) {
+    return answer(s, in, true, now, buf, reply);
 }

@@ -3,11 +3,12 @@
  * `discovery`, an RFC 5780 server, too. One packet in, at most one out, over UDP or (one frame at a
  * time, wire/stun_stream.h) TCP and TLS.
  *
- * It is no amplifier. No answer is longer than 1.6 times its request, both counted as
- * packets with their IP and UDP headers (28 bytes, IPv6: 48): that is what a victim's line would
- * carry. Counted as payload alone the same holds, but for two things a client cannot do without:
- * XOR-MAPPED-ADDRESS over IPv6, and OTHER-ADDRESS, which other people's clients want from 20 bytes.
- * What does not fit is left out, the last first:
+ * It is no amplifier. No answer is longer than 1.6 times its request, both counted as packets with
+ * their IP and UDP headers (28 bytes, IPv6: 48): that is what a victim's line would carry. Counted
+ * as payload alone the same holds, but for two things a client cannot do without:
+ * XOR-MAPPED-ADDRESS over IPv6, and OTHER-ADDRESS, which other people's clients want for 20 bytes
+ * (44 over IPv4): this a source address gets now and then only, discovery.h says how often. What
+ * does not fit is left out, the last first:
  *
  *     XOR-MAPPED-ADDRESS, OTHER-ADDRESS or OTHER-PORT, RESPONSE-ORIGIN, MAPPED-ADDRESS, PADDING
  *
@@ -73,9 +74,8 @@ enum stun_service_result stun_service_answer(struct stun_service *s, const struc
 /* The same for a message from a TCP or TLS connection, the limit on length included. There is no
  * other way for its answer: the attributes that ask for one are unknown here, RFC 5780 section 6.
  */
-enum stun_service_result stun_service_answer_stream(struct stun_service *s,
-                                                    const struct bk_datagram *in,
-                                                    uint8_t buf[STUN_SERVICE_REPLY_MAX],
-                                                    struct bk_datagram *reply);
+enum stun_service_result
+stun_service_answer_stream(struct stun_service *s, const struct bk_datagram *in, struct bk_time now,
+                           uint8_t buf[STUN_SERVICE_REPLY_MAX], struct bk_datagram *reply);
 
 #endif

@@ -385,6 +385,27 @@ static void a_source_has_so_many_detours_and_no_more(void **state) {
     end(&f);
 }
 
+/* In the long run payload alone is bounded, too: 44 bytes for 20 are a favour. */
+static void a_source_gets_long_answers_now_and_then(void **state) {
+    (void)state;
+    struct stun_discovery_config config = two_addresses();
+    struct fixture f;
+    config.burst = 10;
+    config.per_s = 10;
+    start_with(&f, &config);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(ask_plainly(&f, "192.0.2.9:4000", A1 ":3478"), STUN_SERVICE_MAPPED);
+        assert_int_equal(f.reply.len, i < 10 ? 44 : 32);
+    }
+    assert_int_equal(ask_change(&f, "192.0.2.9:4000", A1 ":3478", CHANGE_PORT),
+                     STUN_SERVICE_CHANGED);          /* another account */
+    assert_addr(&f, STUN_OTHER_ADDRESS, A2 ":3479"); /* and 28 bytes are enough for it */
+    f.now = bk_after(f.now, BK_US_PER_S / 10);
+    (void)ask_plainly(&f, "192.0.2.9:4000", A1 ":3478");
+    assert_int_equal(f.reply.len, 44);
+    end(&f);
+}
+
 /* Over TCP there is one way back; the addresses are told. */
 static void over_tcp_only_the_addresses(void **state) {
     (void)state;
@@ -405,14 +426,14 @@ static void over_tcp_only_the_addresses(void **state) {
         uint8_t *room = stun_put_room(&f.b, rows[i].type, sizeof value);
         memcpy(room, value, sizeof value);
         assert_int_equal(stun_finish(&f.b, &f.in.len), BK_OK);
-        assert_int_equal(stun_service_answer_stream(&f.service, &f.in, f.buf, &f.reply),
+        assert_int_equal(stun_service_answer_stream(&f.service, &f.in, f.now, f.buf, &f.reply),
                          rows[i].want);
         assert_int_equal(stun_parse(&f.answer, f.reply.data, f.reply.len), BK_OK);
     }
     begin(&f, "192.0.2.9:4000", A1 ":3478");
     pad_to(&f, 44);
     assert_int_equal(stun_finish(&f.b, &f.in.len), BK_OK);
-    assert_int_equal(stun_service_answer_stream(&f.service, &f.in, f.buf, &f.reply),
+    assert_int_equal(stun_service_answer_stream(&f.service, &f.in, f.now, f.buf, &f.reply),
                      STUN_SERVICE_MAPPED);
     assert_int_equal(stun_parse(&f.answer, f.reply.data, f.reply.len), BK_OK);
     assert_addr(&f, STUN_OTHER_ADDRESS, A2 ":3479");
@@ -541,6 +562,7 @@ int main(void) {
         cmocka_unit_test(padding_is_answered_with_padding),
         cmocka_unit_test(padding_with_response_port_is_a_bad_request),
         cmocka_unit_test(a_source_has_so_many_detours_and_no_more),
+        cmocka_unit_test(a_source_gets_long_answers_now_and_then),
         cmocka_unit_test(over_tcp_only_the_addresses),
         cmocka_unit_test(ipv4_on_an_ipv6_socket),
         cmocka_unit_test(a_config_out_of_range_is_refused),
