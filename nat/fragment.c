@@ -98,6 +98,7 @@ static void make_key(uint8_t key[KEY_LEN], enum nat_side from, const struct pack
 
 static void forget_oldest(struct fragments *f) {
     uint32_t index = NAT_FRAGMENTS_MAX;
+    bk_assert(f->count > 0 && f->max > 0);
     const struct known *k = &f->known[f->first];
     if (table_get(&f->by_key, k->key, &index) && index == f->first)
         (void)table_remove(&f->by_key, k->key); /* otherwise a later packet has the same key */

@@ -307,7 +307,7 @@ void nat_check(const struct nat *nat) {
     bool unique = nat->config.overload == NAT_OVERLOAD_OFF;
     bk_assert(mappings == nat->mapping_count + nat->local_count && sessions == nat->session_count);
     bk_assert(nat->by_inside.count <= mappings && nat->by_outside.count <= mappings);
-    bk_assert(!unique || nat->by_inside.count + nat->by_outside.count == 2 * mappings);
+    bk_assert(!unique || nat->by_inside.count + nat->by_outside.count == 2 * (size_t)mappings);
     bk_assert(nat->by_reply.count == (unique ? 0 : sessions));
     bk_assert(nat->by_remote.count == sessions && nat->by_flow.count <= sessions);
     bk_assert(nat->timers.count == sessions);

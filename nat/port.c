@@ -100,8 +100,8 @@ static bool pick_hash(const struct ask *a, bool remote) {
     const struct bk_addr none = {0};
     uint32_t start = 0, found;
     nat_key_flow(key, a->flow->proto, &a->flow->src, remote ? &a->flow->dst : &none);
-    for (uint8_t i = 0; i < HASH_TRIES; i++) {
-        key[NAT_KEY_FLOW] = i;
+    for (int i = 0; i < HASH_TRIES; i++) {
+        key[NAT_KEY_FLOW] = (uint8_t)i;
         start = (uint32_t)(siphash24(a->nat->hash_key, key, sizeof key) % a->space.len);
         if (take(a, nat_space_at(&a->space, start)))
             return true;
