@@ -7,6 +7,7 @@
 #include "box/box.h"
 #include "net/alloc.h"
 #include "net/gateway.h"
+#include "net/hops.h"
 #include "net/interfaces.h"
 #include "net/stream.h"
 #include "net/udp.h"
@@ -45,6 +46,8 @@ static void add_local(struct bk_natcheck_config *c, const struct bk_ip *ip) {
         c->locals[c->local_count++] = *ip;
 }
 
+_Static_assert((int)NET_HOPS_MAX <= (int)BK_NATCHECK_HOPS_MAX, "all hops fit");
+
 void nat_driver_look_around(struct bk_natcheck_config *config) {
     struct net_interface list[NET_INTERFACES_MAX];
     struct bk_ip ip;
@@ -62,6 +65,9 @@ void nat_driver_look_around(struct bk_natcheck_config *config) {
     if (config->server.port != 0 && net_gateway_for(&config->server.ip, &ip) == BK_OK &&
         ip.family == BK_IPV4)
         config->gateway = ip;
+    if (config->server.port != 0 &&
+        net_hops_towards(&config->server, config->hops, &config->hop_count) != BK_OK)
+        config->hop_count = 0;
 }
 
 /* --- sockets --- */

@@ -16,8 +16,9 @@ struct nat_driver_events {
     void *ctx;
 };
 
-/* Fills in what the system knows: our addresses, the best ones first, and the router towards
- * config->server. What cannot be found out stays empty. */
+/* Fills in what the system knows: our addresses, the best ones first, the router towards
+ * config->server, and the first routers on the way, which takes up to NET_HOPS_WAIT_MS. What cannot
+ * be found out stays empty. */
 void nat_driver_look_around(struct bk_natcheck_config *config);
 /* Starts. Errors as bk_natcheck_new(). */
 BK_MUST_USE enum bk_err nat_driver_new(struct net_loop *loop,
