@@ -10,7 +10,7 @@
 
 bool nat_hosts_wanted(const struct nat_config *c) {
     return c->mappings_per_host_max > 0 || c->mappings_per_s_host > 0 ||
-           c->port_space == NAT_SPACE_BLOCKS;
+           c->sessions_per_host_max > 0 || c->port_space == NAT_SPACE_BLOCKS;
 }
 
 void nat_hosts_reset(struct nat *nat) {
@@ -41,6 +41,23 @@ enum nat_drop nat_host_admit(struct nat *nat, const struct bk_ip *ip) {
         return NAT_DROP_FULL;
     return nat_rate_admit(&h->rate, c->mappings_per_s_host, nat->now) ? NAT_DROP_NONE
                                                                       : NAT_DROP_RATE;
+}
+
+/* RFC 6888 REQ-5: a host with one mapping can have any number of remotes. */
+bool nat_host_session_room(const struct nat *nat, const struct bk_ip *ip) {
+    uint32_t max = nat->config.sessions_per_host_max;
+    if (max == 0)
+        return true;
+    uint32_t index = nat_host_find(nat, ip);
+    return index == NAT_NONE || nat->hosts[index].sessions < max;
+}
+
+void nat_host_count_session(struct nat *nat, const struct nat_mapping *m, int delta) {
+    if (nat->config.sessions_per_host_max == 0 || m->local)
+        return;
+    uint32_t index = nat_host_find(nat, &m->internal.ip);
+    bk_assert(index != NAT_NONE); /* it has this mapping */
+    nat->hosts[index].sessions += delta > 0 ? 1 : UINT32_MAX;
 }
 
 void nat_host_enter(struct nat *nat, const struct bk_ip *ip) {

@@ -276,11 +276,14 @@ static void check_mapping(const struct nat *nat, uint32_t index) {
 
 /* Hosts have the mappings and blocks they count, and blocks the mappings. */
 static void check_hosts(const struct nat *nat) {
-    uint32_t mappings = 0, in_blocks = 0, owned = 0, given = 0;
+    uint32_t mappings = 0, sessions = 0, in_blocks = 0, owned = 0, given = 0;
     bool hosts = nat_hosts_wanted(&nat->config);
     for (uint32_t i = 0; hosts && i < nat->config.mappings_max; i++) {
         const struct nat_host *h = &nat->hosts[i];
         mappings += h->mappings;
+        sessions += h->sessions;
+        bk_assert(nat->config.sessions_per_host_max == 0 ||
+                  h->sessions <= nat->config.sessions_per_host_max);
         given += h->blocks;
         for (uint32_t b = h->blocks > 0 ? h->first_block : NAT_NONE; b != NAT_NONE;
              b = nat->blocks[b].next) {
@@ -290,6 +293,7 @@ static void check_hosts(const struct nat *nat) {
         }
     }
     bk_assert(!hosts || mappings == nat->mapping_count);
+    bk_assert(sessions <= nat->session_count);
     bk_assert(owned == given && in_blocks <= mappings);
     bk_assert(nat->hold_count <= nat_holds_max(&nat->config));
     bk_assert(nat->by_hold.count <= nat->hold_count);

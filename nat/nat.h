@@ -221,6 +221,7 @@ struct nat_config {
     uint32_t mappings_max;          /* 1 to 65 536 x 16 */
     uint32_t sessions_max;          /* at least mappings_max */
     uint32_t mappings_per_host_max; /* 0: no limit */
+    uint32_t sessions_per_host_max; /* 0: no limit; RFC 6888 REQ-5 */
     uint32_t mappings_per_s;        /* new ones, in the long run; as many at once; 0: any */
     uint32_t mappings_per_s_host;   /* the same for each inside host */
     enum nat_full full;

@@ -165,6 +165,7 @@ static const struct field {
     {"mappings", KIND_COUNT, AT(mappings_max), NULL},
     {"sessions", KIND_COUNT, AT(sessions_max), NULL},
     {"mappings-per-host", KIND_COUNT, AT(mappings_per_host_max), NULL},
+    {"sessions-per-host", KIND_COUNT, AT(sessions_per_host_max), NULL},
     {"mappings-per-second", KIND_COUNT, AT(mappings_per_s), NULL},
     {"mappings-per-second-host", KIND_COUNT, AT(mappings_per_s_host), NULL},
     {"full", KIND_CHOICE, AT(full), full_choices},

@@ -87,7 +87,8 @@ void nat_session_own_flow(struct nat *nat, uint32_t index) {
 uint32_t nat_session_make(struct nat *nat, uint32_t mapping, const struct bk_addr *remote,
                           enum nat_side by) {
     uint32_t index = nat->free_session;
-    if (index == NAT_NONE || !nat_session_room(nat, by))
+    const struct bk_ip *host = &nat->mappings[mapping].internal.ip;
+    if (index == NAT_NONE || !nat_session_room(nat, by) || !nat_host_session_room(nat, host))
         return NAT_NONE;
     struct nat_session *s = &nat->sessions[index];
     nat->free_session = s->next;
@@ -108,6 +109,7 @@ uint32_t nat_session_make(struct nat *nat, uint32_t mapping, const struct bk_add
     nat_overload_enter_session(nat, index);
     nat_session_own_flow(nat, index);
     count_remote_host(nat, s, 1);
+    nat_host_count_session(nat, &nat->mappings[mapping], 1);
     nat_timer_start(nat, index);
     nat->session_count++;
     nat->counters.sessions_made++;
@@ -136,6 +138,7 @@ void nat_session_end(struct nat *nat, uint32_t index) {
     nat_overload_leave_session(nat, index);
     disown_flow(nat, index);
     count_remote_host(nat, s, -1);
+    nat_host_count_session(nat, &nat->mappings[mapping], -1);
     unlink_from_mapping(nat, index);
     heap_set(&nat->timers, index, BK_NEVER);
     memset(s, 0, sizeof *s);

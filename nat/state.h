@@ -71,7 +71,7 @@ struct nat_rate {
 /* An inside host that has mappings; only in boxes with limits per host, or port blocks: host.c. */
 struct nat_host {
     struct bk_ip ip;
-    uint32_t mappings;
+    uint32_t mappings, sessions;
     uint32_t first_block, blocks; /* its port blocks */
     struct nat_rate rate;
     uint32_t next_free;
@@ -230,6 +230,10 @@ uint32_t nat_host_find(const struct nat *nat, const struct bk_ip *ip);
 uint32_t nat_host_make(struct nat *nat, const struct bk_ip *ip);
 /* May it have one more mapping, now? NAT_DROP_NONE, _FULL, _RATE. */
 enum nat_drop nat_host_admit(struct nat *nat, const struct bk_ip *ip);
+/* May it have one more session? */
+bool nat_host_session_room(const struct nat *nat, const struct bk_ip *ip);
+/* A session of this mapping begins (1) or ends (-1). */
+void nat_host_count_session(struct nat *nat, const struct nat_mapping *m, int delta);
 void nat_host_enter(struct nat *nat, const struct bk_ip *ip); /* it has one more */
 void nat_host_leave(struct nat *nat, const struct bk_ip *ip); /* and one less */
 void nat_host_release(struct nat *nat, uint32_t index);       /* forgets it if it has nothing */

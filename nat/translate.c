@@ -16,7 +16,7 @@ static bool make_room(struct nat *nat) {
 
 /* Makes the session, and if need be the mapping, for a packet from inside. */
 static enum nat_drop open_session(struct nat *nat, const struct nat_flow *flow, uint32_t *out) {
-    if (!make_room(nat))
+    if (!make_room(nat) || !nat_host_session_room(nat, &flow->src.ip))
         return NAT_DROP_FULL;
     uint32_t mapping = nat_mapping_find(nat, flow);
     if (mapping == NAT_NONE) {

@@ -198,6 +198,27 @@ static void test_rfc6888_req2_and_4(void **state) {
     box_close(&b);
 }
 
+/* REQ-5: state per subscriber, with an endpoint-independent mapping the number of remotes. */
+static void test_rfc6888_req5(void **state) {
+    (void)state;
+    struct nat_config c = box_preset("cgn");
+    c.sessions_per_host_max = 10;
+    c.refresh_strangers = true;
+    struct box b;
+    box_open(&b, &c);
+    for (uint16_t port = 1; port <= 10; port++)
+        assert_true(box_udp(&b, NAT_INSIDE, at("100.64.0.2:1"), bk_addr(at(A1).ip, port)));
+    struct bk_addr x = b.v.header.flow.src;
+    assert_false(box_udp(&b, NAT_INSIDE, at("100.64.0.2:1"), at(B1)));
+    assert_int_equal(b.v.drop, NAT_DROP_FULL);
+    assert_true(box_in(&b, B1, x)); /* a stranger passes, and leaves no trace */
+    assert_false(box_udp(&b, NAT_INSIDE, at("100.64.0.2:1"), at(B1)));
+    assert_true(box_udp(&b, NAT_INSIDE, at("100.64.0.3:1"), at(B1)));
+    box_wait_s(&b, 36);
+    assert_true(box_udp(&b, NAT_INSIDE, at("100.64.0.2:1"), at(B1)));
+    box_close(&b);
+}
+
 /* REQ-7: endpoint-independent filtering. */
 static void test_rfc6888_req7(void **state) {
     (void)state;
@@ -262,6 +283,7 @@ int main(void) {
         cmocka_unit_test(test_section7_1_errors_do_not_refresh),
         cmocka_unit_test(test_section9_random_ports),
         cmocka_unit_test(test_rfc6888_req2_and_4),
+        cmocka_unit_test(test_rfc6888_req5),
         cmocka_unit_test(test_rfc6888_req7),
         cmocka_unit_test(test_rfc6888_req8),
         cmocka_unit_test(test_rfc6888_req11),
