@@ -56,6 +56,8 @@ static void described(struct session *s, const struct signal *in, struct bk_time
     wipe(&s->theirs.offer, sizeof s->theirs.offer);
     if (s->state == SESSION_OFFERING) {
         session_set_state(s, SESSION_SECURING);
+        if (s->secured) /* on the direct path, which was faster than the relay */
+            session_set_state(s, SESSION_OPEN);
         s->give_up = BK_NEVER;
         quic_nudge(s->quic, now); /* its first packets may have been too early */
     }

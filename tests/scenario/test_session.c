@@ -130,6 +130,10 @@ static void test_direct_in_other_places(void **state) {
         if (!duo_run_until_direct(d, 5 * BK_US_PER_S))
             fail_msg("case %zu does not get direct", i);
         check(d, duo_run_until_done(d, 5 * BK_US_PER_S));
+        /* Also where QUIC is done on the direct path before the answer comes by way of the relay.
+         */
+        check(d, session_get_state(d->a.session) == SESSION_OPEN);
+        check(d, session_get_state(d->b.session) == SESSION_OPEN);
         stop(d);
     }
 }
