@@ -203,7 +203,7 @@ KINDS = {
     "cgnsym": ("prc", "sym", _traits(**_RANDOM, nats=2)),
     "symcgn": ("sym", "block", _traits(mapping="APD", ports="random", port_min=20480,
                                        port_max=21503, nats=2)),
-    "cgneif": ("prc", "fullcone+hp", _traits(nats=2)),
+    "cgneif": ("prc", "fullcone+hp", _traits(nats=2, hairpin="external")),  # once both have sent
     "eifcgn": ("fullcone", "prc", _traits(nats=2)),
 }
 
