@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The way of a packet: up through NAT boxes until a node knows where its destination is, then down.
  * Boxes count as hops; the core does not. */
+#include "nat/alg.h"
 #include "sim/state.h"
 
 static void count_loss(struct world *w, enum trace_kind why) {
@@ -87,6 +88,17 @@ void route_send(struct world *w, uint32_t index) {
         link_transmit(w, p->origin, WAY_UP, index);
 }
 
+/* What an application gateway does to it. */
+static void rewrite_payload(struct world *w, node_id box, struct sim_packet *p,
+                            const struct nat_header *after) {
+    enum nat_alg alg = nat_get_config(w->nodes[box].nat)->alg;
+    size_t len = p->len;
+    if (alg == NAT_ALG_OFF || p->kind != PACKET_DATAGRAM)
+        return;
+    (void)nat_alg_payload(alg, &p->header, after, p->data, &len, sizeof p->data);
+    p->len = (uint16_t)len;
+}
+
 static void through_nat(struct world *w, node_id box, uint32_t index) {
     struct sim_packet *p = &w->packets[index];
     enum nat_side from = p->way == WAY_UP ? NAT_INSIDE : NAT_OUTSIDE;
@@ -100,6 +112,7 @@ static void through_nat(struct world *w, node_id box, uint32_t index) {
     switch (v.action) {
     case NAT_FORWARD:
     case NAT_HAIRPIN:
+        rewrite_payload(w, box, p, &v.header);
         p->header = v.header;
         trace_packet(w, TRACE_NAT, box, p, NAT_DROP_NONE);
         if (v.to == NAT_OUTSIDE)

@@ -10,6 +10,7 @@ enum {
     PORTS_ALL = 64512, /* 1024 to 65535 */
     BURST_US = 3000,   /* closer than this: nobody else's mapping came between, most likely */
     STEP_MAX = 1024,
+    BURST_MAX = 8, /* mappings of our own at once */
     SAMPLES_MIN = 4
 };
 
@@ -78,32 +79,62 @@ static int forward(uint16_t from, uint16_t to) {
     return (uint16_t)(to - from);
 }
 
-static double magnitude(double x) {
-    return x < 0 ? -x : x;
+static double signed_distance(uint16_t from, uint16_t to) {
+    return (double)(int16_t)(uint16_t)(to - from);
+}
+
+/* A line through the first and the last of the heads. */
+struct line {
+    struct port_sample from;
+    double rate, slack;
+};
+
+/* `above`: how many others of our own may have been in its way. */
+static bool on_line(const struct line *l, uint16_t port, int64_t t_us, double above) {
+    double expected = l->rate * (double)(t_us - l->from.t_us) / 1e6;
+    double off = signed_distance(l->from.external, port) - expected;
+    return off >= -l->slack && off <= l->slack + above;
+}
+
+/* Of a mapping that took two packets one does not know which one made it: either may fit. */
+static bool all_on_line(const struct line *l, const struct port_sample *heads, size_t n,
+                        struct list all, size_t *points) {
+    *points = n;
+    for (size_t i = 1; i < n; i++) {
+        if (!on_line(l, heads[i].external, heads[i].t_us, 0))
+            return false;
+    }
+    for (size_t i = 0; i < all.n; i++) {
+        const struct port_sample *s = &all.s[i];
+        if (s->exact)
+            continue;
+        if (!on_line(l, s->external, s->t_us, BURST_MAX) &&
+            !on_line(l, s->external, s->last_us, BURST_MAX))
+            return false;
+        (*points)++;
+    }
+    return true;
 }
 
 /* Ports on a line over time, and more of them than we took ourselves. A box that counts and serves
  * others as well scatters around such a line by the root of what it gave out. */
 static bool judge_time(struct list l, struct port_verdict *v) {
-    enum { POINTS_MIN = 4, GROWTH_MIN = 16, SPAN_MAX = 30000 };
+    enum { HEADS_MIN = 3, POINTS_MIN = 4, GROWTH_MIN = 16, SPAN_MAX = 30000 };
     struct port_sample h[PORT_SAMPLES_MAX];
-    size_t n = burst_heads(l, h);
-    if (n < POINTS_MIN)
+    size_t n = burst_heads(l, h), points;
+    if (n < HEADS_MIN)
         return false;
     double t = (double)(h[n - 1].t_us - h[0].t_us) / 1e6;
     int growth = forward(h[0].external, h[n - 1].external);
     double own = (double)(h[n - 1].order - h[0].order);
     if (t <= 0 || growth - own < GROWTH_MIN || growth > SPAN_MAX)
         return false;
-    double rate = growth / t, slack = 1.6 + rate * 0.0015;
-    for (size_t i = 1; i < n; i++) {
-        double dt = (double)(h[i].t_us - h[0].t_us) / 1e6;
-        if (magnitude(forward(h[0].external, h[i].external) - rate * dt) > slack)
-            return false;
-    }
+    const struct line line = {.from = h[0], .rate = growth / t, .slack = 1.6 + growth / t * 0.0015};
+    if (!all_on_line(&line, h, n, l, &points) || points < POINTS_MIN)
+        return false;
     v->ports = BK_NAT_PORTS_TIME;
-    v->ports_per_s = rate;
-    v->permille = 900;
+    v->ports_per_s = line.rate;
+    v->permille = n > HEADS_MIN ? 900 : 800;
     return true;
 }
 

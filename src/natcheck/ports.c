@@ -79,6 +79,7 @@ static size_t collect(struct bk_natcheck *nc, struct port_sample *out) {
         s.exact = p->sends == 1;
         s.order = mappings_before(nc, p);
         s.t_us = bk_elapsed_us(nc->start, p->first_sent);
+        s.last_us = bk_elapsed_us(nc->start, p->last_sent);
         n = insert(out, n, &s);
         probe_witness(nc, i, BK_NAT_PORTS);
         probe_witness(nc, i, BK_NAT_PARITY);

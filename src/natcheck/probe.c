@@ -207,12 +207,16 @@ bool probe_next_datagram(struct bk_natcheck *nc, uint32_t *socket, struct bk_dat
     return false;
 }
 
-/* Karn's rule: an answer after two sends is only an upper bound. */
-static void measure(struct bk_natcheck *nc, const struct probe *p, int64_t took_us) {
+/* Karn's rule: after two sends nobody knows which one was answered. Timers then take the last, or a
+ * quarter of the time since the first, until there is something better. */
+static void measure(struct bk_natcheck *nc, const struct probe *p) {
     if (p->ask.test != BK_NAT_TEST_BINDING)
         return;
-    int64_t took = took_us > 0 ? took_us : 1;
     bool exact = p->sends == 1;
+    int64_t took = bk_elapsed_us(p->last_sent, nc->now);
+    int64_t quarter = bk_elapsed_us(p->first_sent, nc->now) / 4;
+    took = took > quarter ? took : quarter;
+    took = took > 0 ? took : 1;
     if (nc->rtt_us == 0 || (exact && (!nc->rtt_exact || took < nc->rtt_us)))
         nc->rtt_us = took;
     nc->rtt_exact = nc->rtt_exact || exact;
@@ -221,7 +225,6 @@ static void measure(struct bk_natcheck *nc, const struct probe *p, int64_t took_
 
 static void take_answer(struct bk_natcheck *nc, struct probe *p, const struct bk_addr *from) {
     struct bk_nat_observation *o = &nc->record.observations[p->observation];
-    int64_t took = bk_elapsed_us(p->first_sent, nc->now);
     p->state = PROBE_ANSWERED;
     p->want_send = false;
     p->due = BK_NEVER;
@@ -229,7 +232,7 @@ static void take_answer(struct bk_natcheck *nc, struct probe *p, const struct bk
     p->from = o->from = *from;
     o->seen = p->seen;
     o->answered_us = bk_elapsed_us(nc->start, nc->now);
-    measure(nc, p, took);
+    measure(nc, p);
     nc->changed = true;
 }
 

@@ -138,7 +138,7 @@ struct inbound_state {
 };
 
 struct tcp_state {
-    bool started;
+    bool started, others; /* others: the server's other endpoints were dialled, too */
     uint16_t port;
     uint32_t socket[3], probe[3];
     size_t dials;
@@ -185,7 +185,7 @@ struct bk_natcheck {
     struct check_socket sockets[BK_NATCHECK_SOCKETS_MAX];
     struct probe probes[PROBES_MAX];
     uint32_t probe_count, sends_seen;
-    int64_t rtt_us; /* for timers: the least seen; an upper bound while there is nothing better */
+    int64_t rtt_us; /* for timers: the least seen; a guess while it is not exact */
     bool rtt_exact;
     struct bk_natcheck_action actions[ACTIONS_MAX];
     size_t action_head, action_count;

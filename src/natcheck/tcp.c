@@ -28,17 +28,26 @@ static void dial(struct bk_natcheck *nc, const struct bk_addr *remote) {
     nc->record.tcp_dials++;
 }
 
+static void wait_from_now(struct bk_natcheck *nc) {
+    nc->tcp.give_up = bk_after(nc->now, PATIENCE_MS * BK_US_PER_MS + 2 * nc->rtt_us);
+}
+
 static void start(struct bk_natcheck *nc) {
     struct tcp_state *t = &nc->tcp;
-    const struct side *s = &nc->side[V4];
     t->started = true;
     t->port = (uint16_t)(PORT_FIRST + rng_below(&nc->rng, PORT_COUNT));
-    t->give_up = bk_after(nc->now, PATIENCE_MS * BK_US_PER_MS + 2 * nc->rtt_us);
+    wait_from_now(nc);
     dial(nc, &nc->config.server);
-    if (s->reached && bk_addr_equal(&s->server[0][0], &nc->config.server)) {
-        dial(nc, &s->server[0][1]);
-        dial(nc, &s->server[1][0]);
-    }
+}
+
+static void dial_others(struct bk_natcheck *nc) {
+    const struct side *s = &nc->side[V4];
+    nc->tcp.others = true;
+    if (!bk_addr_equal(&s->server[0][0], &nc->config.server))
+        return; /* a substitute, whose other endpoints are not those of `server` */
+    dial(nc, &s->server[0][1]);
+    dial(nc, &s->server[1][0]);
+    wait_from_now(nc);
 }
 
 /* A server that is there over TCP and not over UDP shows that UDP is what is blocked, and how the
@@ -86,12 +95,13 @@ void tcp_step(struct bk_natcheck *nc) {
             return;
         start(nc);
     }
-    bool waiting = !bk_due(t->give_up, nc->now);
-    bool udp_decided = !finding_is_pending(nc, BK_NAT_UDP);
+    if (nc->ports.sampled && !t->others)
+        dial_others(nc);
+    bool asked = nc->side[V4].reached ? t->others : !finding_is_pending(nc, BK_NAT_UDP);
     bool all = true;
     for (size_t i = 0; i < t->dials; i++)
         all = all && probe_ended(nc, t->probe[i]);
-    if (udp_decided && (all || !waiting))
+    if (asked && (all || bk_due(t->give_up, nc->now)))
         judge(nc);
 }
 

@@ -25,10 +25,11 @@ struct mapping_verdict mapping_judge(const struct mapping_sample *samples, size_
 /* A new mapping. */
 struct port_sample {
     uint16_t local, external;
-    bool further;   /* not the first mapping of its inside port: an endpoint-dependent box */
-    bool exact;     /* sent once, so `t_us` and `order` are those of the mapping */
-    uint32_t order; /* number among all packets that made a mapping, be they no sample */
-    int64_t t_us;   /* when it was sent */
+    bool further;    /* not the first mapping of its inside port: an endpoint-dependent box */
+    bool exact;      /* sent once, so `t_us` and `order` are those of the mapping */
+    uint32_t order;  /* number among all packets that made a mapping, be they no sample */
+    int64_t t_us;    /* when it was sent, first */
+    int64_t last_us; /* and last */
 };
 
 enum { PORT_SAMPLES_MAX = 32 };
