@@ -33,7 +33,7 @@ enum bk_oracle_method {
     BK_ORACLE_DIRECT,         /* one side listens to everybody: send to its STUN mapping */
     BK_ORACLE_PUNCH,          /* both know both ports: both send. RFC 5128 section 3.3 */
     BK_ORACLE_PRFLX,          /* one port is known and its filter ignores the other's: both send,
-                                 the other's port is learned. RFC 8445 section 7.2.5.3.1 */
+                                 the other's port is learned. RFC 8445 section 7.3.1.3 */
     BK_ORACLE_INNER,          /* behind one NAT: each other's address on its inside */
     BK_ORACLE_HAIRPIN,        /* behind one NAT: by way of its outside. RFC 4787 section 6 */
     BK_ORACLE_IPV6,           /* both have IPv6: nothing is translated, firewalls are punched */

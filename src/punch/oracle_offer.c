@@ -239,13 +239,14 @@ double oracle_guess_chance(const struct oracle_offer *o, uint32_t other, uint32_
     return chance_meet(o->space, n, other, m, o->targets);
 }
 
-/* K fresh mappings of the reached side, n probes of the other. The prober's own
- * port must be one port for all probes, and known well enough: each of the K
- * mappings is opened towards each port it may be. */
+/* K fresh mappings of the reached side, n probes of the other, which need not know more of the
+ * ports than that they are different: it works on counting NATs, too, and on those that go by a
+ * clock. The prober's own port must be one port for all probes, and known well enough: each of the
+ * K mappings is opened towards each port it may be. */
 static double one_sided(const struct oracle_pair *p, int i, struct oracle_offer *o) {
     const struct oracle_view *v = &p->view[i], *prober = &p->view[1 - i];
     const struct bk_oracle_budget *b = p->budget;
-    if (!has_addresses(p) || v->port != ORACLE_PORT_GUESSED || (!b->low_ttl && probes_move(p, i)))
+    if (!has_addresses(p) || v->port == ORACLE_PORT_KNOWN || (!b->low_ttl && probes_move(p, i)))
         return 0;
     o->found = 1;
     if (!one_port_decides(p, i)) {
@@ -309,7 +310,7 @@ static double mixed(const struct oracle_pair *p, int i, struct oracle_offer *o) 
 static double two_sided(const struct oracle_pair *p, int i, struct oracle_offer *o) {
     const struct oracle_view *v = &p->view[i], *w = &p->view[1 - i];
     const struct bk_oracle_budget *b = p->budget;
-    if (!has_addresses(p) || v->port != ORACLE_PORT_GUESSED || w->port != ORACLE_PORT_GUESSED ||
+    if (!has_addresses(p) || v->port == ORACLE_PORT_KNOWN || w->port == ORACLE_PORT_KNOWN ||
         (!b->low_ttl && (probes_move(p, 0) || probes_move(p, 1))))
         return 0;
     o->both_guess = true;

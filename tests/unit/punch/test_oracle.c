@@ -88,7 +88,7 @@ static void test_every_kind_of_pair(void **state) {
         {CONE_AD, HARD_AD, BK_ORACLE_PRFLX, 1, 0},
         {CONE, KEEP, BK_ORACLE_PREDICT, 1, 0},
         {CONE, SEQ, BK_ORACLE_PREDICT, 1, 0.0002},
-        {CONE, CLOCK, BK_ORACLE_PREDICT, 0.8, 0.0005},
+        {CONE, CLOCK, BK_ORACLE_BIRTHDAY_ONE, 0.9835, 5e-5},
         {HARD, nat(BK_NAT_APD, BK_NAT_AD, BK_NAT_PORTS_SEQUENTIAL), BK_ORACLE_PREDICT, 1, 0.0002},
         {CONE, HARD, BK_ORACLE_BIRTHDAY_ONE, 0.9835, 5e-5},
         {HARD_AD, HARD, BK_ORACLE_BIRTHDAY_ONE, 0.9835, 5e-5},
@@ -105,7 +105,7 @@ static void test_every_kind_of_pair(void **state) {
         {block(1024), block(1024), BK_ORACLE_BLOCK, 0.684, 0.0005},
         {HARD, HARD, BK_ORACLE_BIRTHDAY_TWO, 0.00025, 0.00001},
         {HOST_HARD, HARD, BK_ORACLE_BIRTHDAY_TWO, 0.00025, 0.00001},
-        {CLOCK, HARD, BK_ORACLE_RELAY, 0, 0},
+        {CLOCK, HARD, BK_ORACLE_BIRTHDAY_TWO, 0.00025, 0.00001},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct bk_oracle_verdict v = sure(&rows[i].a, &rows[i].b);
@@ -321,6 +321,12 @@ static void test_methods_one_has_not(void **state) {
     struct bk_oracle_verdict v = ask(&a, &b, &budget); /* searches all ports for it */
     assert_int_equal(v.method, BK_ORACLE_BIRTHDAY_ONE);
     near(v.p_low, 0.9835, 5e-5);
+    struct bk_nat_traits clock = CLOCK;
+    budget.methods &= ~(1U << BK_ORACLE_BIRTHDAY_ONE);
+    v = ask(&a, &clock, &budget);
+    assert_int_equal(v.method, BK_ORACLE_PREDICT);
+    near(v.p_low, 0.8, 0.0005);
+    near((double)v.time_mean_us / 1e6, 6.4, 0.1); /* a trial a second, 12 at most */
     budget.methods = 1U << BK_ORACLE_DIRECT | 1U << BK_ORACLE_PUNCH;
     v = ask(&a, &hard, &budget);
     assert_int_equal(v.method, BK_ORACLE_RELAY);
