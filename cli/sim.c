@@ -27,6 +27,7 @@ static const char help[] =
     "      --quiet      only what went wrong\n"
     "\n"
     "Usage: bodkin sim matrix [OPTIONS]       (bodkin sim matrix --help)\n"
+    "Usage: bodkin sim oracle [OPTIONS] [A B]   (bodkin sim oracle --help)\n"
     "\n"
     "Exit status: 0 everything the file expects came true; 1 something did not; 2 wrong\n"
     "use or a bad file. The file's format: docs/topology.md.\n";
@@ -244,6 +245,8 @@ int cmd_sim(int argc, char **argv) {
         return sim_run(argc - 1, argv + 1);
     if (strcmp(verb, "matrix") == 0)
         return sim_matrix(argc - 1, argv + 1);
+    if (strcmp(verb, "oracle") == 0)
+        return sim_oracle(argc - 1, argv + 1);
     if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || strcmp(verb, "help") == 0) {
         fputs(help, stdout);
         return EXIT_FINE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What sim.c and sim_matrix.c share. */
+ * What sim.c, sim_matrix.c and sim_oracle.c share. */
 #ifndef CLI_SIM_H
 #define CLI_SIM_H
 
@@ -11,5 +11,7 @@ extern const struct bk_alloc sim_memory; /* calloc and free */
 void sim_json_text(const char *text);
 /* `bodkin sim matrix ...`; argv[0] is "matrix". The exit status. */
 int sim_matrix(int argc, char **argv);
+/* `bodkin sim oracle ...`; argv[0] is "oracle". The exit status. */
+int sim_oracle(int argc, char **argv);
 
 #endif

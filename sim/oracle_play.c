@@ -300,19 +300,16 @@ static void play(struct stage *s, const struct bk_oracle_verdict *v,
     }
 }
 
-enum bk_err oracle_play(const struct oracle_side_play sides[2],
-                        const struct bk_oracle_budget *budget,
-                        const struct bk_oracle_verdict *verdict,
-                        const struct oracle_play_options *options, uint64_t seed,
-                        struct oracle_room *room, const struct bk_alloc *alloc,
-                        struct oracle_try *out) {
+enum bk_err oracle_play(const struct oracle_script *script, uint64_t seed, struct oracle_room *room,
+                        const struct bk_alloc *alloc, struct oracle_try *out) {
     struct stage s;
-    const struct bk_oracle_side *a = &verdict->side[0], *b = &verdict->side[1];
-    uint32_t most_a = a->sockets * a->ports, most_b = b->sockets * b->ports;
-    enum bk_err e = stage_init(&s, sides, budget, most_a > most_b ? most_a : most_b, seed, alloc);
+    const struct bk_oracle_side *a = &script->verdict->side[0], *b = &script->verdict->side[1];
+    uint32_t of_a = a->sockets * a->ports, of_b = b->sockets * b->ports;
+    uint32_t mappings = of_a > of_b ? of_a : of_b;
+    enum bk_err e = stage_init(&s, script->sides, script->budget, mappings, seed, alloc);
     if (e != BK_OK)
         return e;
-    play(&s, verdict, options, room);
+    play(&s, script->verdict, &script->options, room);
     *out = s.try;
     stage_fini(&s);
     return BK_OK;

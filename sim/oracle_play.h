@@ -39,11 +39,16 @@ struct oracle_try {
 struct oracle_room;
 struct oracle_room *oracle_room_new(const struct bk_alloc *alloc);
 
-/* Plays `verdict`, which bk_oracle() gave for the two traits and `budget`. */
-BK_MUST_USE enum bk_err oracle_play(const struct oracle_side_play sides[2],
-                                    const struct bk_oracle_budget *budget,
-                                    const struct bk_oracle_verdict *verdict,
-                                    const struct oracle_play_options *options, uint64_t seed,
+/* What is played, over and over. All borrowed. */
+struct oracle_script {
+    const struct oracle_side_play *sides; /* two */
+    const struct bk_oracle_budget *budget;
+    const struct bk_oracle_verdict *verdict; /* that bk_oracle() gave for these */
+    struct oracle_play_options options;
+};
+
+/* One try. BK_ERR_NO_MEMORY, BK_ERR_ARGUMENT: nat_new() says so. */
+BK_MUST_USE enum bk_err oracle_play(const struct oracle_script *script, uint64_t seed,
                                     struct oracle_room *room, const struct bk_alloc *alloc,
                                     struct oracle_try *out);
 

@@ -19,7 +19,7 @@ static const struct {
      "UDP blocked from Langley et al., SIGCOMM 2017; IPv6 from Google's count of 2026"},
     {'M', "cellular to cellular", "Richter et al., IMC 2016; Wang et al., SIGCOMM 2011"},
     {'X', "45 % with endpoint-dependent mapping",
-     "an assumption: the hardest mix that operators' customers report"},
+     "An assumption: the hardest mix that operators' customers report"},
 };
 
 enum { EI = BK_NAT_EI, AD = BK_NAT_AD, APD = BK_NAT_APD };

@@ -73,10 +73,10 @@ enum bk_err oracle_prove(const struct oracle_cell *cell, uint64_t seed, uint32_t
     enum bk_err e =
         bk_oracle(&cell->sides[0].traits, &cell->sides[1].traits, &cell->budget, &p.verdict);
     for (uint32_t i = 0; i < tries && e == BK_OK; i++) {
-        struct oracle_play_options options = options_of(cell, &p.verdict, seed + i);
+        struct oracle_script script = {cell->sides, &cell->budget, &p.verdict,
+                                       options_of(cell, &p.verdict, seed + i)};
         struct oracle_try try;
-        e = oracle_play(cell->sides, &cell->budget, &p.verdict, &options, seed + i, room, alloc,
-                        &try);
+        e = oracle_play(&script, seed + i, room, alloc, &try);
         if (e == BK_OK)
             tally_add(&t, &try);
     }
