@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "sim/actor_ice.h"
 #include "sim/actor_stun.h"
+#include "sim/oracle_prove.h"
 
 #include <stdio.h>
 
@@ -30,17 +31,29 @@ static struct nat_type type_at(size_t i) {
                              .ports = ports[i / TYPES_PER_CHOICE]};
 }
 
+static struct nat_config box_of(struct nat_type type, uint8_t number) {
+    struct nat_config c;
+    assert_int_equal(nat_preset("home", &c), BK_OK);
+    c.mapping = type.mapping;
+    c.filtering = type.filtering;
+    c.ports = type.ports;
+    c.external[0] = bk_ipv4(203, 0, 113, number);
+    c.external_count = 1;
+    c.mappings_max = c.sessions_max = 512;
+    return c;
+}
+
 /* What plain punching can do (checks from each side to the other's STUN mapping, peer-reflexive
- * candidates, no prediction). With EIM on both sides the STUN mappings are the real ones. An
- * endpoint-dependent mapping shows an unknown port, which a filter that looks at ports refuses; but
- * if its own filter is open, the other side gets in at its STUN mapping and is answered from it. */
+ * candidates, no prediction), as the oracle knows. */
 static bool can_punch(struct nat_type a, struct nat_type b) {
-    bool a_fixed = a.mapping == NAT_EI, b_fixed = b.mapping == NAT_EI;
-    if (a.filtering == NAT_EI || b.filtering == NAT_EI)
-        return true;
-    if (a_fixed && b_fixed)
-        return true;
-    return (a_fixed && a.filtering == NAT_AD) || (b_fixed && b.filtering == NAT_AD);
+    struct bk_oracle_budget budget = bk_oracle_budget_default;
+    struct nat_config boxes[2] = {box_of(a, 1), box_of(b, 2)};
+    struct oracle_side_play sides[2] = {oracle_side_of(&boxes[0], 1), oracle_side_of(&boxes[1], 2)};
+    struct bk_oracle_verdict v;
+    budget.methods = 1U << BK_ORACLE_DIRECT | 1U << BK_ORACLE_PUNCH | 1U << BK_ORACLE_PRFLX;
+    assert_int_equal(bk_oracle(&sides[0].traits, &sides[1].traits, &budget, &v), BK_OK);
+    assert_true(v.certain);
+    return v.method != BK_ORACLE_RELAY;
 }
 
 struct run {
@@ -51,14 +64,7 @@ struct run {
 
 static node_id add_home(struct world *w, struct nat_type type, uint8_t number,
                         const struct world_link *link) {
-    struct nat_config c;
-    assert_int_equal(nat_preset("home", &c), BK_OK);
-    c.mapping = type.mapping;
-    c.filtering = type.filtering;
-    c.ports = type.ports;
-    c.external[0] = bk_ipv4(203, 0, 113, number);
-    c.external_count = 1;
-    c.mappings_max = c.sessions_max = 512;
+    struct nat_config c = box_of(type, number);
     node_id box = world_add_nat(w, number == 1 ? "a" : "b", WORLD_CORE, &c, link);
     struct bk_ip inside = bk_ipv4(192, 168, number, 2);
     return world_add_host(w, number == 1 ? "alice" : "bob", box, inside, NULL);
