@@ -12,15 +12,16 @@
 #include "lab/transit.h"
 #include <string.h>
 
-enum { MANY_NODES = 64, SMALL_MAPPINGS = 2048 };
+enum { MANY_NODES = 64, SMALL_MAPPINGS = 2048, VERY_MANY_NODES = 512, TINY_MAPPINGS = 512 };
 
 /* In a lab of many boxes each holds less, unless the file says otherwise: 5 MB
  * each would be 5 GB for a thousand. */
 static struct nat_config box_config(const struct fabric *f, const struct topology_node *node) {
     struct nat_config config = node->nat;
     if (f->topology->node_count > MANY_NODES && !node->tables_set) {
-        config.mappings_max = SMALL_MAPPINGS;
-        config.sessions_max = 2 * SMALL_MAPPINGS;
+        bool very_many = f->topology->node_count > VERY_MANY_NODES;
+        config.mappings_max = very_many ? TINY_MAPPINGS : SMALL_MAPPINGS;
+        config.sessions_max = 2 * config.mappings_max;
     }
     return config;
 }
