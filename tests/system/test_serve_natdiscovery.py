@@ -10,6 +10,7 @@ The server is started without any option about addresses: it finds the two by it
 (address-dependent mapping) is left out for turnutils_natdiscovery: its third test goes to the OTHER-
 ADDRESS of the second answer, not of the first, so it calls such a NAT address- and port-dependent.
 """
+import json
 import os
 import re
 import shutil
@@ -69,6 +70,15 @@ def with_stunclient(scene, kind):
         tell(kind, "stunclient --mode full", what, f"{WORDS[scene.traits[what]]} {what}", said)
 
 
+def with_ours(scene, kind):
+    """`bodkin nat` must agree with the others, which is to say with the truth."""
+    done = scene.run("in1", [BODKIN, "nat", "--server", SERVER, "--json"], capture_output=True, text=True,
+                     timeout=60)
+    found = json.loads(done.stdout)["attributes"]
+    for what in ("mapping", "filtering"):
+        tell(kind, "bodkin nat", what, WORDS[scene.traits[what]], str(found[what]["value"]).replace("-", " "))
+
+
 def start_server(scene, folder):
     log = os.path.join(folder, "log")
     with open(log, "w") as out:
@@ -90,6 +100,7 @@ def one(kind):
     try:
         with kernel_nat.Scene(kind, tag=f"bkd{kind.replace('+', '')}") as scene:
             start_server(scene, folder)
+            with_ours(scene, kind)
             with_turnutils(scene, kind)
             with_stunclient(scene, kind)
     except Exception as error:  # a scene that breaks is a scene that fails
