@@ -115,13 +115,33 @@ static void test_all_27_types(void **state) {
     }
 }
 
+static void ask_on_53(struct bk_natcheck_config *config) {
+    config->fallback = bk_addr(config->server.ip, 53);
+}
+
+/* A network that lets UDP out to port 53 only, for those who ask there. */
+static void check_limited(struct scene *s) {
+    struct run r;
+    assert_int_equal(s->box.udp_allow.ports[0], 53);
+    s->second_port = 53;
+    s->tune = ask_on_53;
+    s->seed = 1;
+    set_up(&r, s);
+    run_to_end(&r, s);
+    expect_known(&r, s, BK_NAT_UDP, BK_NAT_UDP_SOME_PORTS);
+    expect(&r, s, "udp_limited", r.record->traits.udp_limited, BK_YES);
+    tear_down(&r);
+}
+
 static void test_every_preset(void **state) {
     (void)state;
     for (size_t i = 0; nat_preset_name(i, NULL) != NULL; i++) {
         struct scene s = {.name = nat_preset_name(i, NULL)};
         assert_int_equal(nat_preset(s.name, &s.box), BK_OK);
-        if (s.box.udp_allow.limited || s.box.tcp_allow.limited)
-            continue; /* tests of their own */
+        if (s.box.udp_allow.limited && s.box.udp_allow.count > 0) {
+            check_limited(&s);
+            continue;
+        }
         bool spread = s.box.pooling == NAT_POOL_ARBITRARY || s.box.mapping == NAT_DEP_HASH;
         s.externals = spread ? 4 : 1;
         check_with_seeds(&s);
