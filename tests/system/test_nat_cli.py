@@ -3,6 +3,7 @@
 """`bodkin nat` as a user runs it: in the lab behind NATs of many kinds, against servers with two
 addresses, one and none; on loopback; with wrong words. Reports are held against docs/nat-json.md.
 """
+import itertools
 import json
 import os
 import pty
@@ -178,28 +179,45 @@ def topology():
     return lines
 
 
+NUMBER = itertools.count()
+
+
+def together(runs, at_once=4):
+    """Steps for [(host, words, "exit=N" or nothing)], a few at a time: they mostly wait."""
+    lines = []
+    for first in range(0, len(runs), at_once):
+        joins = []
+        for host, words, *status in runs[first:first + at_once]:
+            name = f"run-{next(NUMBER)}"
+            lines.append(f'start {host} as {name}: "$BODKIN" nat {words}')
+            joins.append(" ".join(["join", name, *status]))
+        lines += joins
+    return lines
+
+
 def steps():
     serve = 'exec "$BODKIN" serve --state "$BODKIN_LAB_DIR" --log-level warn --workers 1'
     both = " ".join(f"--stun-address {a}" for a in
                     ("198.51.100.10", "198.51.100.11", "2001:db8:5::10", "2001:db8:5::11"))
     lines = ["[run]", f"start server: {serve} {both}", "wait server: home: {home}",
              f"start small: {serve}", "wait small: home: {small}"]
-    for host, _, _, _ in PLACES:
-        lines.append(f'{host}: "$BODKIN" nat --home "$home" --json --card "$WORK/{host}.card" '
-                     f'>"$WORK/{host}.json"')
-    words = {"home": "--with $WORK/counted.card", "random": "--with preset:symmetric"}
-    for host in ("home", "random", "blocked", "early", "bare", "walled"):
-        lines.append(f'{host}: "$BODKIN" nat --home "$home" {words.get(host, "")} '
-                     f'>"$WORK/{host}.text" 2>"$WORK/{host}.errors"')
-    lines += ['home: "$BODKIN" nat --home "$home" --with "$WORK/random.json" --json '
-              '>"$WORK/pair.json"',
-              'home: "$BODKIN" nat --home "$small" --json >"$WORK/small.json"',
-              'home: "$BODKIN" nat --home "$small" --evidence >"$WORK/small.text"',
-              'home exit=5: "$BODKIN" nat --server 198.51.100.30 2>"$WORK/dead.errors"',
-              'home: "$BODKIN" nat -6 --server [2001:db8:5::10] --json >"$WORK/v6.json"',
-              'home: "$BODKIN" nat --server 198.51.100.10 --server [2001:db8:5::10] --json '
-              '>"$WORK/dual.json"',
-              'home: "$BODKIN" nat -6 --server [2001:db8:5::10] >"$WORK/v6.text"']
+    lines += together([(host, f'--home "$home" --json --card "$WORK/{host}.card" '
+                        f'>"$WORK/{host}.json"') for host, _, _, _ in PLACES])
+    words = {"home": '--with "$WORK/counted.card"', "random": "--with preset:symmetric"}
+    lines += together([(host, f'--home "$home" {words.get(host, "")} >"$WORK/{host}.text" '
+                        f'2>"$WORK/{host}.errors"')
+                       for host in ("home", "random", "blocked", "early", "bare", "walled")])
+    six, two = "--server [2001:db8:5::10]", "--server 198.51.100.10"
+    lines += together([("home", f'--home "$home" --with "$WORK/random.json" --json '
+                        '>"$WORK/pair.json"'),
+                       ("restricted", '--home "$small" --json >"$WORK/small.json"'),
+                       ("cone", '--home "$small" --evidence >"$WORK/small.text"')])
+    lines += together([("home", f'-6 {six} --json >"$WORK/v6.json"'),
+                       ("cgn", '--server 198.51.100.30 2>"$WORK/dead.errors"', "exit=5")])
+    lines += together([("home", f'{two} {six} --json >"$WORK/dual.json"')])
+    lines += together([("home", f'-6 {six} >"$WORK/v6.text"'),
+                       ("cone", f'{two} --deep >"$WORK/stopped.text" & sleep 2; '
+                        'kill -INT $!; wait $!', "exit=130")])
     return lines
 
 
@@ -276,6 +294,11 @@ def a_dead_server_is_an_error():
     errors = read("dead.errors")
     assert errors.count("\n") == 1, errors
     assert "198.51.100.30:3478 does not answer, neither over UDP nor over TCP" in errors, errors
+
+
+def an_interrupted_run_shows_what_it_knows():
+    text = " ".join(read("stopped.text").split())
+    assert "(full cone)" in text and "stopped before it was known" in text, text
 
 
 def ipv6_has_a_firewall_and_no_nat():
@@ -377,5 +400,6 @@ if __name__ == "__main__":
         tests += [every_nat_is_named_in_the_report, every_card_is_what_the_report_holds,
                   the_card_for_people_says_the_same, a_pair_is_predicted,
                   one_address_is_honestly_too_few, a_dead_server_is_an_error,
+                  an_interrupted_run_shows_what_it_knows,
                   ipv6_has_a_firewall_and_no_nat]
     run(tests)
