@@ -10,6 +10,7 @@
 #include "lab/router.h"
 #include "lab/sight.h"
 #include "lab/transit.h"
+#include "nat/fragment.h"
 #include <string.h>
 
 enum { MANY_NODES = 64, SMALL_MAPPINGS = 2048, VERY_MANY_NODES = 512, TINY_MAPPINGS = 512 };
@@ -79,6 +80,7 @@ void fabric_fini(struct fabric *f) {
                 transit_free(f, t);
         }
         nat_free(f->boxes[i].nat);
+        fragments_free(f->boxes[i].fragments);
     }
     f->alloc.put(f->alloc.ctx, f->boxes);
     table_fini(&f->routes);
@@ -225,6 +227,61 @@ static void arm_box(struct fabric *f, int node) {
              when);
 }
 
+/* NULL: no memory, or the box drops them all. */
+static struct fragments *fragments_of(struct fabric *f, struct fabric_box *box) {
+    const struct nat_config *c = nat_get_config(box->nat);
+    struct bk_rng rng = rng_from_seeded(&f->random);
+    if (box->fragments == NULL && c->fragments != NAT_FRAGMENTS_DROP &&
+        fragments_new(c->fragments, c->fragments_max, &rng, &f->alloc, &box->fragments) != BK_OK)
+        box->fragments = NULL;
+    return box->fragments;
+}
+
+/* A rewritten fragment goes on. false: there is no way. */
+static bool send_fragment(struct fabric *f, struct transit *t, int segment, enum nat_side to) {
+    int next = to == NAT_OUTSIDE ? segment : route_find(f, segment, &t->dst);
+    if (next == TOPOLOGY_NOWHERE)
+        return false;
+    send_across(t, next, to == NAT_OUTSIDE ? TOPOLOGY_UP : TOPOLOGY_DOWN);
+    return true;
+}
+
+/* A fragment without ports goes where its first one went. */
+static void later_through_box(struct fabric *f, struct transit *t, int segment, enum nat_side from,
+                              struct bk_time now) {
+    struct fragments *fragments = fragments_of(f, &f->boxes[segment]);
+    enum nat_side to;
+    enum fragment_fate fate = FRAGMENT_DROPPED;
+    if (fragments != NULL && packet_hop(&t->packet) == BK_OK)
+        fate = fragments_pass(fragments, from, &t->packet, now, &to);
+    if (fate == FRAGMENT_WAITS)
+        return;
+    t->dst = t->packet.header.flow.dst.ip;
+    if (fate == FRAGMENT_DROPPED || !send_fragment(f, t, segment, to))
+        sight_dropped(f, t, LAB_DROP_FRAGMENT, segment);
+}
+
+/* The verdict on a first fragment holds for the others, and for those that came before it. */
+static void learn_first(struct fabric *f, const struct transit *t, int segment, enum nat_side from,
+                        const struct nat_header *before, const struct nat_verdict *v) {
+    struct fragments *fragments = fragments_of(f, &f->boxes[segment]);
+    struct packet ready;
+    enum nat_side to;
+    if (fragments == NULL)
+        return;
+    fragments_learn(fragments, from, &t->packet, before, v, f->now);
+    while (fragments_next(fragments, &ready, &to)) {
+        uint8_t bytes[FABRIC_VNET_LEN + FRAGMENT_LEN_MAX] = {0};
+        memcpy(bytes + FABRIC_VNET_LEN, ready.data, ready.len);
+        struct transit waited = {.bytes = bytes, .len = FABRIC_VNET_LEN + ready.len};
+        struct transit *copy = transit_parse(&waited) ? transit_copy(f, &waited) : NULL;
+        if (copy != NULL && send_fragment(f, copy, segment, to))
+            router_send(f, copy);
+        else if (copy != NULL)
+            transit_free(f, copy);
+    }
+}
+
 /* The box at `segment` decides; `from` is the side the packet came from. */
 static void through_box(struct fabric *f, struct transit *t, int segment, enum nat_side from,
                         struct bk_time now) {
@@ -232,14 +289,21 @@ static void through_box(struct fabric *f, struct transit *t, int segment, enum n
     enum topology_direction came = from == NAT_INSIDE ? TOPOLOGY_UP : TOPOLOGY_DOWN;
     struct nat_verdict v;
     t->place = FABRIC_GONE;
-    if (!t->parsed) {
+    if (!t->parsed && !fragment_parse(t)) {
         sight_dropped(f, t, fragment_is(t) ? LAB_DROP_FRAGMENT : LAB_DROP_PROTOCOL, segment);
+        return;
+    }
+    if (t->packet.part == PACKET_LATER) {
+        later_through_box(f, t, segment, from, now);
         return;
     }
     if (!router_hop(f, t, segment, came))
         return;
+    const struct nat_header before = t->packet.header;
     nat_packet(box->nat, from, &t->packet.header, now, &v);
     arm_box(f, segment);
+    if (t->packet.part == PACKET_FIRST)
+        learn_first(f, t, segment, from, &before, &v);
     if (v.action == NAT_DROP || v.action == NAT_ANSWER) {
         sight_refused(f, t, v.drop, segment);
         if (v.action == NAT_ANSWER)

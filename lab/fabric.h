@@ -85,11 +85,12 @@ struct fabric_link {
 struct fabric_box {
     struct fabric *fabric;
     const struct topology_node *node;
-    struct nat *nat;      /* NULL for hosts */
-    struct bk_time armed; /* what the heap holds for `nat` */
-    int first_routed;     /* the NAT boxes behind this one that route a network of
-                             theirs to it ... */
-    int next_routed;      /* ... are chained; TOPOLOGY_NOWHERE ends the chain */
+    struct nat *nat;             /* NULL for hosts */
+    struct fragments *fragments; /* made for the first one that comes */
+    struct bk_time armed;        /* what the heap holds for `nat` */
+    int first_routed;            /* the NAT boxes behind this one that route a network of
+                                    theirs to it ... */
+    int next_routed;             /* ... are chained; TOPOLOGY_NOWHERE ends the chain */
     struct fabric_link link[TOPOLOGY_DIRECTIONS];
 };
 

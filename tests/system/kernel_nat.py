@@ -84,6 +84,19 @@ def _choose(expression, first, count):
         f"{expression.format(count)} map {{ {pairs} }}\noifname \"out\" masquerade")
 
 
+# Ports with a rule of their own in "fixed": those of nat_scripts/.
+_FIXED = [200, 300, 600, 700, 1024, *range(5000, 5010), 5100, 5101, 41000, 41001, 41002, 41003, 41010,
+          42000, 42001, 43000, 43001, 43002, 43003, 45000, 45100, 65535]
+
+
+def _fixed(answer="drop"):
+    """A port of the inside is the same outside, or none: a clash drops the packet."""
+    pairs = ", ".join(f"{p} : {p}" for p in _FIXED)
+    return lambda x: _table(
+        x, answer=answer, post=f'oifname "out" meta l4proto {{ tcp, udp }} snat to {x} : th sport '
+        f'map {{ {pairs} }}\noifname "out" masquerade')
+
+
 def _cone(filtering="EI", hairpin="none"):
     """Every mapping is recorded as it leaves, after translation, and serves packets from outside.
     Recording before it would name the wrong port whenever two hosts clash."""
@@ -127,6 +140,8 @@ BOXES = {
     "snatp": _snat(lambda x: f"{x} persistent"),
     "snat": _snat(lambda x: x),
     "snat+accept": lambda x: _table(x, post=f'oifname "out" snat to {x}', answer="accept"),
+    "fixed": _fixed(),
+    "fixed+accept": _fixed("accept"),
     "pool": _snat(lambda x: f"{POOL[0]}-{POOL[-1]}"),
     "poolp": _snat(lambda x: f"{POOL[0]}-{POOL[-1]} persistent"),
     "rnd": _masquerade("random"),
@@ -181,6 +196,8 @@ KINDS = {
     "snat": ("snat", None, _traits()),
     "snatp": ("snatp", None, _traits()),
     "snat+accept": ("snat+accept", None, _traits(unsolicited="reject", inbound_first=True)),
+    "fixed": ("fixed", None, _traits()),
+    "fixed+accept": ("fixed+accept", None, _traits(unsolicited="reject", inbound_first=True)),
     "pool": ("pool", None, _traits(paired=False, addresses=4)),
     "poolp": ("poolp", None, _traits(addresses=4)),
     "rnd": ("rnd", None, _traits(**_RANDOM)),

@@ -167,6 +167,8 @@ MODELS = {
     "snat": _LINUX,
     "snatp": _LINUX,
     "snat+accept": _LINUX + _ACCEPT,
+    "fixed": _LINUX + ["ports=preserve-strict"],
+    "fixed+accept": _LINUX + ["ports=preserve-strict"] + _ACCEPT,
     "pool": _LINUX + ["pooling=arbitrary"],
     "poolp": _LINUX,
     "rnd": _RANDOM,

@@ -31,7 +31,7 @@ import nat_script  # noqa: E402
 TIMERS = {"udp_timeout": 2, "udp_stream": 5, "icmp_timeout": 2, "syn_timeout": 2}
 LATE = 0.35  # seconds that a wait may be too long before its script does not count
 TRIES = 3
-NOT_IN_LAB = ("fragments",)  # no fragments there yet
+NOT_IN_LAB = ()
 LAB_KINDS = ("prc", "prc+accept", "prc+reject", "sym", "block", "seq", "arc", "fullcone+hp", "cgnsym")
 LAB_TIMERS = ("prc", "prc+accept", "sym", "block")
 NO_TIMERS = ("arc", "fullcone")  # their nftables maps have timers of their own
