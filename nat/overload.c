@@ -45,8 +45,7 @@ static void link_to(struct nat *nat, uint32_t mapping, enum chain chain) {
     struct table *table = chain_table(nat, mapping, chain, key);
     uint32_t head = NAT_NONE;
     *next_of(nat, mapping, chain) = NAT_NONE;
-    if (table_get(table, key, &head)) {
-        bk_assert(is_on(nat));
+    if (is_on(nat) && table_get(table, key, &head)) { /* otherwise names are unique */
         *next_of(nat, mapping, chain) = *next_of(nat, head, chain);
         *next_of(nat, head, chain) = mapping;
         return;
@@ -59,6 +58,10 @@ static void unlink_from(struct nat *nat, uint32_t mapping, enum chain chain) {
     uint8_t key[NAT_KEY_INSIDE];
     struct table *table = chain_table(nat, mapping, chain, key);
     uint32_t at = NAT_NONE, next = *next_of(nat, mapping, chain);
+    if (!is_on(nat)) {
+        (void)table_remove(table, key);
+        return;
+    }
     bool found = table_get(table, key, &at);
     bk_assert(found);
     if (at == mapping && next == NAT_NONE) {
