@@ -36,7 +36,7 @@ void session_push_event(struct session *s, struct session_event event) {
 void session_end(struct session *s, enum session_end end, uint64_t code, const char *reason) {
     if (s->state != SESSION_OVER)
         session_set_state(s, SESSION_OVER);
-    s->resend = BK_NEVER;
+    session_stop_resending(s);
     s->retry = BK_NEVER;
     s->give_up = BK_NEVER;
     if (s->ended)
@@ -275,6 +275,7 @@ void session_advance(struct session *s, struct bk_time now) {
         give_up(s);
         return;
     }
+    session_signal_advance(s, now);
     if (bk_due(quic_deadline(s->quic), now))
         quic_advance(s->quic, now);
     if (s->state == SESSION_CLOSING && quic_is_finished(s->quic))

@@ -37,9 +37,9 @@ struct session {
 
     /* Signalling. `mine` is what the peer must know; `version` counts its changes. */
     struct signal_description mine;
-    uint32_t version, acked; /* ours; the newest the peer confirmed */
-    uint32_t peer_version;   /* the newest of theirs that arrived */
-    bool owes_ack, owes_bye;
+    uint32_t version, acked;                   /* ours; the newest the peer confirmed */
+    uint32_t peer_version;                     /* the newest of theirs that arrived */
+    bool owes_ack, owes_bye, owes_description; /* as soon as the relay takes them */
     struct bk_time resend;
     int64_t resend_us;
     struct bk_time give_up; /* the offer, or the goodbye, ends then */
@@ -83,6 +83,8 @@ void session_peer_is_back(struct session *s);
 
 /* session_signal.c */
 void session_describe_anew(struct session *s, struct bk_time now);
+void session_signal_advance(struct session *s, struct bk_time now);
+void session_stop_resending(struct session *s);
 void session_start_describing(struct session *s, struct bk_time now);
 
 /* session_path.c */

@@ -7,6 +7,18 @@
 
 #include <string.h>
 
+void session_stop_resending(struct session *s) {
+    s->resend = BK_NEVER;
+    s->owes_description = false;
+}
+
+void session_signal_advance(struct session *s, struct bk_time now) {
+    if (!bk_due(s->resend, now))
+        return;
+    s->owes_description = true; /* until the relay takes it, which may be long */
+    s->resend = BK_NEVER;
+}
+
 static void resend_now(struct session *s, struct bk_time now) {
     s->resend = now;
     s->resend_us = SESSION_RESEND_US;
@@ -41,7 +53,7 @@ static void acknowledged(struct session *s, uint32_t version) {
         return;
     s->acked = version;
     if (s->acked == s->version)
-        s->resend = BK_NEVER;
+        session_stop_resending(s);
     s->mine.has_offer = false;
     wipe(&s->mine.offer, sizeof s->mine.offer);
 }
@@ -110,8 +122,9 @@ static bool next_message(struct session *s, struct bk_time now, struct signal *o
     }
     if (s->state == SESSION_OVER)
         return false;
-    if (bk_due(s->resend, now)) {
+    if (s->owes_description || bk_due(s->resend, now)) {
         out->type = SIGNAL_DESCRIBE;
+        s->owes_description = false;
         out->description = s->mine;
         s->resend = bk_after(now, s->resend_us);
         if (s->resend_us < SESSION_RESEND_MAX_US)

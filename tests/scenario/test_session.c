@@ -210,6 +210,25 @@ static void test_nat_reboot_is_survived(void **state) {
     stop(d);
 }
 
+/* Neither has a way to the home server for two minutes, with a description that wants to be sent
+ * again: all deadlines are kept meanwhile, and nobody turns in circles. */
+static void test_no_relay_is_waited_for_quietly(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct duo_config config = duo_config_default;
+        config.seed = seed;
+        struct duo *d = start(&config);
+        check(d, duo_run_until_direct(d, 5 * BK_US_PER_S));
+        assert_int_equal(world_cut_path(d->world, d->server, WORLD_CORE, WORLD_TCP), BK_OK);
+        world_reboot_nat(d->world, d->box_a);
+        world_cut_hosts(d->world, d->host_a, d->host_b, WORLD_CUT_UDP);
+        uint64_t before = world_get_counters(d->world)->events;
+        world_run(d->world, 120 * BK_US_PER_S);
+        check(d, world_get_counters(d->world)->events - before < 10000);
+        stop(d);
+    }
+}
+
 /* Keys of TLS come from the library's own generator, but no length and no time depends on them. */
 static void test_a_seed_replays_exactly(void **state) {
     (void)state;
@@ -241,6 +260,7 @@ int main(void) {
         cmocka_unit_test(test_wrong_secret_is_refused),
         cmocka_unit_test(test_relay_restart_is_survived),
         cmocka_unit_test(test_nat_reboot_is_survived),
+        cmocka_unit_test(test_no_relay_is_waited_for_quietly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
