@@ -18,12 +18,12 @@ void nat_live_init(struct nat_live *live, bool wanted) {
     *live = (struct nat_live){.on = wanted && !dumb && isatty(STDERR_FILENO)};
 }
 
-static const char *mark(enum bk_nat_status status) {
-    switch (status) {
+static const char *mark(const struct bk_nat_finding *f) {
+    switch (f->status) {
     case BK_NAT_KNOWN:
         return "\342\234\223"; /* a tick */
     case BK_NAT_UNCLEAR:
-        return "?";
+        return f->reason == BK_NAT_REASON_NOT_APPLICABLE ? "-" : "?";
     case BK_NAT_PENDING:
     case BK_NAT_NOT_ASKED:
         break;
@@ -36,7 +36,7 @@ static void line(const struct bk_nat_record *r, enum bk_nat_attr attr, size_t co
     char words[NAT_SENTENCE_MAX], whole[NAT_SENTENCE_MAX * 2];
     struct text t = text_in(whole, sizeof whole);
     const char *label = nat_text_label(attr);
-    text_str(&t, mark(r->findings[attr].status));
+    text_str(&t, mark(&r->findings[attr]));
     text_char(&t, ' ');
     text_str(&t, label);
     for (size_t column = strlen(label); column < LABEL_COLUMNS; column++)

@@ -287,6 +287,10 @@ char *nat_text_finding(const struct bk_nat_record *record, enum bk_nat_attr attr
             text_str(&t, "cannot tell whether address-dependent: the server has one address");
             break;
         }
+        if (f->reason == BK_NAT_REASON_NOT_APPLICABLE) {
+            text_str(&t, "does not apply");
+            break;
+        }
         text_str(&t, "cannot tell: ");
         text_str(&t, bk_nat_reason_text(f->reason));
         break;

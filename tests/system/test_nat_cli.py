@@ -66,8 +66,10 @@ CARD = {
     "inner": str, "two_nats": bool, "port_mapping": bool, "tcp_punch": bool, "ipv6": bool,
 }
 SIDE = {"role": str, "sockets": int, "ports": int, "packets_mean": NUMBER, "packets_p95": NUMBER}
+METHODS = {"direct", "punch", "prflx", "inner", "hairpin", "ipv6", "port-mapping", "predict", "fan",
+           "block", "birthday-one", "tcp", "birthday-mixed", "birthday-two", "relay"}
 PAIR = {
-    "kind": {"direct", "relayed"}, "method": str, "method_best": str, "probability": NUMBER,
+    "kind": {"direct", "relayed"}, "method": METHODS, "method_best": METHODS, "probability": NUMBER,
     "probability_best": NUMBER, "certain": bool, "why": str, "time_mean_ms": NUMBER,
     "time_p95_ms": NUMBER, "here": dict, "there": dict, "needs": list,
 }

@@ -23,11 +23,13 @@ static void known_unclear_and_pending_look_different(void **state) {
     finds(&r, BK_NAT_MAPPING, BK_NAT_EI);
     cannot_tell(&r, BK_NAT_FILTERING, BK_NAT_REASON_NO_SUPPORT);
     r.findings[BK_NAT_HAIRPIN].status = BK_NAT_PENDING;
-    assert_int_equal(lines_of(&r, 40, 24), 3);
+    cannot_tell(&r, BK_NAT_PARITY, BK_NAT_REASON_NOT_APPLICABLE);
+    assert_int_equal(lines_of(&r, 40, 24), 4);
     static const char first[] = "\342\234\223 mapping          endpoint-independent:\n"; /* cut */
     assert_memory_equal(lines, first, sizeof first - 1);
     assert_non_null(strstr(lines, "\n? filtering        cannot tell"));
     assert_non_null(strstr(lines, "\n\302\267 hairpin\n"));
+    assert_non_null(strstr(lines, "\n- port parity      does not apply\n"));
 }
 
 static void a_low_terminal_shows_what_is_known_last(void **state) {
