@@ -34,7 +34,7 @@ TRIES = 3
 NOT_IN_LAB = ()
 LAB_KINDS = ("prc", "prc+accept", "prc+reject", "sym", "block", "seq", "arc", "fullcone+hp", "cgnsym")
 LAB_TIMERS = ("prc", "prc+accept", "sym", "block")
-NO_TIMERS = ("arc", "fullcone")  # their nftables maps have timers of their own
+NO_TIMERS = ("arc", "fullcone", "fixed+accept")  # docs/nat-equivalence.md says why
 
 
 def scripts():
