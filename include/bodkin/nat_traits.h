@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What a NAT does, in the words of RFC 4787, as far as it decides how two peers can meet. A
- * classifier fills it (bodkin/nat_traits.heck.h), an oracle reads two of them and says what is
+ * classifier fills it (bodkin/natcheck.h), an oracle reads two of them and says what is
  * possible between them (bodkin/oracle.h).
  *
  * Plain data: copy it, compare it, send it to the other side. All zero means "nothing is known". */

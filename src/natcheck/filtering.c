@@ -97,19 +97,17 @@ static void judge_silence(struct bk_natcheck *nc, enum family f) {
     } else if (s->change_port != NONE) {
         tell(nc, f, BK_NAT_APD, BK_NAT_REASON_NONE);
     } else {
-        tell(nc, f, BK_NAT_APD,
-             BK_NAT_REASON_ONE_ADDRESS); /* AD or APD: the other port is unknown */
+        tell(nc, f, BK_NAT_APD, BK_NAT_REASON_ONE_ADDRESS); /* or AD: no other port to ask from */
     }
 }
 
 static void judge(struct bk_natcheck *nc, enum family f) {
     struct side *s = &nc->side[f];
     enum answer both = answer_of(nc, s->change_both), port = answer_of(nc, s->change_port);
-    if (s->change_both == NONE && s->change_port == NONE)
-        tell(nc, f, BK_NAT_DEP_UNKNOWN, BK_NAT_REASON_NO_SUPPORT);
-    else if (both == ANSWER_GOOD)
+    bool unasked = s->change_both == NONE && s->change_port == NONE;
+    if (both == ANSWER_GOOD)
         tell(nc, f, BK_NAT_EI, BK_NAT_REASON_NONE);
-    else if (both == ANSWER_REFUSED || port == ANSWER_REFUSED)
+    else if (unasked || both == ANSWER_REFUSED || port == ANSWER_REFUSED)
         tell(nc, f, BK_NAT_DEP_UNKNOWN, BK_NAT_REASON_NO_SUPPORT);
     else if (!probe_ended(nc, s->change_both) || !probe_ended(nc, s->change_port))
         return;

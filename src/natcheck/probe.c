@@ -18,9 +18,11 @@ struct pace pace_first(const struct bk_natcheck *nc) {
     return p;
 }
 
-/* RFC 8489 section 6.2.1 wants 500 ms where nothing is known; here the RTT is. */
+/* RFC 8489 section 6.2.1 wants 500 ms where nothing is known; here the RTT is. Not less than 100
+ * ms, which a busy host may take by itself. */
 static int64_t rto_us(const struct bk_natcheck *nc) {
     int64_t rto = 2 * nc->rtt_us + 30 * BK_US_PER_MS;
+    rto = rto > 100 * BK_US_PER_MS ? rto : 100 * BK_US_PER_MS;
     return rto < 3 * BK_US_PER_S ? rto : 3 * BK_US_PER_S;
 }
 
@@ -33,7 +35,7 @@ struct pace pace_soon(const struct bk_natcheck *nc, uint8_t sends) {
 struct pace pace_even(const struct bk_natcheck *nc, uint8_t sends) {
     int64_t rtt = nc->rtt_us;
     const struct pace p = {.wait_us = rtt + 40 * BK_US_PER_MS,
-                           .last_us = 2 * rtt + 120 * BK_US_PER_MS,
+                           .last_us = 2 * rtt + 200 * BK_US_PER_MS,
                            .sends = sends};
     return p;
 }
@@ -236,11 +238,12 @@ static void take_answer(struct bk_natcheck *nc, struct probe *p, const struct bk
     nc->changed = true;
 }
 
-static struct probe *find(struct bk_natcheck *nc, uint32_t socket, const uint8_t *txid) {
+/* A server that does not send the answer elsewhere says so to who asked. */
+static struct probe *find(struct bk_natcheck *nc, uint32_t socket, const struct stun_msg *m) {
     for (uint32_t i = 0; i < nc->probe_count; i++) {
         struct probe *p = &nc->probes[i];
-        if (p->state == PROBE_WAITING && p->ask.hears == socket &&
-            memcmp(p->txid, txid, STUN_TXID_LEN) == 0)
+        bool here = p->ask.hears == socket || (p->ask.socket == socket && m->cls == STUN_ERROR);
+        if (p->state == PROBE_WAITING && here && memcmp(p->txid, m->txid, STUN_TXID_LEN) == 0)
             return p;
     }
     return NULL;
@@ -258,7 +261,7 @@ static enum bk_err recv_message(struct bk_natcheck *nc, uint32_t socket, const u
     enum bk_err err = stun_parse(&m, data, len);
     if (err != BK_OK)
         return err;
-    struct probe *p = find(nc, socket, m.txid);
+    struct probe *p = find(nc, socket, &m);
     if (p == NULL || stun_check_fingerprint(&m) == BK_ERR_NOT_OURS || !fits(p, &m))
         return BK_ERR_NOT_OURS;
     if (p->ask.test != BK_NAT_TEST_HAIRPIN)
