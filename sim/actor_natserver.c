@@ -108,21 +108,21 @@ static enum bk_err bind_all(struct sim_natserver *s, struct world *w, node_id ho
     return BK_OK;
 }
 
-static enum bk_err make_discovery(struct sim_natserver *s, struct world *w, node_id host,
-                                  const uint16_t ports[2], const struct bk_alloc *alloc) {
-    struct stun_discovery_config config = stun_discovery_config_default;
+static void configure(struct sim_natserver *s, const struct world *w, node_id host,
+                      const uint16_t ports[2]) {
+    struct stun_discovery_config *config = &s->config;
     struct bk_ip ip;
     size_t count[2] = {0, 0};
-    config.askers_max = 4096;
-    config.sources_max = 1024;
-    config.ports[0] = ports[0];
-    config.ports[1] = ports[1];
+    *config = stun_discovery_config_default;
+    config->askers_max = 4096;
+    config->sources_max = 1024;
+    config->ports[0] = ports[0];
+    config->ports[1] = ports[1];
     for (size_t i = 0; i < SIM_NATSERVER_ADDRESSES && world_address(w, host, i, &ip); i++) {
         size_t family = ip.family == BK_IPV6;
         if (count[family] < 2)
-            config.ips[family][count[family]++] = ip;
+            config->ips[family][count[family]++] = ip;
     }
-    return stun_discovery_new(&config, &s->rng, alloc, &s->discovery);
 }
 
 enum bk_err sim_natserver_init(struct sim_natserver *s, struct world *w, node_id host,
@@ -130,12 +130,20 @@ enum bk_err sim_natserver_init(struct sim_natserver *s, struct world *w, node_id
     memset(s, 0, sizeof *s);
     struct world_actor calls = {.ctx = s, .on_datagram = on_datagram, .on_stream = on_stream};
     s->rng = world_rng(w, "natserver");
-    enum bk_err err = make_discovery(s, w, host, ports, alloc);
+    configure(s, w, host, ports);
+    enum bk_err err = sim_natserver_restart(s, alloc);
     if (err != BK_OK)
         return err;
-    s->service.discovery = s->discovery;
     s->actor = world_add_actor(w, host, &calls);
     return bind_all(s, w, host, ports);
+}
+
+enum bk_err sim_natserver_restart(struct sim_natserver *s, const struct bk_alloc *alloc) {
+    stun_discovery_free(s->discovery);
+    s->discovery = NULL;
+    enum bk_err err = stun_discovery_new(&s->config, &s->rng, alloc, &s->discovery);
+    s->service.discovery = s->discovery;
+    return err;
 }
 
 void sim_natserver_fini(struct sim_natserver *s) {

@@ -34,6 +34,7 @@ struct sim_natserver_stream {
 struct sim_natserver {
     struct stun_service service; /* its counts say what became of every request */
     struct stun_discovery *discovery;
+    struct stun_discovery_config config;
     actor_id actor;
     struct bk_rng rng;
     struct sim_natserver_socket sockets[2 * SIM_NATSERVER_ADDRESSES];
@@ -45,6 +46,10 @@ struct sim_natserver {
  * world_udp_bind(), world_stream_listen() and stun_discovery_new(). */
 BK_MUST_USE enum bk_err sim_natserver_init(struct sim_natserver *s, struct world *w, node_id host,
                                            const uint16_t ports[2], const struct bk_alloc *alloc);
+/* The process dies and is back at once: it has forgotten who asked. Errors of stun_discovery_new();
+ * it is then a plain Binding server. */
+BK_MUST_USE enum bk_err sim_natserver_restart(struct sim_natserver *s,
+                                              const struct bk_alloc *alloc);
 /* After the world has ended, or before. */
 void sim_natserver_fini(struct sim_natserver *s);
 
