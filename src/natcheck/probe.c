@@ -239,7 +239,6 @@ static void take_answer(struct bk_natcheck *nc, struct probe *p, const struct bk
 }
 
 /* A server that does not send the answer elsewhere says so to who asked. */
-/* A server that does not send the answer elsewhere says so to who asked. */
 static struct probe *find(struct bk_natcheck *nc, uint32_t socket, const struct stun_msg *m) {
     for (uint32_t i = 0; i < nc->probe_count; i++) {
         struct probe *p = &nc->probes[i];
