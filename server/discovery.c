@@ -5,26 +5,30 @@
 #include <string.h>
 
 struct pick {
-    struct bk_ip ips[2];
+    struct bk_ip ips[2], outside[2];
     size_t count;
 };
 
-static void add(struct pick *p, const struct bk_ip *ip, uint8_t family) {
+static void add(struct pick *p, const struct bk_ip *ip, const struct bk_ip *outside,
+                uint8_t family) {
     bool twice = p->count > 0 && bk_ip_equal(&p->ips[0], ip);
-    if (ip->family == family && !bk_ip_is_any(ip) && p->count < 2 && !twice)
-        p->ips[p->count++] = *ip;
+    if (ip->family != family || bk_ip_is_any(ip) || p->count == 2 || twice)
+        return;
+    if (outside != NULL)
+        p->outside[p->count] = *outside;
+    p->ips[p->count++] = *ip;
 }
 
 static void add_list(struct pick *p, const struct server_listen *list, uint8_t family) {
     for (size_t i = 0; i < list->count; i++)
-        add(p, &list->ips[i], family);
+        add(p, &list->ips[i], &list->outside[i], family);
 }
 
 static void add_own(struct pick *p, const struct net_interface *own, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (!own[i].loopback && !own[i].point_to_point &&
             bk_ip_scope(&own[i].ip) == BK_SCOPE_GLOBAL)
-            add(p, &own[i].ip, BK_IPV4);
+            add(p, &own[i].ip, NULL, BK_IPV4);
 }
 
 /* Do the sockets carry addresses of that family that nobody named? [::] carries IPv4 as well. */
@@ -48,6 +52,7 @@ void discovery_pick(const struct server_listen *named, const struct server_liste
         if (p.count == 0 && families[i] == BK_IPV4 && is_wildcard(listen, BK_IPV4))
             add_own(&p, own, own_count);
         memcpy(out->ips[i], p.ips, sizeof p.ips);
+        memcpy(out->outside[i], p.outside, sizeof p.outside);
     }
 }
 

@@ -9,7 +9,8 @@
 
 struct net_interface;
 
-/* Fills out->ips from the first of these that has an address of the family: `named`
+/* Fills out->ips and out->outside from the first of these that has an address of the family:
+ * `named`
  * (--stun-address); `listen` (--listen), wildcards aside; for IPv4 the host's own global addresses
  * `own`, unless all of `listen` is named. Own IPv6 addresses are not taken unasked: hosts make
  * temporary ones (RFC 8981), and an answer that should leave from one that is gone would be

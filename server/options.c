@@ -23,8 +23,8 @@ const struct server_option server_option_table[] = {
     {"https", SERVER_NUMBER, AT(https_port), 0, 65535, "PORT",
      "relay over HTTPS (default 443; 8443 if not permitted)"},
     {"stun", SERVER_NUMBER, AT(stun_port), 0, 65535, "PORT", "STUN, UDP and TCP (default 3478)"},
-    {"stun-address", SERVER_LISTEN, AT(stun_address), 0, 0, "ADDR",
-     "one of two per family for NAT tests, RFC 5780"},
+    {"stun-address", SERVER_OUTSIDE, AT(stun_address), 0, 0, "ADDR",
+     "one of two per family for NAT tests; ADDR=OUTSIDE"},
     {"plain-http", SERVER_NUMBER, AT(plain_http_port), 0, 65535, "PORT",
      "relay without TLS, for reverse proxies (off)"},
     {"name", SERVER_TEXT, AT(name), 0, 0, "HOST",
@@ -91,6 +91,24 @@ static enum bk_err add_listen(struct server_listen *to, const struct server_opti
     return BK_OK;
 }
 
+/* "10.0.0.4" or, behind a one-to-one NAT, "10.0.0.4=203.0.113.4". */
+static enum bk_err add_outside(struct server_listen *to, const struct server_option *row,
+                               const char *value, char *reason) {
+    char inside[BK_ADDR_TEXT_MAX];
+    const char *equals = strchr(value, '=');
+    size_t len = equals == NULL ? strlen(value) : (size_t)(equals - value);
+    struct bk_ip outside = {.family = BK_FAMILY_NONE};
+    if (len >= sizeof inside || (equals != NULL && bk_ip_parse(equals + 1, &outside) != BK_OK))
+        return wrong(reason, row, value, "an IP address, or ADDR=OUTSIDE");
+    memcpy(inside, value, len);
+    inside[len] = '\0';
+    enum bk_err err = add_listen(to, row, inside, reason);
+    if (err != BK_OK)
+        return err;
+    to->outside[to->count - 1] = outside;
+    return BK_OK;
+}
+
 static enum bk_err set_flag(bool *to, const struct server_option *row, const char *value,
                             char *reason) {
     bool yes = value == NULL || strcmp(value, "yes") == 0 || strcmp(value, "true") == 0;
@@ -116,6 +134,8 @@ enum bk_err server_option_set(struct server_options *o, const struct server_opti
         return set_text(field, row, value, reason);
     case SERVER_LISTEN:
         return add_listen(field, row, value, reason);
+    case SERVER_OUTSIDE:
+        return add_outside(field, row, value, reason);
     case SERVER_LEVEL:
         if (!log_level_parse(value, field))
             return wrong(reason, row, value, "debug, info, warn or error");
@@ -132,7 +152,8 @@ static bool stun_addresses_are_fine(const struct server_listen *list) {
         for (size_t k = 0; k < i; k++)
             if (bk_ip_equal(&list->ips[i], &list->ips[k]))
                 return false;
-        if (bk_ip_is_any(&list->ips[i]))
+        if (bk_ip_is_any(&list->ips[i]) || (list->outside[i].family != BK_FAMILY_NONE &&
+                                            list->outside[i].family != list->ips[i].family))
             return false;
     }
     return count[0] <= 2 && count[1] <= 2;
@@ -145,7 +166,7 @@ enum bk_err server_options_check(const struct server_options *o, char *reason) {
     }
     if (!stun_addresses_are_fine(&o->stun_address)) {
         snprintf(reason, SERVER_TEXT_MAX,
-                 "stun-address: at most two different addresses of each family, no wildcard");
+                 "stun-address: two different addresses of each family at most, no wildcard");
         return BK_ERR_MALFORMED;
     }
     if (o->plain_http_port > 0 && o->plain_http_port == o->https_port) {

@@ -19,7 +19,8 @@ struct server_text {
 
 struct server_listen {
     struct bk_ip ips[SERVER_LISTEN_MAX];
-    size_t count; /* 0: every address */
+    struct bk_ip outside[SERVER_LISTEN_MAX]; /* SERVER_OUTSIDE: family NONE where none was given */
+    size_t count;                            /* 0: every address */
 };
 
 struct server_options {
@@ -37,7 +38,14 @@ struct server_options {
 
 extern const struct server_options server_options_default;
 
-enum server_option_type { SERVER_FLAG, SERVER_NUMBER, SERVER_TEXT, SERVER_LISTEN, SERVER_LEVEL };
+enum server_option_type {
+    SERVER_FLAG,
+    SERVER_NUMBER,
+    SERVER_TEXT,
+    SERVER_LISTEN,
+    SERVER_OUTSIDE,
+    SERVER_LEVEL
+};
 
 struct server_option {
     const char *name; /* "plain-http": the same word on the command line and in the file */

@@ -13,7 +13,7 @@ const struct stun_discovery_config stun_discovery_config_default = {
 };
 
 struct stun_discovery {
-    struct bk_ip ips[2][2];
+    struct bk_ip ips[2][2], outside[2][2];
     uint16_t ports[2];
     int64_t asked_us;
     struct asked asked;
@@ -32,9 +32,18 @@ static bool addresses_are_fine(const struct bk_ip ips[2], uint8_t family) {
     return !second || (first && !bk_ip_equal(&ips[0], &ips[1]));
 }
 
+static bool outsides_are_fine(const struct bk_ip outside[2], const struct bk_ip ips[2]) {
+    for (size_t i = 0; i < 2; i++)
+        if (outside[i].family != BK_FAMILY_NONE && outside[i].family != ips[i].family)
+            return false;
+    return true;
+}
+
 static bool is_fine(const struct stun_discovery_config *c) {
     return addresses_are_fine(c->ips[0], BK_IPV4) && addresses_are_fine(c->ips[1], BK_IPV6) &&
-           c->ports[0] != 0 && c->ports[0] != c->ports[1] && table_size_is_fine(c->askers_max) &&
+           outsides_are_fine(c->outside[0], c->ips[0]) &&
+           outsides_are_fine(c->outside[1], c->ips[1]) && c->ports[0] != 0 &&
+           c->ports[0] != c->ports[1] && table_size_is_fine(c->askers_max) &&
            table_size_is_fine(c->sources_max) && c->asked_us >= BK_US_PER_S &&
            c->asked_us <= 86400 * BK_US_PER_S && c->per_s >= 1 && c->per_s <= 1000 &&
            c->burst >= 1 && c->burst <= 100000;
@@ -47,8 +56,10 @@ enum bk_err stun_discovery_new(const struct stun_discovery_config *config, const
     struct stun_discovery *d = alloc->get(alloc->ctx, sizeof *d);
     if (d == NULL)
         return BK_ERR_NO_MEMORY;
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
         d->ips[i / 2][i % 2] = config->ips[i / 2][i % 2];
+        d->outside[i / 2][i % 2] = config->outside[i / 2][i % 2];
+    }
     d->ports[0] = config->ports[0];
     d->ports[1] = config->ports[1];
     d->asked_us = config->asked_us;
@@ -116,6 +127,15 @@ bool stun_discovery_other(const struct stun_discovery *d, const struct bk_addr *
         return false;
     *out = other;
     return true;
+}
+
+struct bk_addr stun_discovery_outside(const struct stun_discovery *d, const struct bk_addr *local) {
+    struct bk_addr addr = *local;
+    for (size_t i = 0; i < 4; i++)
+        if (bk_ip_equal(&d->ips[i / 2][i % 2], &local->ip) &&
+            d->outside[i / 2][i % 2].family != BK_FAMILY_NONE)
+            addr.ip = d->outside[i / 2][i % 2];
+    return addr;
 }
 
 void stun_discovery_note(struct stun_discovery *d, const struct bk_addr *asker,

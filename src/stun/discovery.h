@@ -24,6 +24,9 @@ struct stun_discovery_config {
      * send from. Family NONE: there is none. A request that came in on another address of the
      * host is answered as if there were no second one. */
     struct bk_ip ips[2][2];
+    /* What clients know them by, where a one-to-one NAT stands before this host. Family NONE: by
+     * what they are. */
+    struct bk_ip outside[2][2];
     uint16_t ports[2];    /* ports[1] 0: only one port is open, nothing can be changed */
     uint32_t askers_max;  /* remembered; 8 bytes each; 64 to 2^24; default 2^18 */
     int64_t asked_us;     /* RESPONSE-PORT is for those who asked within this time: as long as the
@@ -49,8 +52,8 @@ enum stun_discovery_reach {
     STUN_DISCOVERY_FULL     /* two addresses, two ports */
 };
 
-/* BK_ERR_ARGUMENT: a field is outside its range, an address is in the wrong family's row, or
- * ports[0] is 0. BK_ERR_NO_MEMORY. */
+/* BK_ERR_ARGUMENT: a field is outside its range, an address is in the wrong family's row, an
+ * outside one has no inside one, or ports[0] is 0. BK_ERR_NO_MEMORY. */
 BK_MUST_USE enum bk_err stun_discovery_new(const struct stun_discovery_config *config,
                                            const struct bk_rng *rng, const struct bk_alloc *alloc,
                                            struct stun_discovery **out);
@@ -62,6 +65,9 @@ enum stun_discovery_reach stun_discovery_reach(const struct stun_discovery *d,
  * table 1. Both flags false gives `local`. false: there is no such socket. */
 bool stun_discovery_other(const struct stun_discovery *d, const struct bk_addr *local,
                           bool change_ip, bool change_port, struct bk_addr *out);
+
+/* An address of ours as clients know it. */
+struct bk_addr stun_discovery_outside(const struct stun_discovery *d, const struct bk_addr *local);
 
 /* For the service. */
 void stun_discovery_note(struct stun_discovery *d, const struct bk_addr *asker, struct bk_time now);

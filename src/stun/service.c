@@ -160,12 +160,13 @@ static void put_if_room(const struct exchange *x, struct stun_builder *b, uint16
  * bytes. The 44 of the answer are fewer than 1.6 requests as packets, but not as payload, so that a
  * source gets them now and then only. */
 static void put_other_address(const struct exchange *x, struct stun_builder *b,
-                              const struct bk_addr *other) {
-    size_t len = other->ip.family == BK_IPV4 ? 8 : 20;
+                              const struct bk_addr *local) {
+    const struct bk_addr other = stun_discovery_outside(x->service->discovery, local);
+    size_t len = other.ip.family == BK_IPV4 ? 8 : 20;
     if (fits(x, b, len, x->payload_max) ||
         (fits(x, b, len, x->packet_max) &&
          stun_discovery_take(x->service->discovery, STUN_DISCOVERY_LENGTH, &x->from.ip, x->now)))
-        stun_put_addr(b, STUN_OTHER_ADDRESS, other);
+        stun_put_addr(b, STUN_OTHER_ADDRESS, &other);
 }
 
 static void put_padding(const struct exchange *x, struct stun_builder *b) {
@@ -188,7 +189,8 @@ static void put_success(const struct exchange *x, struct stun_builder *b) {
     else if (stun_discovery_other(d, &x->local, false, true, &other) &&
              fits(x, b, 4, x->payload_max))
         stun_put_port(b, STUN_OTHER_PORT, other.port);
-    put_if_room(x, b, STUN_RESPONSE_ORIGIN, &x->leave);
+    const struct bk_addr origin = stun_discovery_outside(d, &x->leave);
+    put_if_room(x, b, STUN_RESPONSE_ORIGIN, &origin);
     put_if_room(x, b, STUN_MAPPED_ADDRESS, &x->from);
     if (stun_has(&x->request, STUN_PADDING))
         put_padding(x, b);

@@ -115,6 +115,17 @@ def one_address_is_told_honestly():
     server.close()
 
 
+def outside_addresses_are_told():
+    server = Server("--stun-address", f"{A1}=203.0.113.1", "--stun-address", f"{A2}=203.0.113.2")
+    client = client_socket()
+    answer, source = ask(client, (A2, server.stun), change(CHANGE_PORT) + attribute(0x8022, b"x" * 24))
+    assert source == (A2, server.stun + 1)
+    assert address(attributes(answer)[ORIGIN]) == ("203.0.113.2", server.stun + 1)
+    assert address(attributes(answer)[OTHER]) == ("203.0.113.1", server.stun + 1)
+    client.close()
+    server.close()
+
+
 def response_port_serves_askers_whatever_worker_heard_them():
     server = Server("--listen", A2, workers=4)
     for _ in range(12):
@@ -211,5 +222,5 @@ def mistakes_are_told():
 
 run([answers_leave_through_the_socket_that_was_asked_for,
      the_shortest_request_learns_the_other_address, one_address_is_told_honestly,
-     response_port_serves_askers_whatever_worker_heard_them, padding_comes_back, detours_have_a_rate,
+     outside_addresses_are_told, response_port_serves_askers_whatever_worker_heard_them, padding_comes_back, detours_have_a_rate,
      tcp_tells_the_addresses_and_goes_no_detours, ipv6_has_one_address_here, mistakes_are_told])

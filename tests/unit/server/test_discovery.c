@@ -44,7 +44,7 @@ static const struct {
 };
 
 static void list(struct server_listen *to, const char *const texts[3]) {
-    to->count = 0;
+    memset(to, 0, sizeof *to);
     for (size_t i = 0; i < 3 && texts[i] != NULL; i++)
         assert_int_equal(bk_ip_parse(texts[i], &to->ips[to->count++]), BK_OK);
 }
@@ -77,6 +77,19 @@ static void the_two_addresses_of_each_family(void **state) {
     }
 }
 
+static void outside_addresses_go_with_their_inside_ones(void **state) {
+    struct stun_discovery_config config = stun_discovery_config_default;
+    struct server_listen named = {.count = 2}, listen = {.count = 0};
+    (void)state;
+    named.ips[0] = bk_ipv4(10, 0, 0, 4);
+    named.ips[1] = bk_ipv4(10, 0, 0, 5);
+    named.outside[1] = bk_ipv4(203, 0, 113, 5);
+    discovery_pick(&named, &listen, NULL, 0, &config);
+    assert_int_equal(config.outside[0][0].family, BK_FAMILY_NONE);
+    assert_true(bk_ip_equal(&config.outside[0][1], &named.outside[1]));
+    assert_true(bk_ip_equal(&config.ips[0][1], &named.ips[1]));
+}
+
 static void the_reason_is_told(void **state) {
     (void)state;
     assert_string_equal(discovery_text(STUN_DISCOVERY_FULL), "complete");
@@ -87,6 +100,7 @@ static void the_reason_is_told(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_two_addresses_of_each_family),
+        cmocka_unit_test(outside_addresses_go_with_their_inside_ones),
         cmocka_unit_test(the_reason_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,11 @@ static const struct {
     {"listen", "example.org", BK_ERR_MALFORMED},
     {"stun-address", "192.0.2.1", BK_OK},
     {"stun-address", "everywhere", BK_ERR_MALFORMED},
+    {"stun-address", "10.0.0.4=203.0.113.4", BK_OK},
+    {"stun-address", "10.0.0.4=", BK_ERR_MALFORMED},
+    {"stun-address", "=203.0.113.4", BK_ERR_MALFORMED},
+    {"stun-address", "10.0.0.4=somewhere", BK_ERR_MALFORMED},
+    {"listen", "10.0.0.4=203.0.113.4", BK_ERR_MALFORMED},
     {"name", "home.example.org", BK_OK},
     {"name", "", BK_ERR_MALFORMED},
     {"log-level", "debug", BK_OK},
@@ -90,6 +95,8 @@ static void more_than_two_addresses_of_a_family_are_a_mistake(void **state) {
         {{"192.0.2.1", "192.0.2.2", "192.0.2.3"}, BK_ERR_MALFORMED},
         {{"192.0.2.1", "192.0.2.1"}, BK_ERR_MALFORMED},
         {{"192.0.2.1", "0.0.0.0"}, BK_ERR_MALFORMED},
+        {{"10.0.0.4=192.0.2.1", "10.0.0.5=192.0.2.2"}, BK_OK},
+        {{"10.0.0.4=2001:db8::1"}, BK_ERR_MALFORMED},
     };
     char reason[SERVER_TEXT_MAX];
     (void)state;

@@ -248,6 +248,24 @@ static void an_address_outside_the_pair_has_no_other(void **state) {
     end(&f);
 }
 
+/* Behind a one-to-one NAT requests come in on inside addresses; clients are told the outside. */
+static void clients_are_told_the_outside_addresses(void **state) {
+    (void)state;
+    struct stun_discovery_config config = two_addresses();
+    struct fixture f;
+    config.outside[0][0] = addr("198.51.100.7:1").ip;
+    config.outside[0][1] = addr("198.51.100.8:1").ip;
+    start_with(&f, &config);
+    begin(&f, "192.0.2.9:4000", A1 ":3478");
+    stun_put_u32(&f.b, STUN_CHANGE_REQUEST, CHANGE_PORT);
+    pad_to(&f, 60);
+    assert_int_equal(ask(&f), STUN_SERVICE_CHANGED);
+    assert_way(&f, A1 ":3479", "192.0.2.9:4000");
+    assert_addr(&f, STUN_RESPONSE_ORIGIN, "198.51.100.7:3479");
+    assert_addr(&f, STUN_OTHER_ADDRESS, "198.51.100.8:3479");
+    end(&f);
+}
+
 static void one_port_cannot_change_anything(void **state) {
     (void)state;
     struct stun_discovery_config config = two_addresses();
@@ -460,8 +478,8 @@ static void a_config_out_of_range_is_refused(void **state) {
     struct rng_seeded seed;
     rng_seed(&seed, 1);
     struct bk_rng rng = rng_from_seeded(&seed);
-    struct stun_discovery_config bad[8];
-    for (size_t i = 0; i < 8; i++)
+    struct stun_discovery_config bad[9];
+    for (size_t i = 0; i < 9; i++)
         bad[i] = two_addresses();
     bad[0].ports[0] = 0;
     bad[1].ports[1] = bad[1].ports[0];
@@ -471,7 +489,8 @@ static void a_config_out_of_range_is_refused(void **state) {
     bad[5].burst = 0;
     bad[6].askers_max = 1;
     bad[7].asked_us = 1;
-    for (size_t i = 0; i < 8; i++)
+    bad[8].outside[0][0] = bad[8].ips[1][0];
+    for (size_t i = 0; i < 9; i++)
         if (stun_discovery_new(&bad[i], &rng, &test_alloc, &d) != BK_ERR_ARGUMENT)
             fail_msg("config %zu was taken", i);
     stun_discovery_free(NULL);
@@ -553,6 +572,7 @@ int main(void) {
         cmocka_unit_test(other_peoples_clients_learn_the_other_address),
         cmocka_unit_test(one_address_is_told_honestly),
         cmocka_unit_test(an_address_outside_the_pair_has_no_other),
+        cmocka_unit_test(clients_are_told_the_outside_addresses),
         cmocka_unit_test(one_port_cannot_change_anything),
         cmocka_unit_test(response_port_reaches_who_asked),
         cmocka_unit_test(response_port_with_change_request),
