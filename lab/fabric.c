@@ -2,6 +2,7 @@
 #include "lab/fabric.h"
 
 #include "base/assert.h"
+#include "lab/box.h"
 #include "lab/cut.h"
 #include "lab/fragment.h"
 #include "lab/icmp.h"
@@ -10,25 +11,9 @@
 #include "lab/router.h"
 #include "lab/sight.h"
 #include "lab/transit.h"
-#include "nat/fragment.h"
 #include <string.h>
 
-enum { MANY_NODES = 64, SMALL_MAPPINGS = 2048, VERY_MANY_NODES = 512, TINY_MAPPINGS = 512 };
-
-/* In a lab of many boxes each holds less, unless the file says otherwise: 5 MB
- * each would be 5 GB for a thousand. */
-static struct nat_config box_config(const struct fabric *f, const struct topology_node *node) {
-    struct nat_config config = node->nat;
-    if (f->topology->node_count > MANY_NODES && !node->tables_set) {
-        bool very_many = f->topology->node_count > VERY_MANY_NODES;
-        config.mappings_max = very_many ? TINY_MAPPINGS : SMALL_MAPPINGS;
-        config.sessions_max = 2 * config.mappings_max;
-    }
-    return config;
-}
-
 static enum bk_err add_boxes(struct fabric *f) {
-    struct bk_rng rng = rng_from_seeded(&f->random);
     for (size_t i = 0; i < f->topology->node_count; i++) {
         struct fabric_box *box = &f->boxes[i];
         box->fabric = f;
@@ -38,8 +23,7 @@ static enum bk_err add_boxes(struct fabric *f) {
             box->link[d].config = box->node->link[d];
         if (box->node->kind != TOPOLOGY_NAT)
             continue;
-        struct nat_config config = box_config(f, box->node);
-        enum bk_err err = nat_new(&config, &rng, &f->alloc, &box->nat);
+        enum bk_err err = box_init(f, box);
         if (err != BK_OK)
             return err;
     }
@@ -79,8 +63,7 @@ void fabric_fini(struct fabric *f) {
             while ((t = link_pop(&f->boxes[i].link[d], BK_NEVER)) != NULL)
                 transit_free(f, t);
         }
-        nat_free(f->boxes[i].nat);
-        fragments_free(f->boxes[i].fragments);
+        box_fini(&f->boxes[i]);
     }
     f->alloc.put(f->alloc.ctx, f->boxes);
     table_fini(&f->routes);
@@ -106,29 +89,11 @@ static bool is_multicast(const struct bk_ip *ip) {
     return ip->family == BK_IPV6 ? ip->bytes[0] == 0xff : ip->bytes[0] >= 224;
 }
 
-/* Does the packet fit the link to `node`, in pieces if need be? If not, its
- * sender is told on behalf of box `segment`. */
-static bool fits(struct fabric *f, const struct transit *t, int node, int segment,
-                 enum topology_direction came) {
-    uint32_t mtu = f->boxes[node].node->mtu;
-    if (t->wire_len <= mtu || fragment_allowed(t))
-        return true;
-    sight_dropped(f, t, LAB_DROP_TOO_BIG, segment);
-    router_too_big(f, t, mtu, segment, came);
-    return false;
-}
-
-static void send_across(struct transit *t, int node, enum topology_direction direction) {
-    t->place = FABRIC_AT_LINK;
-    t->node = node;
-    t->direction = direction;
-}
-
 /* Puts a packet on the link's queue. false: no room or no memory. */
 static bool park(struct fabric *f, struct fabric_link *link, struct transit *t) {
     if (f->queued_bytes + t->len > FABRIC_QUEUED_MAX)
         return false;
-    struct transit *kept = t->owned ? t : transit_copy(f, t);
+    struct transit *kept = transit_can_wait(t) ? t : transit_copy(f, t);
     if (kept == NULL)
         return false;
     f->queued_bytes += kept->len;
@@ -143,8 +108,7 @@ static bool park(struct fabric *f, struct fabric_link *link, struct transit *t) 
     return true;
 }
 
-/* Returns false when the packet is on a queue now and no longer the caller's.
- */
+/* Returns false when the packet is on a queue now and no longer the caller's. */
 static bool cross_link(struct fabric *f, struct transit *t, struct bk_time now) {
     struct fabric_link *link = &f->boxes[t->node].link[t->direction];
     if (t->wire_len > f->boxes[t->node].node->mtu && fragment_allowed(t)) {
@@ -168,8 +132,7 @@ static bool cross_link(struct fabric *f, struct transit *t, struct bk_time now) 
         return true;
     case LINK_WAIT:
         if (park(f, link, t))
-            return !t->owned; /* a borrowed one was copied: the caller's is done with
-                               */
+            return !transit_can_wait(t); /* it was copied: the caller's is done with */
         sight_dropped(f, t, LAB_DROP_QUEUE_FULL, t->node);
         return true;
     case LINK_FULL:
@@ -193,7 +156,7 @@ static void flood(struct fabric *f, const struct transit *t) {
         struct transit *copy = transit_copy(f, t);
         if (copy == NULL)
             return;
-        send_across(copy, (int)i, TOPOLOGY_DOWN);
+        transit_send(copy, (int)i, TOPOLOGY_DOWN);
         router_send(f, copy);
     }
 }
@@ -215,114 +178,6 @@ static bool is_broadcast(const struct fabric *f, const struct transit *t) {
     return false;
 }
 
-/* The box's timers run by themselves, so that mappings end when they should and
- * not when somebody happens to look. */
-static void arm_box(struct fabric *f, int node) {
-    struct fabric_box *box = &f->boxes[node];
-    struct bk_time when = nat_deadline(box->nat);
-    if (when.us == box->armed.us)
-        return;
-    box->armed = when;
-    heap_set(&f->timers, (uint32_t)(f->topology->node_count * TOPOLOGY_DIRECTIONS) + (uint32_t)node,
-             when);
-}
-
-/* NULL: no memory, or the box drops them all. */
-static struct fragments *fragments_of(struct fabric *f, struct fabric_box *box) {
-    const struct nat_config *c = nat_get_config(box->nat);
-    struct bk_rng rng = rng_from_seeded(&f->random);
-    if (box->fragments == NULL && c->fragments != NAT_FRAGMENTS_DROP &&
-        fragments_new(c->fragments, c->fragments_max, &rng, &f->alloc, &box->fragments) != BK_OK)
-        box->fragments = NULL;
-    return box->fragments;
-}
-
-/* A rewritten fragment goes on. false: there is no way. */
-static bool send_fragment(struct fabric *f, struct transit *t, int segment, enum nat_side to) {
-    int next = to == NAT_OUTSIDE ? segment : route_find(f, segment, &t->dst);
-    if (next == TOPOLOGY_NOWHERE)
-        return false;
-    send_across(t, next, to == NAT_OUTSIDE ? TOPOLOGY_UP : TOPOLOGY_DOWN);
-    return true;
-}
-
-/* A fragment without ports goes where its first one went. */
-static void later_through_box(struct fabric *f, struct transit *t, int segment, enum nat_side from,
-                              struct bk_time now) {
-    struct fragments *fragments = fragments_of(f, &f->boxes[segment]);
-    enum nat_side to;
-    enum fragment_fate fate = FRAGMENT_DROPPED;
-    if (fragments != NULL && packet_hop(&t->packet) == BK_OK)
-        fate = fragments_pass(fragments, from, &t->packet, now, &to);
-    if (fate == FRAGMENT_WAITS)
-        return;
-    t->dst = t->packet.header.flow.dst.ip;
-    if (fate == FRAGMENT_DROPPED || !send_fragment(f, t, segment, to))
-        sight_dropped(f, t, LAB_DROP_FRAGMENT, segment);
-}
-
-/* The verdict on a first fragment holds for the others, and for those that came before it. */
-static void learn_first(struct fabric *f, const struct transit *t, int segment, enum nat_side from,
-                        const struct nat_header *before, const struct nat_verdict *v) {
-    struct fragments *fragments = fragments_of(f, &f->boxes[segment]);
-    struct packet ready;
-    enum nat_side to;
-    if (fragments == NULL)
-        return;
-    fragments_learn(fragments, from, &t->packet, before, v, f->now);
-    while (fragments_next(fragments, &ready, &to)) {
-        uint8_t bytes[FABRIC_VNET_LEN + FRAGMENT_LEN_MAX] = {0};
-        memcpy(bytes + FABRIC_VNET_LEN, ready.data, ready.len);
-        struct transit waited = {.bytes = bytes, .len = FABRIC_VNET_LEN + ready.len};
-        struct transit *copy = transit_parse(&waited) ? transit_copy(f, &waited) : NULL;
-        if (copy != NULL && send_fragment(f, copy, segment, to))
-            router_send(f, copy);
-        else if (copy != NULL)
-            transit_free(f, copy);
-    }
-}
-
-/* The box at `segment` decides; `from` is the side the packet came from. */
-static void through_box(struct fabric *f, struct transit *t, int segment, enum nat_side from,
-                        struct bk_time now) {
-    struct fabric_box *box = &f->boxes[segment];
-    enum topology_direction came = from == NAT_INSIDE ? TOPOLOGY_UP : TOPOLOGY_DOWN;
-    struct nat_verdict v;
-    t->place = FABRIC_GONE;
-    if (!t->parsed && !fragment_parse(t)) {
-        sight_dropped(f, t, fragment_is(t) ? LAB_DROP_FRAGMENT : LAB_DROP_PROTOCOL, segment);
-        return;
-    }
-    if (t->packet.part == PACKET_LATER) {
-        later_through_box(f, t, segment, from, now);
-        return;
-    }
-    if (!router_hop(f, t, segment, came))
-        return;
-    const struct nat_header before = t->packet.header;
-    nat_packet(box->nat, from, &t->packet.header, now, &v);
-    arm_box(f, segment);
-    if (t->packet.part == PACKET_FIRST)
-        learn_first(f, t, segment, from, &before, &v);
-    if (v.action == NAT_DROP || v.action == NAT_ANSWER) {
-        sight_refused(f, t, v.drop, segment);
-        if (v.action == NAT_ANSWER)
-            router_refuse(f, t, v.answer, segment, came);
-        return;
-    }
-    bool out = v.action == NAT_FORWARD && v.to == NAT_OUTSIDE;
-    int next = out ? segment : route_find(f, segment, &v.header.flow.dst.ip);
-    if (next == TOPOLOGY_NOWHERE) {
-        sight_dropped(f, t, LAB_DROP_NO_ROUTE, segment);
-        return;
-    }
-    if (!fits(f, t, next, segment, came))
-        return;
-    packet_rewrite(&t->packet, &v.header);
-    t->dst = t->packet.header.flow.dst.ip;
-    send_across(t, next, out ? TOPOLOGY_UP : TOPOLOGY_DOWN);
-}
-
 /* Somewhere in a segment, looking for the way on. */
 static void in_segment(struct fabric *f, struct transit *t, struct bk_time now) {
     int segment = t->node, next;
@@ -335,8 +190,8 @@ static void in_segment(struct fabric *f, struct transit *t, struct bk_time now) 
         return;
     next = route_find(f, segment, &t->dst);
     if (next != TOPOLOGY_NOWHERE) {
-        if (fits(f, t, next, segment, TOPOLOGY_UP))
-            send_across(t, next, TOPOLOGY_DOWN);
+        if (router_fits(f, t, next, segment, TOPOLOGY_UP))
+            transit_send(t, next, TOPOLOGY_DOWN);
         return;
     }
     if (segment == TOPOLOGY_NOWHERE || t->direction == TOPOLOGY_DOWN) {
@@ -346,13 +201,13 @@ static void in_segment(struct fabric *f, struct transit *t, struct bk_time now) 
     if (router_is(f, segment, &t->dst))
         router_addressed(f, t);
     else
-        through_box(f, t, segment, NAT_INSIDE, now);
+        box_through(f, t, segment, NAT_INSIDE, now);
 }
 
 static void at_node(struct fabric *f, struct transit *t, struct bk_time now) {
     sight_crossed(f, t);
     if (f->boxes[t->node].nat != NULL) {
-        through_box(f, t, t->node, NAT_OUTSIDE, now);
+        box_through(f, t, t->node, NAT_OUTSIDE, now);
         return;
     }
     t->place = FABRIC_GONE;
@@ -385,8 +240,7 @@ static void carry(struct fabric *f, struct transit *t, struct bk_time now) {
     transit_free(f, t);
 }
 
-/* The answers that carrying made; RFC 1122 section 3.2.2 keeps them from making
- * more of them. */
+/* The answers that carrying made; RFC 1122 section 3.2.2 keeps them from making more of them. */
 static void carry_answers(struct fabric *f, struct bk_time now) {
     struct transit *t;
     while ((t = f->answers) != NULL) {
@@ -429,20 +283,16 @@ static void advance_link(struct fabric *f, uint32_t id, struct bk_time now) {
     carry_answers(f, now);
 }
 
-static void advance_box(struct fabric *f, int node, struct bk_time now) {
-    f->boxes[node].armed = BK_NEVER;
-    nat_advance(f->boxes[node].nat, now);
-    arm_box(f, node);
-}
-
 void fabric_advance(struct fabric *f, struct bk_time now) {
     uint32_t id, links = (uint32_t)(f->topology->node_count * TOPOLOGY_DIRECTIONS);
     f->now = now;
     while (heap_take_due(&f->timers, now, &id)) {
         if (id < links)
             advance_link(f, id, now);
-        else
-            advance_box(f, (int)(id - links), now);
+        else {
+            box_advance(f, (int)(id - links), now);
+            carry_answers(f, now);
+        }
     }
 }
 
@@ -455,6 +305,9 @@ bool fabric_wants_superpackets(const struct fabric *f) {
         for (int d = 0; d < TOPOLOGY_DIRECTIONS; d++)
             if (f->boxes[i].link[d].config.loss_ppm > 0 || f->boxes[i].link[d].config.rate_bps > 0)
                 return false;
+    for (size_t i = 0; i < f->topology->node_count; i++)
+        if (f->boxes[i].nat != NULL && nat_get_config(f->boxes[i].nat)->alg != NAT_ALG_OFF)
+            return false;
     return true;
 }
 

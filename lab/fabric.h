@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The network between the hosts: links, NAT boxes and the routing between them.
- * Packets come in from a host's TUN with fabric_packet() and leave through
- * `deliver`; time is an argument. No system calls here, so the unit test drives
- * it with packets it wrote itself.
+ * The network between the hosts: links, NAT boxes and the routing between them. Packets come in
+ * from a host's TUN with fabric_packet() and leave through `deliver`; time is an argument. No
+ * system calls here, so the unit test drives it with packets it wrote itself.
  *
- * A packet's way: up the sender's link into its *segment* (the inside of a NAT
- * box, or the internet); hosts in the same segment talk directly; everything
- * else goes through the box and up its link, until a segment knows the
- * destination; then down the links, through the boxes there. Every NAT box and
- * the internet itself count as one hop. */
+ * A packet's way: up the sender's link into its *segment* (the inside of a NAT box, or the
+ * internet); hosts in the same segment talk directly; everything else goes through the box and up
+ * its link, until a segment knows the destination; then down the links, through the boxes there.
+ * Every NAT box and the internet itself count as one hop. */
 #ifndef LAB_FABRIC_H
 #define LAB_FABRIC_H
 
@@ -34,19 +32,20 @@ enum {
 /* Where a packet is. */
 enum fabric_place { FABRIC_AT_LINK, FABRIC_IN_SEGMENT, FABRIC_AT_NODE, FABRIC_GONE };
 
+struct fragments; /* nat/fragment.h */
+
 /* A packet on its way. On a queue it owns itself and its bytes. */
 struct transit {
     struct transit *next;
     struct bk_time due;
     enum fabric_place place;
-    int node;                          /* AT_LINK, AT_NODE: that node; IN_SEGMENT: the NAT box, or
-                                          TOPOLOGY_NOWHERE */
+    int node; /* AT_LINK, AT_NODE: that node; IN_SEGMENT: the NAT box, or TOPOLOGY_NOWHERE */
     enum topology_direction direction; /* AT_LINK: across it; IN_SEGMENT: which way it was going */
     uint8_t *bytes;                    /* vnet header, then the packet */
     size_t len;
     bool owned;
-    bool parsed; /* false: a fragment or a protocol that no NAT forwards; `dst` is
-                    right anyway */
+    bool parsed;   /* false: a fragment or a protocol that no NAT forwards; `dst` is right anyway */
+    bool fragment; /* `packet` is one, as nat/fragment.h wants it */
     struct packet packet;
     struct bk_ip dst;
     size_t wire_len; /* of the largest packet that it becomes on a wire */
@@ -86,11 +85,10 @@ struct fabric_box {
     struct fabric *fabric;
     const struct topology_node *node;
     struct nat *nat;             /* NULL for hosts */
-    struct fragments *fragments; /* made for the first one that comes */
+    struct fragments *fragments; /* NULL: none came yet, or they are dropped */
     struct bk_time armed;        /* what the heap holds for `nat` */
-    int first_routed;            /* the NAT boxes behind this one that route a network of
-                                    theirs to it ... */
-    int next_routed;             /* ... are chained; TOPOLOGY_NOWHERE ends the chain */
+    int first_routed; /* the NAT boxes behind this one that route a network of theirs to it ... */
+    int next_routed;  /* ... are chained; TOPOLOGY_NOWHERE ends the chain */
     struct fabric_link link[TOPOLOGY_DIRECTIONS];
 };
 
@@ -102,8 +100,7 @@ struct fabric_cut {
     struct bk_time since;
 };
 
-/* Gives bytes (vnet header and packet) to a host. Returns false when it was not
- * taken. */
+/* Gives bytes (vnet header and packet) to a host. Returns false when it was not taken. */
 typedef bool fabric_deliver(void *ctx, int host, const uint8_t *bytes, size_t len);
 
 struct fabric {
@@ -125,7 +122,8 @@ struct fabric {
     struct bk_alloc alloc;
     fabric_deliver *deliver;
     void *ctx;
-    uint8_t segment[FABRIC_PACKET_MAX], fragment[FABRIC_PACKET_MAX]; /* for fragment.c */
+    /* For fragment.c, and for payloads in box.c. */
+    uint8_t segment[FABRIC_PACKET_MAX], fragment[FABRIC_PACKET_MAX], payload[FABRIC_PACKET_MAX];
 };
 
 /* Borrows `topology`; copies `alloc`. BK_ERR_NO_MEMORY. */
@@ -148,8 +146,8 @@ struct bk_time fabric_deadline(const struct fabric *f);
  * BK_ERR_EXISTS: READDRESS to an address that somebody has; BK_ERR_NOT_FOUND: of a box without one
  * of that family. */
 BK_MUST_USE enum bk_err fabric_change(struct fabric *f, const struct topology_change *change);
-/* May hosts send superpackets? Not where packets are lost or a rate is kept:
- * one superpacket would stand for forty packets. */
+/* May hosts send superpackets? Not where packets are lost or a rate is kept: one superpacket would
+ * stand for forty packets. */
 bool fabric_wants_superpackets(const struct fabric *f);
 
 #endif

@@ -37,14 +37,6 @@ bool fragment_is(const struct transit *t) {
     return (get16(ip + IP4_FLAGS) & (IP4_MORE | IP4_OFFSET)) != 0;
 }
 
-bool fragment_parse(struct transit *t) {
-    uint8_t *ip = t->bytes + FABRIC_VNET_LEN;
-    if (packet_parse_any(&t->packet, ip, t->len - FABRIC_VNET_LEN, false) != BK_OK)
-        return false;
-    t->parsed = t->packet.part == PACKET_FIRST;
-    return t->packet.part != PACKET_WHOLE;
-}
-
 bool fragment_allowed(const struct transit *t) {
     return t->dst.family == BK_IPV4 && (get16(ip_of(t) + IP4_FLAGS) & IP4_DONT) == 0;
 }

@@ -8,14 +8,10 @@
 
 /* Is it a fragment? Only its first one has ports. */
 bool fragment_is(const struct transit *t);
-/* Reads what a NAT can know of a fragment into t->packet; the first one then counts as parsed, for
- * it has ports. false: it is none, or broken. */
-bool fragment_parse(struct transit *t);
 /* May a router fragment it? Not in IPv6, and not with "don't fragment". */
 bool fragment_allowed(const struct transit *t);
-/* Sends the packet, which is at a link, across it in pieces that fit; a
- * superpacket is cut into its segments first. `t` stays the caller's. What
- * there is no memory for is lost. */
+/* Sends the packet, which is at a link, across it in pieces that fit; a superpacket is cut into its
+ * segments first. `t` stays the caller's. What there is no memory for is lost. */
 void fragment_send(struct fabric *f, const struct transit *t);
 
 #endif

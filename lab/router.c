@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "lab/router.h"
 
+#include "lab/fragment.h"
 #include "lab/icmp.h"
 #include "lab/sight.h"
 #include "lab/transit.h"
 #include <string.h>
 
-/* The internet's own routers, as sources of ICMP errors: RFC 2544 and RFC 5180
- * addresses, which nobody else has. */
+/* The internet's own routers, as sources of ICMP errors: RFC 2544 and RFC 5180 addresses, which
+ * nobody else has. */
 static const struct bk_ip core_v4 = {.family = BK_IPV4, .bytes = {198, 18, 0, 1}};
 static const struct bk_ip core_v6 = {.family = BK_IPV6,
                                      .bytes = {0x20, 0x01, 0x00, 0x02, [15] = 0x01}};
@@ -35,9 +36,8 @@ void router_send(struct fabric *f, struct transit *t) {
     f->last_answer = t;
 }
 
-/* A packet the router of `segment` wrote itself, `len` bytes behind room for a
- * vnet header. It goes back where its cause came from: into the segment, or up
- * the box's link. */
+/* A packet the router of `segment` wrote itself, `len` bytes behind room for a vnet header. It goes
+ * back where its cause came from: into the segment, or up the box's link. */
 static void queue_answer(struct fabric *f, uint8_t *bytes, size_t len, int segment,
                          enum topology_direction cause_came) {
     memset(bytes, 0, FABRIC_VNET_LEN);
@@ -79,8 +79,8 @@ static struct packet quotable(const struct transit *t) {
     return t->parsed ? t->packet : p;
 }
 
-void router_too_big(struct fabric *f, const struct transit *t, uint32_t mtu, int segment,
-                    enum topology_direction came) {
+static void router_too_big(struct fabric *f, const struct transit *t, uint32_t mtu, int segment,
+                           enum topology_direction came) {
     uint8_t bytes[FABRIC_VNET_LEN + PACKET_ANSWER_MAX];
     size_t len = 0;
     const struct bk_ip *from = router_address(f, segment, t->dst.family);
@@ -91,8 +91,29 @@ void router_too_big(struct fabric *f, const struct transit *t, uint32_t mtu, int
     queue_answer(f, bytes, len, segment, came);
 }
 
+bool router_fits(struct fabric *f, const struct transit *t, int node, int segment,
+                 enum topology_direction came) {
+    uint32_t mtu = f->boxes[node].node->mtu;
+    if (t->wire_len <= mtu || fragment_allowed(t))
+        return true;
+    sight_dropped(f, t, LAB_DROP_TOO_BIG, segment);
+    router_too_big(f, t, mtu, segment, came);
+    return false;
+}
+
+void router_late(struct fabric *f, int node, const struct nat_late *late) {
+    uint8_t bytes[64];
+    size_t len = 0;
+    struct transit syn = {.dst = late->header.flow.dst.ip};
+    if (packet_build_syn(&late->header, bytes, sizeof bytes, &len) != BK_OK ||
+        packet_parse(&syn.packet, bytes, len, false) != BK_OK)
+        return;
+    syn.parsed = true;
+    router_refuse(f, &syn, late->answer, node, TOPOLOGY_DOWN);
+}
+
 bool router_hop(struct fabric *f, struct transit *t, int segment, enum topology_direction came) {
-    if (!t->parsed || packet_hop(&t->packet) == BK_OK)
+    if ((!t->parsed && !t->fragment) || packet_hop(&t->packet) == BK_OK)
         return true;
     sight_dropped(f, t, LAB_DROP_HOPS, segment);
     router_refuse(f, t, NAT_ANSWER_TIME_EXCEEDED, segment, came);

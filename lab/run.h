@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A running lab: the hosts of a topology as network namespaces, and one router
- * process (the caller) that moves packets between them through the NAT model.
- * Single-threaded: everything happens inside lab_run(). Linux only. */
+ * A running lab: the hosts of a topology as network namespaces, and one router process (the caller)
+ * that moves packets between them through the NAT model. Single-threaded: everything happens inside
+ * lab_run(). Linux only. */
 #ifndef LAB_RUN_H
 #define LAB_RUN_H
 
@@ -16,10 +16,8 @@ enum lab_event_kind {
     LAB_UP,       /* all hosts are there; text: the control socket's path */
     LAB_STARTED,  /* a program began; host, program, text: its command */
     LAB_OUTPUT,   /* one line without its newline; host, program, text, is_stderr */
-    LAB_EXITED,   /* a program ended; host, program, status (128 + signal when
-                     killed) */
-    LAB_CAPTURED, /* a wait step found its line; program: the variable, text: the
-                     value */
+    LAB_EXITED,   /* a program ended; host, program, status (128 + signal when killed) */
+    LAB_CAPTURED, /* a wait step found its line; program: the variable, text: the value */
     LAB_CHANGED,  /* text: "cut alice bob udp" */
     LAB_FAILED,   /* a step failed; text: one sentence; line: of the file */
     LAB_NOTE,     /* text: one sentence about something that went wrong and ends nothing */
@@ -85,17 +83,15 @@ struct lab_config {
     void *ctx;
 };
 
-/* Takes nothing: `topology` is borrowed until lab_free(). Makes the namespaces,
- * the TUN devices and the control socket. On failure `why` (room for
- * TOPOLOGY_ERROR_MAX) holds one sentence for the user. BK_ERR_PERMISSION,
- * BK_ERR_UNSUPPORTED: this machine cannot run labs (namespaces or /dev/net/tun
- * missing); other errors: the operating system failed. */
+/* Takes nothing: `topology` is borrowed until lab_free(). Makes the namespaces, the TUN devices and
+ * the control socket. On failure `why` (room for TOPOLOGY_ERROR_MAX) holds one sentence for the
+ * user. BK_ERR_PERMISSION, BK_ERR_UNSUPPORTED: this machine cannot run labs (namespaces or
+ * /dev/net/tun missing); other errors: the operating system failed. */
 BK_MUST_USE enum bk_err lab_new(const struct topology *topology, const struct lab_config *config,
                                 struct lab **out, char *why);
-/* Runs the steps and moves packets until the last step is done, a step fails,
- * or SIGINT or SIGTERM comes. Returns the exit status for the shell: 0, the
- * status of the command that failed, 124 for a timeout, 128 + signal. All
- * programs it started have ended when it returns. */
+/* Runs the steps and moves packets until the last step is done, a step fails, or SIGINT or SIGTERM
+ * comes. Returns the exit status for the shell: 0, the status of the command that failed, 124 for a
+ * timeout, 128 + signal. All programs it started have ended when it returns. */
 int lab_run(struct lab *lab);
 const struct lab_counters *lab_counters(const struct lab *lab);
 /* Ends what is left and removes the control socket. NULL is fine. */

@@ -28,8 +28,10 @@ bool transit_parse(struct transit *t) {
     size_t len = t->len - FABRIC_VNET_LEN;
     bool partial = (t->bytes[0] & VNET_NEEDS_CSUM) != 0;
     t->wire_len = len;
-    t->parsed = packet_parse(&t->packet, ip, len, partial) == BK_OK;
-    if (t->parsed) {
+    bool right = packet_parse_any(&t->packet, ip, len, partial) == BK_OK;
+    t->parsed = right && t->packet.part == PACKET_WHOLE;
+    t->fragment = right && t->packet.part != PACKET_WHOLE;
+    if (right) {
         t->dst = t->packet.header.flow.dst.ip;
         return true;
     }
@@ -40,6 +42,16 @@ bool transit_parse(struct transit *t) {
     else
         return false;
     return true;
+}
+
+bool transit_can_wait(const struct transit *t) {
+    return t->owned && t->bytes == (const uint8_t *)(t + 1);
+}
+
+void transit_send(struct transit *t, int node, enum topology_direction direction) {
+    t->place = FABRIC_AT_LINK;
+    t->node = node;
+    t->direction = direction;
 }
 
 void transit_measure(struct transit *t) {

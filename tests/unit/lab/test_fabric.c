@@ -348,6 +348,91 @@ static void what_may_be_fragmented_is(void **state) {
     close_bench(&b);
 }
 
+/* Cuts a packet in two by hand: the first `at` bytes behind the IP header, and the rest. */
+static void send_in_two(struct bench *b, const char *from, uint8_t *whole, size_t len,
+                        size_t at_byte, bool later_first) {
+    uint8_t piece[2][PACKET_ROOM];
+    size_t size[2] = {FABRIC_VNET_LEN + 20 + at_byte, len - at_byte};
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t *ip = piece[i] + FABRIC_VNET_LEN;
+        memcpy(piece[i], whole, FABRIC_VNET_LEN + 20);
+        memcpy(ip + 20, whole + FABRIC_VNET_LEN + 20 + (i == 0 ? 0 : at_byte),
+               size[i] - FABRIC_VNET_LEN - 20);
+        ip[2] = (uint8_t)((size[i] - FABRIC_VNET_LEN) >> 8);
+        ip[3] = (uint8_t)(size[i] - FABRIC_VNET_LEN);
+        ip[6] = i == 0 ? 0x20 : (uint8_t)(at_byte / 8 >> 8);
+        ip[7] = i == 0 ? 0 : (uint8_t)(at_byte / 8);
+        ip[10] = ip[11] = 0;
+        put_sum(ip + 10, sum16(0, ip, 20));
+    }
+    b->count = 0;
+    for (size_t i = 0; i < 2; i++) {
+        size_t which = later_first ? 1 - i : i;
+        fabric_packet(&b->fabric, host(b, from), piece[which], size[which], b->now);
+    }
+}
+
+static void fragments_pass_a_nat(void **state) {
+    struct bench b;
+    uint8_t bytes[PACKET_ROOM], whole[PACKET_ROOM];
+    (void)state;
+    for (int later_first = 0; later_first < 2; later_first++) {
+        open_with(&b, "");
+        size_t len = udp(bytes, at("192.168.1.10:5000"), at("198.51.100.10:3478"), 64, 1200);
+        for (size_t i = 28; i < 1200; i++)
+            bytes[FABRIC_VNET_LEN + i] = (uint8_t)i;
+        send_in_two(&b, "alice", bytes, len, 800, later_first == 1);
+        assert_int_equal(b.count, 2);
+        assert_int_equal(b.taken[0].host, host(&b, "server"));
+        assert_int_equal(reassemble(&b, whole), 1200);
+        assert_memory_equal(whole + 28, bytes + FABRIC_VNET_LEN + 28, 1200 - 28);
+        static const uint8_t outside[] = {203, 0, 113, 1};
+        for (size_t i = 0; i < 2; i++)
+            assert_memory_equal(b.taken[i].bytes + FABRIC_VNET_LEN + 12, outside, 4);
+        send_in_two(&b, "bob", bytes, len, 800, later_first == 1); /* alice's address: two boxes */
+        assert_int_equal(b.count, 2);
+        close_bench(&b);
+    }
+}
+
+static void a_box_may_drop_fragments(void **state) {
+    struct bench b;
+    uint8_t bytes[PACKET_ROOM];
+    (void)state;
+    open_with(&b, "[nat shop]\npublic = 203.0.113.9\ninside = 10.0.0.1/24\nfragments = drop\n"
+                  "[host till]\nbehind = shop\naddress = 10.0.0.2\n");
+    size_t len = udp(bytes, at("10.0.0.2:5000"), at("198.51.100.10:3478"), 64, 1200);
+    send_in_two(&b, "till", bytes, len, 800, false);
+    assert_int_equal(b.count, 0);
+    assert_int_equal(b.fabric.counters.dropped[LAB_DROP_FRAGMENT], 2);
+    close_bench(&b);
+}
+
+static void an_alg_rewrites_payloads_on_the_way(void **state) {
+    static const char inside[] = "at 192.168.1.5 now", outside[] = "at 203.0.113.100 now";
+    struct bench b;
+    uint8_t bytes[PACKET_ROOM];
+    (void)state;
+    open_with(&b, "delay = 0 / 5ms\n[nat shop]\npublic = 203.0.113.100\n"
+                  "inside = 192.168.1.1/24\nalg = text\ndelay = 5ms\n"
+                  "[host till]\nbehind = shop\naddress = 192.168.1.5\n");
+    size_t size = 28 + sizeof inside - 1;
+    size_t len = udp(bytes, at("192.168.1.5:5000"), at("198.51.100.10:3478"), 64, size);
+    uint8_t *u = bytes + FABRIC_VNET_LEN + 20;
+    memcpy(u + 8, inside, sizeof inside - 1);
+    u[6] = u[7] = 0; /* no checksum */
+    b.count = 0;
+    fabric_packet(&b.fabric, host(&b, "till"), bytes, len, b.now);
+    memset(b.fabric.payload, 0xee, sizeof b.fabric.payload); /* it must not wait there */
+    fabric_advance(&b.fabric, bk_after(b.now, 5000));
+    fabric_advance(&b.fabric, bk_after(b.now, 10000));
+    struct packet p = taken(&b, 0, "server");
+    assert_int_equal(p.len, 28 + sizeof outside - 1);
+    assert_memory_equal(p.data + 28, outside, sizeof outside - 1);
+    assert_false(fabric_wants_superpackets(&b.fabric));
+    close_bench(&b);
+}
+
 /* Who watches sees a packet at every link, and why it ended. */
 struct watched {
     struct bench *bench;
@@ -428,6 +513,9 @@ int main(void) {
         cmocka_unit_test(a_rebooted_box_has_forgotten),
         cmocka_unit_test(routers_answer_for_dead_hops_and_big_packets),
         cmocka_unit_test(what_may_be_fragmented_is),
+        cmocka_unit_test(fragments_pass_a_nat),
+        cmocka_unit_test(a_box_may_drop_fragments),
+        cmocka_unit_test(an_alg_rewrites_payloads_on_the_way),
         cmocka_unit_test(watchers_see_every_link_and_every_end),
         cmocka_unit_test(garbage_is_counted_and_dropped),
     };
