@@ -272,12 +272,20 @@ check "cut" run cut alice udp
 check "is felt" refused run exec alice python3 "$work/net.py" ask 198.51.100.10
 check "restore" run restore
 check "is felt too" run exec alice python3 "$work/net.py" ask 198.51.100.10
+"$BODKIN" lab events >"$work/followed" 2>&1 &
+follower=$!
+sleep 0.3
+check "a second command beside one who follows" run exec alice python3 "$work/net.py" ask 198.51.100.10
 check "a wrong name is refused" refused run cut nobody
 check "in words" says '"nobody" is neither a host, a NAT, nor udp, tcp or icmp'
 check "an unknown host too" refused run exec nobody true
 kill -INT $pid
 wait $pid
 check "Ctrl-C ends it with 130" [ $? -eq 130 ]
+cp "$work/json" "$work/out"
+check "events ends with the lab" wait $follower
+cp "$work/followed" "$work/out"
+check "and told of a mapping" says "alice-router: udp 192.168.1.10:[0-9]* is now 203.0.113.1:[0-9]* outside"
 cp "$work/json" "$work/out"
 check "--json prints JSON lines" python3 -c "import json,sys; [json.loads(l) for l in open('$work/json')]"
 
@@ -292,6 +300,73 @@ sleep 0.3
 check "killed, its programs die with it" none_left
 no_labs() { run list && no_socket; }
 check "and list clears its socket away" no_labs
+
+# A capture of every link, and the log. python3 reads the capture; tshark, where it is, has a look too.
+cat >"$work/pcapng.py" <<'PY'
+import struct, sys
+data = open(sys.argv[1], "rb").read(); at = 0; names = []; seen = {}; comments = []
+def options(body):
+    out = {}; i = 0
+    while i + 4 <= len(body):
+        code, n = struct.unpack_from("<HH", body, i); out.setdefault(code, []).append(body[i+4:i+4+n])
+        i += 4 + (n + 3) // 4 * 4
+        if code == 0: break
+    return out
+while at < len(data):
+    kind, size = struct.unpack_from("<II", data, at); body = data[at+8:at+size-4]
+    assert struct.unpack_from("<I", data, at + size - 4)[0] == size
+    if kind == 1: names.append(options(body[8:])[2][0].decode())
+    if kind == 6:
+        link, high, low, n, whole = struct.unpack_from("<IIIII", body); o = options(body[20 + (n + 3) // 4 * 4:])
+        ip = body[20:20+n]; assert n == whole <= 1500 and ip[0] >> 4 in (4, 6), (n, ip[:1])
+        way = {1: "in", 2: "out"}[struct.unpack("<I", o[2][0])[0]]
+        seen[(names[link], way)] = seen.get((names[link], way), 0) + 1
+        comments += [names[link] + ": " + c.decode() for c in o.get(1, [])]
+    at += size
+for k in sorted(seen): print("link", *k, seen[k])
+for c in sorted(set(comments)): print("comment", c)
+PY
+cat >>"$work/net.py" <<'PY'
+if verb == "big": # one large datagram, which may be fragmented, and a large upload
+    s = udp(); s.setsockopt(socket.IPPROTO_IP, 10, 0); s.sendto(b"x" * 1450, (sys.argv[2], 3478)); print("big:", s.recvfrom(100)[0].decode())
+    c = socket.create_connection((sys.argv[2], 80), 3); c.sendall(b"y" * 900); c.recv(10); c.close()
+PY
+{ cat "$work/homes" | sed 's/^address = 198.51.100.10.*/&\nmtu = 1300/'; cat <<EOF2; } >"$work/watched.lab"
+$start
+alice: $net big 198.51.100.10
+server: $net knock 203.0.113.1 7
+cut alice-router server udp
+alice exit=1: $net ask 198.51.100.10
+EOF2
+watched() { "$BODKIN" lab run --capture "$work/cap" --events "$work/events" "$work/watched.lab" >"$work/out" 2>&1; }
+check "--capture and --events" watched
+check "a datagram larger than a link's MTU arrives in fragments" says "alice .*big: 203.0.113.1 "
+python3 "$work/pcapng.py" "$work/cap/watched.pcapng" >"$work/out" 2>&1
+check "the capture has both ways of every link" says "link alice-router out"
+check "of hosts too" says "link server in"
+check "a refused packet's comment says who refused it" says "comment alice-router: dropped: unsolicited at alice-router"
+check "a cut one's that it was cut" says "comment .*: dropped: cut on the link of server"
+if command -v tshark >/dev/null; then
+    tshark -r "$work/cap/watched.pcapng" -o ip.check_checksum:TRUE -o udp.check_checksum:TRUE -o tcp.check_checksum:TRUE \
+        -Y '_ws.malformed || ip.checksum.status == 0 || (udp.checksum.status == 0 && !ip.flags.mf == 1) || tcp.checksum.status == 0' >"$work/out" 2>/dev/null
+    check "tshark finds nothing malformed, no wrong checksum" [ ! -s "$work/out" ]
+else
+    echo "skipped: reading the capture with tshark, which is not here"
+fi
+cp "$work/events" "$work/out"
+check "the log has mappings with their addresses" says '"event":"mapped",.*"host":"alice-router","proto":"udp","from":"192.168.1.10:[0-9]*","outside":"203.0.113.1:'
+check "drops with their reason" says '"event":"dropped",.*"reason":"unsolicited","proto":"udp","from":"198.51.100.10:'
+check "changes" says '"event":"changed",.*"text":"cut alice-router server udp"'
+check "in JSON lines" python3 -c "import json; [json.loads(l) for l in open('$work/events')]"
+nowhere() { "$BODKIN" lab run --capture /proc/nowhere "$work/watched.lab" >"$work/out" 2>&1; }
+check "a capture that cannot be written is an error" refused nowhere
+check "in one sentence" says "cannot write the capture /proc/nowhere/watched.pcapng"
+if [ -c /dev/full ]; then
+    mkdir -p "$work/full" && ln -sf /dev/full "$work/full/first.pcapng"
+    "$BODKIN" lab run --events /dev/full "$work/first.lab" >"$work/out" 2>&1
+    check "a full disk ends the log, not the lab" [ $? -eq 0 ]
+    check "and says so once" [ "$(grep -c 'No space left' "$work/out")" -eq 1 ]
+fi
 
 # Without root (here: as nobody). The device node of this machine may be for root only; then a private one is used.
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null && command -v unshare >/dev/null &&
