@@ -433,6 +433,42 @@ static void an_alg_rewrites_payloads_on_the_way(void **state) {
     close_bench(&b);
 }
 
+/* With every preset: out and back through one box and through two, and IPv6 through a firewall. */
+static void every_preset_works_in_a_chain(void **state) {
+    (void)state;
+    for (size_t i = 0; nat_preset_name(i, NULL) != NULL; i++) {
+        struct bench b;
+        struct nat_config config;
+        struct topology_error error;
+        char set[3][64];
+        static const char *const boxes[] = {"home", "isp", "flat"};
+        assert_int_equal(nat_preset(nat_preset_name(i, NULL), &config), BK_OK);
+        open_with(&b, "");
+        fabric_fini(&b.fabric);
+        for (size_t n = 0; n < 3; n++) {
+            snprintf(set[n], sizeof set[n], "%s:preset=%s", boxes[n], nat_preset_name(i, NULL));
+            assert_int_equal(topology_override(&b.topology, set[n], &error), BK_OK);
+        }
+        assert_int_equal(fabric_init(&b.fabric, &b.topology, &test_alloc, take, &b), BK_OK);
+        bool passes =
+            config.ipv4 == NAT_MODE_TRANSLATE && !config.udp_blocked && !config.udp_allow.limited;
+        const char *hosts[] = {"alice", "bob"};
+        for (size_t h = 0; h < 2 && passes; h++) {
+            send_udp(&b, hosts[h], "192.168.1.10:5000", at("198.51.100.10:3478"));
+            struct bk_addr seen = taken(&b, 0, "server").header.flow.src;
+            assert_int_equal(seen.ip.bytes[0], 203);
+            send_udp(&b, "server", "198.51.100.10:3478", seen);
+            assert_true(same(taken(&b, 0, hosts[h]).header.flow.dst, at("192.168.1.10:5000")));
+        }
+        if (config.ipv6 == NAT_MODE_FIREWALL && passes) {
+            send_udp(&b, "alice", "[2001:db8:a::10]:5000", at("[2001:db8:5::10]:3478"));
+            send_udp(&b, "server", "[2001:db8:5::10]:3478", at("[2001:db8:a::10]:5000"));
+            (void)taken(&b, 0, "alice");
+        }
+        close_bench(&b);
+    }
+}
+
 /* Who watches sees a packet at every link, and why it ended. */
 struct watched {
     struct bench *bench;
@@ -516,6 +552,7 @@ int main(void) {
         cmocka_unit_test(fragments_pass_a_nat),
         cmocka_unit_test(a_box_may_drop_fragments),
         cmocka_unit_test(an_alg_rewrites_payloads_on_the_way),
+        cmocka_unit_test(every_preset_works_in_a_chain),
         cmocka_unit_test(watchers_see_every_link_and_every_end),
         cmocka_unit_test(garbage_is_counted_and_dropped),
     };
