@@ -82,8 +82,6 @@ def expected(traits):
     want["hairpin"] = [traits["hairpin"]] if seen else [None, traits["hairpin"]]
     if traits["hairpin"] == "internal":  # a host takes no packet that seems to come from itself
         want["hairpin"].append("none")
-    if not traits["paired"]:  # by the first remote address: who asks one first sees one of his own
-        want["pooling"].append(True)
     want["inbound-first"] = [traits["inbound_first"]] if seen else [None, False]
     want["double-nat"] = ["no-sign"] if traits["nats"] == 1 else ["yes", "carrier"]
     return want
