@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # What the lab carries, beside the kernel's own NAT on the same machine in the same run: two hosts
 # with one `home` NAT between them, in the lab, and in namespaces joined by veth pairs with nft's
-# masquerade (root only). Medians of ROUNDS=3 of SECONDS=2 each. Also how long a thousand hosts take.
+# masquerade (root only). Medians of ROUNDS=3 of SECONDS_EACH=2 each. Also how long a thousand hosts take.
 # Wants BODKIN, the program, and bench-lab (bench/lab.c), built with it. Status 77: no labs here.
 set -eu
 : "${BODKIN:?is the path of the program}"
@@ -15,9 +15,9 @@ command -v iperf3 >/dev/null || { echo "skipped: iperf3 is not here"; exit 77; }
 [ -x "$tool" ] || { echo "$tool is not there: make bench builds it"; exit 2; }
 
 cat >"$work/alice.sh" <<'EOF2'
-# What alice does, in both worlds: alice.sh SERVER-ADDRESS
+# What alice does, in both worlds: alice.sh SERVER-ADDRESS tcp|rtt
+[ "$2" = tcp ] || exec "$tool" ping "$1" 7 20000
 iperf3 -c "$1" -t "$seconds" -C cubic -f m 2>/dev/null || iperf3 -c "$1" -t "$seconds" -f m
-"$tool" ping "$1" 7 20000
 EOF2
 
 topology() { # topology NAT?
@@ -27,26 +27,34 @@ topology() { # topology NAT?
     printf '[host server]\naddress = 198.51.100.10\n[run]\n'
 }
 
+lab_cpu() { # lab_cpu NAME: the lab's own CPU time until now
+    echo "alice: cut -d' ' -f14,15 /proc/\$PPID/stat | sed 's/^/lab-cpu $1 /'"
+}
+
 blast() { # blast NAME SIZE SEGMENTS: a step that counts the lab's own CPU time around it
     cat <<EOF2
 start server as $1: exec "\$tool" sink 9 $2
 wait $1: ready
-alice: cut -d' ' -f14,15 /proc/\$PPID/stat | sed 's/^/lab-cpu $1 /'
+$(lab_cpu "$1")
 alice: "\$tool" send 198.51.100.10 9 $2 "\$seconds" $3
 join $1
-alice: cut -d' ' -f14,15 /proc/\$PPID/stat | sed 's/^/lab-cpu $1 /'
+$(lab_cpu "$1")
 EOF2
 }
 
 in_lab() { # in_lab NAT? OUTPUT
     {
         topology "$1"
-        cat <<'EOF2'
-start server as pong: exec "$tool" pong 7
+        cat <<EOF2
+start server as pong: exec "\$tool" pong 7
 wait pong: ready
 start server as iperf: exec iperf3 -s -1 --forceflush
 wait iperf: listening
-alice: sh "$work/alice.sh" 198.51.100.10
+alice: sh "\$work/alice.sh" 198.51.100.10 rtt
+$(lab_cpu tcp)
+alice: sh "\$work/alice.sh" 198.51.100.10 tcp
+join iperf
+$(lab_cpu tcp)
 EOF2
         blast small 64 1
         blast large 1200 40
@@ -82,7 +90,8 @@ NFT
 ip netns exec server "$tool" pong 7 >/dev/null & pong=$!
 ip netns exec server iperf3 -s -1 >/dev/null & iperf=$!
 sleep 0.5
-ip netns exec alice sh "$work/alice.sh" 198.51.100.10
+ip netns exec alice sh "$work/alice.sh" 198.51.100.10 rtt
+ip netns exec alice sh "$work/alice.sh" 198.51.100.10 tcp
 wait $iperf
 for kind in "small 64 1" "large 1200 40"; do
     set -- $kind
@@ -99,7 +108,7 @@ kernel() { # kernel OUTPUT
     unshare -m sh "$work/veth.sh" >"$1" 2>&1 || { tail -n 3 "$1" >&2; return 1; }
 }
 
-# One line "tcp-gbit rtt-us small-pps small-lab-us large-gbit large-lab-us-per-packet" of an output.
+# One line "tcp-gbit rtt-us small-pps small-lab-us large-gbit large-lab-us tcp-lab-s-per-gb" of an output.
 figures() {
     awk '
         /receiver$/ { for (i = 1; i <= NF; i++) if ($i == "Mbits/sec") tcp = $(i - 1) / 1000 }
@@ -108,9 +117,10 @@ figures() {
             ticks[k] = $(i + 2) + $(i + 3) - begun[k]; begun[k] = $(i + 2) + $(i + 3) } }
         /received/ { split($1, name, "/"); k = name[2]
             for (i = 1; i <= NF; i++) { if ($i == "received") n[k] = $(i + 1); if ($i == "pps") pps[k] = $(i + 1) } }
-        END { printf "%.2f %.1f %.0f %.2f %.2f %.2f\n", tcp, rtt, pps["small"],
+        /sender$/ { for (i = 1; i <= NF; i++) { if ($i == "GBytes") gb = $(i - 1) * 1.074; if ($i == "MBytes") gb = $(i - 1) * 1.049e-3 } }
+        END { printf "%.2f %.1f %.0f %.2f %.2f %.2f %.2f\n", tcp, rtt, pps["small"],
               n["small"] ? ticks["small"] * 1e4 / n["small"] : 0, pps["large"] * 1200 * 8 / 1e9,
-              n["large"] ? ticks["large"] * 1e4 / n["large"] : 0 }' "$1"
+              n["large"] ? ticks["large"] * 1e4 / n["large"] : 0, gb ? ticks["tcp"] / 100 / gb : 0 }' "$1"
 }
 
 median() { # median COLUMN FILES...
@@ -127,7 +137,7 @@ while [ $i -lt "$rounds" ]; do
     if [ "$(id -u)" -eq 0 ] && command -v nft >/dev/null && command -v ip >/dev/null && kernel "$work/out"; then
         figures "$work/out" >"$work/kernel.$i"
     else
-        echo "- - - - - -" >"$work/kernel.$i"
+        echo "- - - - - - -" >"$work/kernel.$i"
     fi
 done
 
@@ -136,10 +146,12 @@ echo "$(getconf _NPROCESSORS_ONLN) cores ($(sed -n 's/^model name.*: //p' /proc/
 printf '%-44s %10s %10s %10s %8s\n' "" "lab, NAT" "lab, none" "kernel NAT" "of it"
 row() { # row TEXT COLUMN SCALE-FORMAT
     n=$(median "$2" "$work"/nat.*) f=$(median "$2" "$work"/flat.*) k=$(median "$2" "$work"/kernel.*)
+    case $1 in " "*) k= ;; esac # the kernel's own work counts for the hosts
     printf '%-44s %10s %10s %10s %8s\n' "$1" "$n" "$f" "$k" \
         "$(awk -v a="$n" -v b="$k" 'BEGIN { if (b + 0 > 0) printf "%.0f %%", 100 * a / b; else print "" }')"
 }
 row "TCP, one stream, Gbit/s" 1
+row "  the lab's CPU time for a GB, s" 7
 row "UDP round trip, median, us" 2
 row "UDP 64 bytes, one sender, packets/s" 3
 row "  the lab's CPU time for one, us" 4
