@@ -350,7 +350,7 @@ static enum exit_code show(struct nat_run *n) {
     else if (n->options.card == NULL || strcmp(n->options.card, "-") != 0)
         print_text(n, r, server, pair);
     enum exit_code written = write_card(n, r);
-    if (fflush(stdout) != 0) {
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) { /* a long text failed before the flush */
         report_error(&n->report, "standard output takes no more");
         return EXIT_OTHER;
     }

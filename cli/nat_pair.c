@@ -72,7 +72,7 @@ static void side(const struct bk_oracle_side *s, const char *label, struct text 
     char words[NAT_SENTENCE_MAX];
     struct text t = text_in(words, sizeof words);
     text_str(&t, bk_oracle_role_text(s->role));
-    if (s->role != BK_ORACLE_ROLE_NONE) {
+    if (s->packets_p95 >= 0.5) {
         text_str(&t, ": ");
         text_u64(&t, (uint64_t)(s->packets_mean + 0.5));
         text_str(&t, s->packets_mean < 1.5 ? " packet" : " packets");

@@ -367,6 +367,11 @@ def on_this_machine_there_is_no_nat():
     assert done.returncode == 0 and "With -: direct" in done.stdout, done
     done = nat("--server", where, "--card", "/nowhere/x.card")
     assert done.returncode == 1 and "cannot be written" in done.stderr, done
+    for words in (["--server", where], ["--server", where, "--json"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BODKIN, "nat", *words], env=ENV, stdout=full, timeout=60,
+                                  stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 1 and "takes no more" in done.stderr, done
     on_a_terminal(where)
     server.close()
 

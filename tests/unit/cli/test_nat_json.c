@@ -149,6 +149,18 @@ static void a_verdict_in_words(void **state) {
     assert_non_null(strstr(line, ", 3800.0 ms in 95 of 100 cases needs fresh sockets "));
 }
 
+static void a_side_that_waits_sends_nothing(void **state) {
+    (void)state;
+    char out[2048];
+    struct text t = text_in(out, sizeof out);
+    struct bk_oracle_verdict v = birthday;
+    v.side[0] = (struct bk_oracle_side){.role = BK_ORACLE_ROLE_ANSWER, .sockets = 1, .ports = 1};
+    v.side[1] = (struct bk_oracle_side){BK_ORACLE_ROLE_SEND, 1, 1, 1, 1};
+    nat_pair_text(&v, "x", &t);
+    assert_null(strstr(out, "0 packet"));
+    assert_non_null(strstr(out, ": 1 packet\n"));
+}
+
 static void probabilities_never_promise_too_much(void **state) {
     (void)state;
     static const struct {
@@ -205,6 +217,7 @@ int main(void) {
         cmocka_unit_test(values_outside_their_enum_are_null),
         cmocka_unit_test(a_verdict_names_method_and_price),
         cmocka_unit_test(a_verdict_in_words),
+        cmocka_unit_test(a_side_that_waits_sends_nothing),
         cmocka_unit_test(probabilities_never_promise_too_much),
         cmocka_unit_test(relayed_is_said_as_such),
     };
