@@ -50,12 +50,12 @@ static void test_steps_go_both_ways(void **state) {
     static const struct {
         int32_t step;
         uint16_t want[4];
-    } cases[] = {{1, {4000, 4001, 4002, 4003}},
-                 {2, {4000, 4002, 4004, 4006}},
-                 {-1, {4000, 4009, 4008, 4007}},
-                 {-3, {4000, 4007, 4004, 4001}},
-                 {4, {4000, 4004, 4008, 4002}},
-                 {1000, {4000, 4001, 4002, 4003}}}; /* 0 modulo 10: the next one */
+    } cases[] = {
+        {1, {4000, 4001, 4002, 4003}},   {2, {4000, 4002, 4004, 4006}},
+        {-1, {4000, 4009, 4008, 4007}},  {-3, {4000, 4007, 4004, 4001}},
+        {4, {4000, 4004, 4008, 4002}},   {5, {4000, 4005, 4001, 4006}}, /* taken: the next one up */
+        {-5, {4000, 4005, 4009, 4004}},                                 /* or down */
+        {1000, {4000, 4001, 4002, 4003}}}; /* 0 modulo 10: the next one */
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct nat_config c = choice(NAT_PORT_SEQUENTIAL, 4000, 4009);
         c.port_step = cases[i].step;
