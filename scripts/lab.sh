@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 if [ $# -eq 0 ]; then
-    echo "make lab F=FILE, where FILE is your own (lab/README.md says how) or one of:"
+    echo "make lab F=FILE, where FILE is your own (docs/topology.md says how) or one of:"
     find lab examples -name '*.lab' | sort | sed 's/^/  /'
     exit 0
 fi
