@@ -63,13 +63,13 @@ def flood(server, requests, seed):
     return sent
 
 
-def polite(server, tries):
+def polite(server, tries, patience_s=10):
     """How many of `tries` requests of a well-behaved client got an answer."""
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     client.bind((A1, 0))
     answered = 0
     for i in range(tries):
-        client.settimeout(1)
+        client.settimeout(patience_s)
         txid = b"polite %05d" % i
         client.sendto(stun_request(txid), (A1, server.stun))
         try:
@@ -88,7 +88,7 @@ def with_flood(requests, what):
     before, memory = counters(server), server.memory_kib()
     thread = threading.Thread(target=flood, args=(server, requests, 1))
     thread.start()
-    during = polite(server, 10)
+    during = polite(server, 10, 1)
     thread.join()
     got = [after - earlier for after, earlier in zip(counters(server), before)]
     packets_in, packets_out, bytes_in, bytes_out = got
