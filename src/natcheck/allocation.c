@@ -96,7 +96,8 @@ static bool on_line(const struct line *l, uint16_t port, int64_t t_us, double ab
     return off >= -l->slack && off <= l->slack + above;
 }
 
-/* Of a mapping that took two packets one does not know which one made it: either may fit. */
+/* All of them, those included that had to make way. Of a mapping that took two packets one does not
+ * know which one made it: either may fit. */
 static bool all_on_line(const struct line *l, const struct port_sample *heads, size_t n,
                         struct list all, size_t *points) {
     *points = n;
@@ -106,12 +107,10 @@ static bool all_on_line(const struct line *l, const struct port_sample *heads, s
     }
     for (size_t i = 0; i < all.n; i++) {
         const struct port_sample *s = &all.s[i];
-        if (s->exact)
-            continue;
-        if (!on_line(l, s->external, s->t_us, BURST_MAX) &&
-            !on_line(l, s->external, s->last_us, BURST_MAX))
+        bool fits = on_line(l, s->external, s->t_us, BURST_MAX);
+        if (!fits && (s->exact || !on_line(l, s->external, s->last_us, BURST_MAX)))
             return false;
-        (*points)++;
+        *points += s->exact ? 0 : 1;
     }
     return true;
 }

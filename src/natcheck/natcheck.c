@@ -174,6 +174,7 @@ static void clear_indices(struct bk_natcheck *nc) {
     }
     memset(nc->ports.socket, 0xff, sizeof nc->ports.socket);
     memset(nc->ports.probe, 0xff, sizeof nc->ports.probe);
+    memset(nc->ports.more, 0xff, sizeof nc->ports.more);
     memset(nc->pooling.probe, 0xff, sizeof nc->pooling.probe);
     memset(nc->hairpin.probe, 0xff, sizeof nc->hairpin.probe);
     memset(nc->portmap.probe, 0xff, sizeof nc->portmap.probe);

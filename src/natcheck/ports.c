@@ -7,20 +7,39 @@
  * counting box; the times in between tell it from one that looks at the clock. */
 static const int delays_ms[PORT_SAMPLES] = {0, 0, 110, 260, 260, 260};
 
+static uint32_t ask_sample(struct bk_natcheck *nc, uint32_t socket, int delay_ms) {
+    const struct ask ask = {.test = BK_NAT_TEST_BINDING,
+                            .socket = socket,
+                            .remote = nc->side[V4].server[0][0],
+                            .attrs = attr_bit(BK_NAT_PORTS) | attr_bit(BK_NAT_PARITY) |
+                                     attr_bit(BK_NAT_POOLING),
+                            .delay_us = delay_ms * BK_US_PER_MS,
+                            .pace = pace_soon(nc, 3)};
+    return probe_ask(nc, &ask);
+}
+
 static void start(struct bk_natcheck *nc) {
     struct ports_state *st = &nc->ports;
     st->started = true;
     for (int i = 0; i < PORT_SAMPLES; i++) {
         st->socket[i] = socket_open(nc, V4);
-        const struct ask ask = {.test = BK_NAT_TEST_BINDING,
-                                .socket = st->socket[i],
-                                .remote = nc->side[V4].server[0][0],
-                                .attrs = attr_bit(BK_NAT_PORTS) | attr_bit(BK_NAT_PARITY) |
-                                         attr_bit(BK_NAT_POOLING),
-                                .delay_us = delays_ms[i] * BK_US_PER_MS,
-                                .pace = pace_soon(nc, 3)};
-        st->probe[i] = probe_ask(nc, &ask);
+        st->probe[i] = ask_sample(nc, st->socket[i], delays_ms[i]);
     }
+}
+
+/* Eight samples show that there is a block, but say little about its size: as many more as the
+ * later tests can spare. */
+static bool ask_more(struct bk_natcheck *nc, const struct port_verdict *v) {
+    enum { RESERVED = 16 }; /* hairpin 4, inbound-first 3, ALG 1, routers 6, losses */
+    struct ports_state *st = &nc->ports;
+    if (v->ports != BK_NAT_PORTS_RANDOM || v->port_count == 0 || st->more_count > 0)
+        return false;
+    while (st->more_count < MORE_SAMPLES &&
+           nc->record.packets_sent + st->more_count + RESERVED < nc->config.packets_max) {
+        st->more[st->more_count] = ask_sample(nc, socket_open(nc, V4), 0);
+        st->more_count++;
+    }
+    return st->more_count > 0;
 }
 
 /* Did this probe's first packet make a mapping? Only of probes before it can it share one. */
@@ -107,6 +126,19 @@ static void tell(struct bk_natcheck *nc, const struct port_verdict *v) {
     finding_known(nc, BK_NAT_PARITY, v->parity, v->parity_permille);
 }
 
+static bool all_ended(const struct bk_natcheck *nc) {
+    const struct ports_state *st = &nc->ports;
+    for (int i = 0; i < PORT_SAMPLES; i++) {
+        if (!probe_ended(nc, st->probe[i]))
+            return false;
+    }
+    for (size_t i = 0; i < st->more_count; i++) {
+        if (!probe_ended(nc, st->more[i]))
+            return false;
+    }
+    return probe_ended(nc, nc->side[V4].plain);
+}
+
 void ports_step(struct bk_natcheck *nc) {
     struct ports_state *st = &nc->ports;
     const struct side *s = &nc->side[V4];
@@ -114,11 +146,7 @@ void ports_step(struct bk_natcheck *nc) {
         return;
     if (!st->started)
         start(nc);
-    for (int i = 0; i < PORT_SAMPLES; i++) {
-        if (!probe_ended(nc, st->probe[i]))
-            return;
-    }
-    if (!probe_ended(nc, s->plain))
+    if (!all_ended(nc))
         return;
     nc->changed = nc->changed || !st->sampled;
     st->sampled = true;
@@ -126,5 +154,6 @@ void ports_step(struct bk_natcheck *nc) {
         return; /* without the mapping behaviour, who made mappings is not known */
     struct port_sample samples[PORT_SAMPLES_MAX];
     const struct port_verdict v = ports_judge(samples, collect(nc, samples));
-    tell(nc, &v);
+    if (!ask_more(nc, &v))
+        tell(nc, &v);
 }

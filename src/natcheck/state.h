@@ -26,6 +26,7 @@ enum {
     ACTIONS_MAX = 2 * BK_NATCHECK_SOCKETS_MAX,
     TCP_BUFFER = 256,
     PORT_SAMPLES = 6, /* sockets of ports.c; with S0 and filtering's first they are eight */
+    MORE_SAMPLES = 6,
     POOL_SAMPLES = 6, /* more questions when the outside address varies */
     HAIRPINS = 4,
     PORTMAPS = 3,
@@ -115,6 +116,8 @@ struct side {
 struct ports_state {
     bool started, sampled, done; /* sampled: no more packets of its own */
     uint32_t socket[PORT_SAMPLES], probe[PORT_SAMPLES];
+    uint32_t more[MORE_SAMPLES]; /* once a block is suspected */
+    size_t more_count;
 };
 
 struct pooling_state {
