@@ -33,6 +33,10 @@ static int64_t now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static long number(const char *text) {
+    return strtol(text, NULL, 10);
+}
+
 static double cpu_s(void) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
@@ -41,7 +45,7 @@ static double cpu_s(void) {
 }
 
 static int open_socket(const char *address, const char *port) {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)number(port))};
     int fd = socket(AF_INET, SOCK_DGRAM, 0), room = 64 << 20;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) != 0) /* root's */
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
@@ -89,9 +93,10 @@ static int sink(const char *port, size_t size) {
 static int blast(char **argv) {
     static uint8_t bytes[SIZE_MAX_BYTES];
     struct mmsghdr messages[BATCH];
-    int fd = open_socket(argv[0], argv[1]), size = atoi(argv[2]), segments = atoi(argv[4]);
+    int fd = open_socket(argv[0], argv[1]), size = (int)number(argv[2]),
+        segments = (int)number(argv[4]);
     struct iovec piece = {bytes, (size_t)(size * segments)};
-    int64_t end = now_ns() + (int64_t)(atof(argv[3]) * 1e9);
+    int64_t end = now_ns() + (int64_t)(strtod(argv[3], NULL) * 1e9);
     uint64_t sent = 0;
     if (segments > 1 && setsockopt(fd, SOL_UDP, UDP_SEGMENT, &size, sizeof size) != 0) {
         perror("bench-lab: UDP_SEGMENT");
@@ -130,7 +135,7 @@ static int ping(char **argv) {
     static int64_t took[PINGS_MAX];
     struct timeval patience = {.tv_sec = 1};
     uint8_t bytes[64] = {0};
-    int fd = open_socket(argv[0], argv[1]), want = atoi(argv[2]), count = 0;
+    int fd = open_socket(argv[0], argv[1]), want = (int)number(argv[2]), count = 0;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     for (int i = 0; i < want && i < PINGS_MAX; i++) {
         int64_t start = now_ns();
@@ -148,7 +153,7 @@ static int ping(char **argv) {
 
 int main(int argc, char **argv) {
     if (argc == 4 && strcmp(argv[1], "sink") == 0)
-        return sink(argv[2], (size_t)atoi(argv[3]));
+        return sink(argv[2], (size_t)number(argv[3]));
     if (argc == 7 && strcmp(argv[1], "send") == 0)
         return blast(argv + 2);
     if (argc == 3 && strcmp(argv[1], "pong") == 0)
