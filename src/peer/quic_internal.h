@@ -127,7 +127,7 @@ enum bk_err quic_conn_client(struct quic *q, uint64_t ts);
 enum bk_err quic_conn_server(struct quic *q, const ngtcp2_pkt_hd *hd, uint64_t ts);
 
 /* quic_close.c */
-void quic_leave(struct quic *q); /* QUIC_LEAVING: starts the close that was waiting */
+void quic_leave(struct quic *q);            /* QUIC_LEAVING: starts the close that was waiting */
 void quic_fail(struct quic *q, int liberr); /* closes after an ngtcp2 error */
 void quic_peer_closed(struct quic *q);      /* ngtcp2 read the peer's close or a stateless reset */
 void quic_timed_out(struct quic *q, const char *reason);
