@@ -62,7 +62,7 @@ struct matrix {
     uint32_t seeds, workers;
     bool json;
     struct cell *cells;         /* type_count squared */
-    uint32_t (*times)[BUCKETS]; /* one row per cell's method; BK_ORACLE_METHODS rows a worker */
+    uint32_t (*times)[BUCKETS]; /* by method; BK_ORACLE_METHODS rows for each worker */
     atomic_size_t next, done;
     atomic_bool failed; /* no memory */
 };
@@ -242,12 +242,13 @@ static void print_method(const struct matrix *m, enum bk_oracle_method method) {
 
 /* A letter per pair: large when every run connected, small when none did, '?' in between. */
 static char letter(const struct cell *c) {
-    static const char letters[BK_ORACLE_METHODS] = {'D', 'P', 'X', 'I', 'H', 'V', 'M', 'G',
-                                                    'F', 'B', 'O', 'T', 'C', 'W', 'R'};
-    char l = letters[c->method];
+    static const char letters[] = "DPXIHVMGFBOTCWR"; /* by method */
+    static const char small[] = "dpxihvmgfbotcwr";
     if (c->direct == 0)
-        return (char)(l - 'A' + 'a');
-    return c->direct == c->runs ? l : '?';
+        return small[c->method];
+    if (c->direct == c->runs)
+        return letters[c->method];
+    return '?';
 }
 
 static void print_grid(const struct matrix *m) {

@@ -55,7 +55,7 @@ static bool add_node(struct scene *s, int index, struct topology_error *error) {
     const struct topology_node *n = &s->topology->nodes[index];
     node_id parent = n->parent == TOPOLOGY_NOWHERE ? WORLD_CORE : s->nodes[n->parent];
     struct world_link up = link_of(n, TOPOLOGY_UP), down = link_of(n, TOPOLOGY_DOWN);
-    struct bk_ip ips[TOPOLOGY_ADDRESSES_MAX];
+    struct bk_ip ips[TOPOLOGY_ADDRESSES_MAX] = {{0}};
     struct nat_config config = box_config(s, n);
     size_t count = n->kind == TOPOLOGY_NAT ? config.external_count : n->address_count;
     for (size_t i = 0; i < count; i++)

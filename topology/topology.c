@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { DEFAULT_MTU = 1500, MTU_MIN = 1280, MTU_MAX = 65535, QUEUE_BYTES = 256 * 1024 };
 static const int64_t default_timeout_us = 60 * INT64_C(1000000);
@@ -143,22 +144,13 @@ static enum bk_err set_preset(struct reader *r, struct topology_node *node, cons
     return parser_fail(&r->p, "unknown NAT type \"%.40s\"; known: %.190s", value, known);
 }
 
-/* What nat_config_set() takes, for the error text. Settings that are numbers explain themselves. */
-static const char *known_values(const char *field) {
-    static const char *const table[][2] = {{"mapping", "EIM, ADM, APDM"},
-                                           {"filtering", "EIF, ADF, APDF"},
-                                           {"ports", "preserve, sequential, random"},
-                                           {"port-range", "MIN-MAX"},
-                                           {"hairpin", "off, external, internal"},
-                                           {"unsolicited", "drop, reject"},
-                                           {"refresh", "out, in, both"},
-                                           {"udp", "on, blocked"},
-                                           {"ipv4", "translate, firewall, route, block"},
-                                           {"ipv6", "translate, firewall, route, block"}};
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (strcmp(field, table[i][0]) == 0)
-            return table[i][1];
-    return "a number, for timers in seconds";
+/* What the setting takes, in `out`. */
+static const char *known_values(const char *field, char *out, size_t cap) {
+    const char *name;
+    for (size_t i = 0; (name = nat_option(i, out, cap)) != NULL; i++)
+        if (strcasecmp(field, name) == 0)
+            return out;
+    return "";
 }
 
 static enum bk_err set_nat(struct reader *r, struct topology_node *node, const char *field,
@@ -178,9 +170,10 @@ static enum bk_err set_nat(struct reader *r, struct topology_node *node, const c
                            "preset, mapping, filtering, ports, hairpin, unsolicited, udp, ipv6, "
                            "delay, loss, rate, ...",
                            field);
+    char known[TOPOLOGY_ERROR_MAX];
     if (err != BK_OK)
-        return parser_fail(&r->p, "unknown %.40s \"%.40s\"; known: %s", field, value,
-                           known_values(field));
+        return parser_fail(&r->p, "unknown %.40s \"%.40s\"; known: %.160s", field, value,
+                           known_values(field, known, sizeof known));
     return BK_OK;
 }
 

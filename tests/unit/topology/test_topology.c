@@ -224,7 +224,8 @@ static const struct {
     {NAT "[host a]\nbehind = r\naddress = 192.168.1.1\n", 4,
      "a: 192.168.1.1 is the address of r itself"},
     {"[nat r]\npreset = portrestricted\n", 2, NULL}, /* see the test of presets below */
-    {"[nat r]\nmapping = cone\n", 2, "unknown mapping \"cone\"; known: EIM, ADM, APDM"},
+    {"[nat r]\nmapping = cone\n", 2,
+     "unknown mapping \"cone\"; known: eim, adm, apdm, connection, time, hash"},
     {"[nat r]\nmapping = ADM\npreset = home\n", 3,
      "preset must come before the settings it would undo"},
     {"[nat r]\ninside = 192.168.1.1\n", 2, "inside needs a prefix length, like 192.168.1.1/24"},
@@ -382,7 +383,8 @@ static void overrides_one_setting(void **state) {
         {"r preset=symmetric", "\"r preset=symmetric\" is not NAME:FIELD=VALUE"},
         {"q:delay=5ms", "there is no host or NAT \"q\""},
         {"r:public=1.2.3.4", "public can only be set in the file"},
-        {"r:mapping=cone", "unknown mapping \"cone\"; known: EIM, ADM, APDM"},
+        {"r:mapping=cone",
+         "unknown mapping \"cone\"; known: eim, adm, apdm, connection, time, hash"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
