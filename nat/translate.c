@@ -3,22 +3,27 @@
  * refresh, rewrite. A hairpin is a step out followed by a step in. */
 #include "nat/state.h"
 
-/* Has the box room for one more session and mapping, or can it make some? RFC 6888 REQ-11 forbids
- * to delete the mappings of others; some boxes do. */
-static bool make_room(struct nat *nat) {
-    enum nat_full full = nat->config.full;
-    bool room = nat_session_room(nat, NAT_INSIDE) && nat->free_mapping != NAT_NONE;
-    if (room || full == NAT_FULL_DROP)
-        return nat_session_room(nat, NAT_INSIDE);
-    (void)nat_evict(nat, full == NAT_FULL_EVICT_RANDOM ? NAT_EVICT_RANDOM : NAT_EVICT_OLDEST, 1);
-    return true;
+/* Has the box room for one more session, of this mapping or of a new one? */
+static bool has_room(const struct nat *nat, uint32_t mapping) {
+    return nat_session_room(nat, NAT_INSIDE) &&
+           (mapping != NAT_NONE || nat->free_mapping != NAT_NONE);
+}
+
+/* RFC 6888 REQ-11 forbids to delete the mappings of others; some boxes do. */
+static void evict_one(struct nat *nat) {
+    bool any = nat->config.full == NAT_FULL_EVICT_RANDOM;
+    (void)nat_evict(nat, any ? NAT_EVICT_RANDOM : NAT_EVICT_OLDEST, 1);
 }
 
 /* Makes the session, and if need be the mapping, for a packet from inside. */
 static enum nat_drop open_session(struct nat *nat, const struct nat_flow *flow, uint32_t *out) {
-    if (!make_room(nat) || !nat_host_session_room(nat, &flow->src.ip))
-        return NAT_DROP_FULL;
     uint32_t mapping = nat_mapping_find(nat, flow);
+    if (!has_room(nat, mapping) && nat->config.full != NAT_FULL_DROP) {
+        evict_one(nat);
+        mapping = nat_mapping_find(nat, flow); /* it may have been this one */
+    }
+    if (!has_room(nat, mapping) || !nat_host_session_room(nat, &flow->src.ip))
+        return NAT_DROP_FULL;
     if (mapping == NAT_NONE) {
         enum nat_drop drop = nat_mapping_make(nat, flow, &mapping);
         if (drop != NAT_DROP_NONE)

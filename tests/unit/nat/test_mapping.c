@@ -139,6 +139,8 @@ static void test_a_full_box_can_evict(void **state) {
             assert_true(box_udp(&b, NAT_INSIDE, src, at(A1)));
             b.now.us++;
         }
+        assert_true(box_udp(&b, NAT_INSIDE, at("192.168.1.2:6000"), at(B1)));
+        assert_int_equal(nat_get_counters(b.nat)->mappings_evicted, 0); /* it needs no new one */
         bool passed = box_udp(&b, NAT_INSIDE, at(IN), at(A1));
         assert_int_equal(passed, full[i] != NAT_FULL_DROP);
         assert_int_equal(box_mappings(&b), 4);
