@@ -12,6 +12,7 @@ static const struct {
     {BK_ORACLE_NEEDS_LOW_TTL, "a first packet that dies before the peer's NAT", "low-ttl"},
     {BK_ORACLE_NEEDS_START, "both sides to start at the same time", "start"},
     {BK_ORACLE_NEEDS_FRESH, "fresh sockets", "fresh-sockets"},
+    {BK_ORACLE_NEEDS_ORDER, "all its mappings open before the first probe", "openers-first"},
 };
 enum { NEEDS = sizeof needs / sizeof *needs };
 

@@ -70,6 +70,8 @@ static void print_verdict(const struct bk_oracle_verdict *v) {
         puts("needs: a common start");
     if ((v->needs & BK_ORACLE_NEEDS_FRESH) != 0)
         puts("needs: fresh sockets");
+    if ((v->needs & BK_ORACLE_NEEDS_ORDER) != 0)
+        puts("needs: all mappings open before the first probe");
 }
 
 static int show_pair(const char *a, const char *b) {

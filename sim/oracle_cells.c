@@ -78,6 +78,7 @@ static const struct special {
     {"512 x 1024", CONE, HARD, 512, 1024, PRIMED},
     {"256 x 1024, openers of low TTL", DELICATE, HARD, 256, 1024, PRIMED},
     {"64 x 1024, filter by address", HARD, BLOCK_AD(0), 64, 1024, PRIMED},
+    {"256 x 256, filter by address", HARD, BLOCK_AD(0), 256, 256, PRIMED},
     {"block of 64, 16 x 64", CONE, BLOCK(64), 16, 64, PRIMED},
     {"block of 1024, 128 x 64", CONE, BLOCK(1024), 128, 64, PRIMED},
     {"block of 1024, 16 x 64", CONE, BLOCK(1024), 16, 64, PRIMED},

@@ -158,12 +158,13 @@ static void play_one_sided(struct stage *s, const struct bk_oracle_verdict *v, i
     int prober = 1 - reached;
     uint32_t aims = v->side[reached].ports, openers = v->side[reached].sockets * aims;
     uint32_t probes = v->side[prober].ports, sent = 0, tried = 0;
+    bool ordered = (v->needs & BK_ORACLE_NEEDS_ORDER) != 0;
     struct bk_addr aim[AIMS_MAX];
     bk_assert(aims <= AIMS_MAX);
     uint16_t from = aim_at_prober(s, prober, v, aim, aims), socket = 0;
     shuffle(s, reached, store, probes);
     while ((sent < openers || tried < probes) && !s->try.met) {
-        bool opening = sent < openers, probing = tried < probes && (!o->low_ttl || !opening);
+        bool opening = sent < openers, probing = tried < probes && (!ordered || !opening);
         struct nat_header opener, probe;
         bool opened = false, probed = false;
         if (opening) {

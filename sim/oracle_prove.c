@@ -36,7 +36,7 @@ static bool packets_agree(const struct tally *t, uint32_t tries, double expected
 }
 
 /* Few tries say little about a mean, and the oracle does not price starts that are apart. */
-enum { PACKETS_TRIES_MIN = 100 };
+enum { PACKETS_TRIES_MIN = 50 };
 
 static bool counts_packets(const struct oracle_cell *c, const struct oracle_proof *p) {
     bool together = c->budget.low_ttl || c->budget.synchronised;

@@ -33,7 +33,7 @@ struct oracle_proof {
     uint64_t seed;
     uint32_t tries, met, one_way;
     double packets[2]; /* means, as counted */
-    bool agrees;       /* hits within 4 sigma; packets, of 100 tries or more, within 4 and 1 % */
+    bool agrees;       /* hits within 4 sigma; packets, of 50 tries or more, within 4 and 1 % */
 };
 
 /* Plays `tries` tries with the seeds `seed`, `seed` + 1 ... BK_ERR_NO_MEMORY, BK_ERR_ARGUMENT (a

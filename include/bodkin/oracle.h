@@ -67,7 +67,9 @@ enum {
     BK_ORACLE_NEEDS_LOW_TTL = 1, /* the first packet must die before the peer's NAT: that one is
                                     spoilt by an inbound packet that comes first */
     BK_ORACLE_NEEDS_START = 2,   /* both sides start at an agreed time */
-    BK_ORACLE_NEEDS_FRESH = 4    /* fresh sockets: a used one has a mapping already */
+    BK_ORACLE_NEEDS_FRESH = 4,   /* fresh sockets: a used one has a mapping already */
+    BK_ORACLE_NEEDS_ORDER = 8    /* probes only once all mappings are open: a packet that opens one
+                                    hits nothing by itself */
 };
 
 /* What there is to spend, and what is known about the pair as a pair. */

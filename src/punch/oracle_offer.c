@@ -247,6 +247,7 @@ static double one_sided(const struct oracle_pair *p, int i, struct oracle_offer 
     if (!has_addresses(p) || v->port == ORACLE_PORT_KNOWN || (!b->low_ttl && probes_move(p, i)))
         return 0;
     o->found = 1;
+    o->unaimed = prober->port != ORACLE_PORT_KNOWN && one_port_decides(p, i);
     if (!one_port_decides(p, i)) {
         if (prober->port != ORACLE_PORT_PREDICTED || !prober->one_port || prober->trial < 1)
             return 0;

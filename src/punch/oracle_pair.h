@@ -52,7 +52,9 @@ struct oracle_offer {
     double mean_foreign; /* mappings by others between prediction and use: at the one predicted
                             side; FAN: at the reached side, mean_other at the other */
     double mean_other;
-    double found;    /* BLOCK, BIRTHDAY_ONE: the prober's own port is as predicted */
+    double found; /* BLOCK, BIRTHDAY_ONE: the prober's own port is as predicted */
+    bool unaimed; /* BLOCK, BIRTHDAY_ONE: openers are sent to no port of the prober's that is open,
+                     so only a probe can hit */
     bool both_guess; /* BLOCK: on both sides */
     uint32_t window, space;
     uint32_t opens, probes; /* mappings opened by the reached side, ports tried by

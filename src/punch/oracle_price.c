@@ -119,7 +119,7 @@ static void walk_once(struct walk *w, bool reached, double p) {
 }
 
 static void walk(struct walk *w, const struct oracle_pair *p, const struct oracle_offer *o,
-                 bool low_ttl) {
+                 bool ordered) {
     const struct oracle_view *reached = &p->view[o->reached], *prober = &p->view[1 - o->reached];
     switch (o->method) {
     case BK_ORACLE_DIRECT:
@@ -151,7 +151,7 @@ static void walk(struct walk *w, const struct oracle_pair *p, const struct oracl
         if (o->both_guess)
             walk_guess(w, o, prober->space);
         else
-            walk_birthday(w, o, o->found, low_ttl);
+            walk_birthday(w, o, o->found, ordered);
         break;
     case BK_ORACLE_BIRTHDAY_MIXED:
         walk_guess(w, o, o->probes);
@@ -251,6 +251,9 @@ static uint32_t needs_of(const struct oracle_pair *p, const struct oracle_offer 
         needs |= BK_ORACLE_NEEDS_START;
     if (o->opens > 0)
         needs |= BK_ORACLE_NEEDS_FRESH;
+    bool guessed = o->method == BK_ORACLE_BLOCK || o->method == BK_ORACLE_BIRTHDAY_ONE;
+    if (guessed && !o->both_guess && (o->unaimed || (needs & BK_ORACLE_NEEDS_LOW_TTL) != 0))
+        needs |= BK_ORACLE_NEEDS_ORDER;
     return needs;
 }
 
@@ -275,7 +278,7 @@ void oracle_price(const struct oracle_pair *p, const struct oracle_offer *o,
     out->needs = needs_of(p, o);
     bool low_ttl = (out->needs & BK_ORACLE_NEEDS_LOW_TTL) != 0;
     cast(p, o, &out->side[side_of[0]], &out->side[side_of[1]]);
-    walk(&w, p, o, low_ttl);
+    walk(&w, p, o, (out->needs & BK_ORACLE_NEEDS_ORDER) != 0);
     walk_end(&w);
     bool primed = low_ttl && o->opens == 0; /* an opener of its own, a round trip ahead */
     for (int i = 0; i < 2; i++) {

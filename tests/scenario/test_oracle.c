@@ -77,7 +77,7 @@ static void test_blocks_rates_budgets_and_delicate_boxes(void **state) {
     struct oracle_cell cell;
     for (size_t i = 0; oracle_cell_special(i, &cell); i++) {
         if (!cell.dear)
-            (void)prove(&cell, 100000 * i, tries(25));
+            (void)prove(&cell, 100000 * i, tries(60));
     }
 }
 

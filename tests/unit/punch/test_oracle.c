@@ -169,6 +169,19 @@ static void test_roles_and_price(void **state) {
     near(v.side[0].packets_p95, 1, 0);
 }
 
+/* With a filter by address on the guessed side and an unknown port on the other, what opens
+ * mappings is aimed at nothing: it comes first. */
+static void test_unaimed_openers_come_first(void **state) {
+    (void)state;
+    struct bk_nat_traits a = HARD_AD, b = HARD;
+    struct bk_oracle_verdict v = ask(&a, &b, NULL);
+    assert_int_equal(v.needs, BK_ORACLE_NEEDS_FRESH | BK_ORACLE_NEEDS_ORDER);
+    assert_int_equal(v.reached, 0);
+    near(v.side[0].packets_mean, 256, 0.001);
+    near(v.side[1].packets_mean, 247, 1); /* (S + 1) / (K + 1) = 251, cut off at 1024 */
+    near((double)v.time_mean_us / 1e6, 0.04 + (256 + 246) / 200.0, 0.05);
+}
+
 static void test_more_budget_is_never_worse(void **state) {
     (void)state;
     const struct bk_nat_traits all[] = {CONE,     SEQ,       HARD,       HARD_AD,
@@ -384,6 +397,7 @@ int main(void) {
         cmocka_unit_test(test_every_kind_of_pair),
         cmocka_unit_test(test_378_pairs_by_technique),
         cmocka_unit_test(test_roles_and_price),
+        cmocka_unit_test(test_unaimed_openers_come_first),
         cmocka_unit_test(test_more_budget_is_never_worse),
         cmocka_unit_test(test_unknown_traits_widen),
         cmocka_unit_test(test_inbound_first),
