@@ -23,18 +23,29 @@ static size_t count_samples(struct bk_natcheck *nc) {
     return n;
 }
 
+/* Another endpoint than the socket's first one: of the other address, or, when that alone makes a
+ * difference, the other port of the same. */
+static struct bk_addr other_than(const struct side *s, const struct bk_addr *first) {
+    bool second = bk_ip_equal(&first->ip, &s->server[1][0].ip);
+    if (s->dep == BK_NAT_AD || !has_addr(&s->server[1][0]))
+        return s->server[second ? 1 : 0][1];
+    return second                       ? s->server[0][0]
+           : has_addr(&s->server[1][1]) ? s->server[1][1]
+                                        : s->server[1][0];
+}
+
 static void ask_more(struct bk_natcheck *nc) {
-    const struct side *s = &nc->side[V4];
-    const struct bk_addr *to = &s->server[0][1];
-    if (s->dep == BK_NAT_EI && has_addr(&s->server[1][0]))
-        to = has_addr(&s->server[1][1]) ? &s->server[1][1] : &s->server[1][0];
-    for (int i = 0; i < POOL_SAMPLES && has_addr(to); i++) {
+    for (int i = 0; i < POOL_SAMPLES; i++) {
+        if (!probe_answered(nc, nc->ports.probe[i]))
+            continue;
+        const struct bk_addr *first = &nc->probes[nc->ports.probe[i]].ask.remote;
         const struct ask ask = {.test = BK_NAT_TEST_BINDING,
                                 .socket = nc->ports.socket[i],
-                                .remote = *to,
+                                .remote = other_than(&nc->side[V4], first),
                                 .attrs = attr_bit(BK_NAT_POOLING) | attr_bit(BK_NAT_MAPPING),
                                 .pace = pace_soon(nc, 2)};
-        nc->pooling.probe[i] = probe_ask(nc, &ask);
+        if (has_addr(&ask.remote))
+            nc->pooling.probe[i] = probe_ask(nc, &ask);
     }
 }
 

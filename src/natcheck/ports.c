@@ -7,10 +7,19 @@
  * counting box; the times in between tell it from one that looks at the clock. */
 static const int delays_ms[PORT_SAMPLES] = {0, 0, 110, 260, 260, 260};
 
-static uint32_t ask_sample(struct bk_natcheck *nc, uint32_t socket, int delay_ms) {
+/* One of them asks the server's other address first: there are boxes that choose the outside
+ * address by the remote one (Linux' snat to a range). */
+static struct bk_addr remote_of(const struct bk_natcheck *nc, int sample) {
+    const struct side *s = &nc->side[V4];
+    bool other = sample == PORT_SAMPLES - 1 && has_addr(&s->server[1][0]);
+    return s->server[other ? 1 : 0][0];
+}
+
+static uint32_t ask_sample(struct bk_natcheck *nc, uint32_t socket, struct bk_addr remote,
+                           int delay_ms) {
     const struct ask ask = {.test = BK_NAT_TEST_BINDING,
                             .socket = socket,
-                            .remote = nc->side[V4].server[0][0],
+                            .remote = remote,
                             .attrs = attr_bit(BK_NAT_PORTS) | attr_bit(BK_NAT_PARITY) |
                                      attr_bit(BK_NAT_POOLING),
                             .delay_us = delay_ms * BK_US_PER_MS,
@@ -23,7 +32,7 @@ static void start(struct bk_natcheck *nc) {
     st->started = true;
     for (int i = 0; i < PORT_SAMPLES; i++) {
         st->socket[i] = socket_open(nc, V4);
-        st->probe[i] = ask_sample(nc, st->socket[i], delays_ms[i]);
+        st->probe[i] = ask_sample(nc, st->socket[i], remote_of(nc, i), delays_ms[i]);
     }
 }
 
@@ -36,7 +45,7 @@ static bool ask_more(struct bk_natcheck *nc, const struct port_verdict *v) {
         return false;
     while (st->more_count < MORE_SAMPLES &&
            nc->record.packets_sent + st->more_count + RESERVED < nc->config.packets_max) {
-        st->more[st->more_count] = ask_sample(nc, socket_open(nc, V4), 0);
+        st->more[st->more_count] = ask_sample(nc, socket_open(nc, V4), remote_of(nc, 0), 0);
         st->more_count++;
     }
     return st->more_count > 0;
