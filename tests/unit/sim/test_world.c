@@ -297,6 +297,93 @@ static void test_bind_errors(void **state) {
     world_free(t.w);
 }
 
+static void count_line(void *ctx, const char *text) {
+    (void)text;
+    ++*(unsigned *)ctx;
+}
+
+static void test_cuts_anywhere_on_the_path(void **state) {
+    (void)state;
+    struct town t;
+    build(&t, 7, NULL);
+    /* Nothing passes both of these; the one name stands for all that passes it. */
+    assert_int_equal(world_cut_path(t.w, t.a, t.b, WORLD_UDP), BK_OK);
+    send_byte(t.w, &t.at_alice, *server_addr(), 1);
+    world_run(t.w, 1000);
+    assert_int_equal(t.at_server.got, 1);
+    assert_int_equal(world_cut_path(t.w, t.server, WORLD_CORE, WORLD_UDP | WORLD_TCP), BK_OK);
+    send_byte(t.w, &t.at_alice, *server_addr(), 1);
+    world_run(t.w, 1000);
+    assert_int_equal(t.at_server.got, 1);
+    world_restore_path(t.w, t.server, WORLD_CORE, WORLD_TCP); /* UDP stays cut */
+    send_byte(t.w, &t.at_alice, *server_addr(), 1);
+    world_run(t.w, 1000);
+    assert_int_equal(t.at_server.got, 1);
+    send_byte(t.w, &t.at_alice, bk_addr(bk_ipv4(203, 0, 113, 2), 6000), 1);
+    world_run(t.w, 1000);
+    assert_int_equal(world_get_counters(t.w)->cut, 3);
+    assert_int_equal(nat_get_counters(world_nat(t.w, t.b))->dropped[NAT_DROP_UNSOLICITED], 0);
+    world_restore_path(t.w, WORLD_CORE, WORLD_CORE, WORLD_UDP | WORLD_TCP | WORLD_OTHER);
+    send_byte(t.w, &t.at_alice, *server_addr(), 1);
+    world_run(t.w, 1000);
+    assert_int_equal(t.at_server.got, 2);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(world_cut_path(t.w, t.a, t.b, WORLD_UDP), BK_OK);
+    assert_int_equal(world_cut_path(t.w, t.a, t.b, WORLD_UDP), BK_ERR_FULL);
+    world_free(t.w);
+}
+
+static void test_mtu_counts_the_ip_header(void **state) {
+    (void)state;
+    struct town t;
+    struct world_link link = {.mtu = 1280};
+    build(&t, 8, &link);
+    t.at_server.echo = false;
+    static const uint8_t bytes[1253];
+    struct bk_datagram out = {.remote = *server_addr(), .data = bytes, .len = 1280 - 28};
+    world_udp_send(t.w, t.at_alice.socket, &out);
+    out.len++;
+    world_udp_send(t.w, t.at_alice.socket, &out);
+    world_run(t.w, 1000);
+    assert_int_equal(t.at_server.got, 1);
+    assert_int_equal(world_get_counters(t.w)->too_big, 1);
+    world_free(t.w);
+}
+
+static void test_addresses_are_free_where_nobody_sees_them(void **state) {
+    (void)state;
+    struct town t;
+    build(&t, 9, NULL);
+    struct bk_ip alice, server = server_addr()->ip;
+    assert_true(world_address(t.w, t.alice, 0, &alice));
+    assert_false(world_address_is_free(t.w, t.a, &alice));
+    assert_true(world_address_is_free(t.w, t.a, &server)); /* inside, it may exist again */
+    assert_false(world_address_is_free(t.w, WORLD_CORE, &server));
+    static const uint8_t v6[16] = {0x20, 1, 0xd, 0xb8, 1, [15] = 1};
+    struct bk_ip ip = bk_ipv6(v6);
+    assert_true(world_address_is_free(t.w, t.b, &ip));
+    world_add_address(t.w, t.alice, ip); /* not translated: seen by all */
+    assert_false(world_address_is_free(t.w, t.b, &ip));
+    world_free(t.w);
+}
+
+static void test_a_watcher_sees_every_packet(void **state) {
+    (void)state;
+    struct town t;
+    unsigned lines = 0;
+    build(&t, 10, NULL);
+    t.at_server.echo = false;
+    world_watch(t.w, count_line, &lines);
+    send_byte(t.w, &t.at_alice, *server_addr(), 1);
+    world_run(t.w, 1000);
+    assert_int_equal(lines, 3); /* send, nat, deliver */
+    world_watch(t.w, NULL, NULL);
+    send_byte(t.w, &t.at_alice, *server_addr(), 1);
+    world_run(t.w, 1000);
+    assert_int_equal(lines, 3);
+    world_free(t.w);
+}
+
 /* ---- one seed, one run ---- */
 static uint64_t run_hash(uint64_t seed) {
     struct town t;
@@ -361,6 +448,10 @@ int main(void) {
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_same_lan_and_ipv6_behind_a_firewall),
         cmocka_unit_test(test_bind_errors),
+        cmocka_unit_test(test_cuts_anywhere_on_the_path),
+        cmocka_unit_test(test_mtu_counts_the_ip_header),
+        cmocka_unit_test(test_addresses_are_free_where_nobody_sees_them),
+        cmocka_unit_test(test_a_watcher_sees_every_packet),
         cmocka_unit_test(test_same_seed_same_hash),
         cmocka_unit_test(test_dump_names_seed_and_packets),
     };
