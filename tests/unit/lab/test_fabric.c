@@ -285,6 +285,61 @@ static void a_rebooted_box_has_forgotten(void **state) {
     close_bench(&b);
 }
 
+static size_t arrive(struct bench *b, const char *host, const char *from) {
+    send_udp(b, host, from, at("198.51.100.10:3478"));
+    return b->count;
+}
+
+static void faults_of_a_box(void **state) {
+    struct bench b;
+    (void)state;
+    open_with(&b, "");
+    assert_int_equal(arrive(&b, "alice", "192.168.1.10:5000"), 1);
+    assert_int_equal(change(&b, "exhaust home"), BK_OK);
+    assert_int_equal(arrive(&b, "alice", "192.168.1.10:5000"), 1);
+    assert_int_equal(arrive(&b, "alice", "192.168.1.10:5001"), 0);
+    assert_int_equal(change(&b, "exhaust home off"), BK_OK);
+    assert_int_equal(arrive(&b, "alice", "192.168.1.10:5001"), 1);
+    assert_int_equal(change(&b, "limit home 1"), BK_OK);
+    assert_int_equal(arrive(&b, "alice", "192.168.1.10:5002"), 1);
+    assert_int_equal(arrive(&b, "alice", "192.168.1.10:5003"), 0);
+    assert_int_equal(change(&b, "limit home off"), BK_OK);
+    assert_int_equal(arrive(&b, "alice", "192.168.1.10:5003"), 1);
+    assert_int_equal(change(&b, "evict home all"), BK_OK);
+    send_udp(&b, "server", "198.51.100.10:3478", at("203.0.113.1:5000"));
+    assert_int_equal(b.count, 0);
+    close_bench(&b);
+}
+
+static void a_box_moves_to_another_address(void **state) {
+    struct bench b;
+    (void)state;
+    open_with(&b, "");
+    assert_int_equal(change(&b, "readdress home 203.0.113.2"), BK_ERR_EXISTS);
+    assert_int_equal(change(&b, "readdress home 203.0.113.9"), BK_OK);
+    assert_int_equal(arrive(&b, "alice", "192.168.1.10:5000"), 1);
+    assert_true(same(taken(&b, 0, "server").header.flow.src, at("203.0.113.9:5000")));
+    send_udp(&b, "server", "198.51.100.10:3478", at("203.0.113.9:5000"));
+    assert_int_equal(b.count, 1);
+    send_udp(&b, "server", "198.51.100.10:3478", at("203.0.113.1:5000"));
+    assert_int_equal(b.count, 0);
+    close_bench(&b);
+}
+
+static void a_link_flaps(void **state) {
+    struct bench b;
+    (void)state;
+    open_with(&b, "");
+    fabric_advance(&b.fabric, b.now);
+    assert_int_equal(change(&b, "flap alice 300ms every 2s times 2"), BK_OK);
+    for (int ms = 0; ms < 6000; ms += 100) {
+        bool down = ms < 4000 && ms % 2000 < 300;
+        b.now = test_at_ms(1000 + ms);
+        assert_int_equal(arrive(&b, "alice", "192.168.1.10:5000"), !down);
+    }
+    close_bench(&b);
+}
+
 static void routers_answer_for_dead_hops_and_big_packets(void **state) {
     struct bench b;
     (void)state;
@@ -547,6 +602,9 @@ int main(void) {
         cmocka_unit_test(a_rate_spaces_packets_and_its_queue_is_finite),
         cmocka_unit_test(cuts_drop_silently_until_restored),
         cmocka_unit_test(a_rebooted_box_has_forgotten),
+        cmocka_unit_test(faults_of_a_box),
+        cmocka_unit_test(a_box_moves_to_another_address),
+        cmocka_unit_test(a_link_flaps),
         cmocka_unit_test(routers_answer_for_dead_hops_and_big_packets),
         cmocka_unit_test(what_may_be_fragmented_is),
         cmocka_unit_test(fragments_pass_a_nat),
