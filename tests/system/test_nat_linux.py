@@ -3,7 +3,8 @@
 """`bodkin nat` behind every kind of NAT that Linux can be (kernel_nat.py), against `bodkin serve` on
 two addresses and two ports: each must be named right, in 40 packets at most.
 
-KINDS="prc sym" restricts the run, VERBOSE=1 shows what was found. Exit 77: no namespaces or nft.
+KINDS="prc sym" restricts the run, VERBOSE=1 shows what was found; LONG=1 measures lifetimes, too
+(`--deep`, about two minutes), which must be right within a tenth. Exit 77: no namespaces or nft.
 """
 import json
 import os
@@ -23,7 +24,11 @@ PORTS = {"preserve": "preserving", "sequential": "sequential", "random": "random
          "hashed": "random"}  # without the key a hash looks random
 
 
+FIRST_S, REPLIED_S = 10, 25  # timers with LONG=1
 SLOW_MS = 3000  # a machine that took so long may have lost its own packets: once more
+
+
+DEEP = ("prc", "sym", "cgn") if os.environ.get("LONG") else ()
 
 
 def look_again(kind):
@@ -36,9 +41,10 @@ def look_again(kind):
     return report
 
 
-def look(kind, work):
+def look(kind, work, deep=False):
     """The report of `bodkin nat --json` behind a NAT of that kind."""
-    with kernel_nat.Scene(kind, tag=f"bk{os.getpid()}-{kind}") as scene:
+    times = {"udp_timeout": FIRST_S, "udp_stream": REPLIED_S} if deep else {}
+    with kernel_nat.Scene(kind, tag=f"bk{os.getpid()}-{kind}", **times) as scene:
         with open(os.path.join(work, "log"), "w+", encoding="utf-8") as log:
             server = scene.popen("server", [
                 BODKIN, "serve", "--listen", kernel_nat.SERVER[0], "--listen", kernel_nat.SERVER[1],
@@ -49,12 +55,27 @@ def look(kind, work):
             if not home.startswith("home: "):
                 log.seek(0)
                 raise RuntimeError("no server: " + log.read())
-            done = scene.run("in1", [BODKIN, "nat", "--home", home[6:], "--json"],
-                             capture_output=True, text=True, timeout=120,
+            done = scene.run("in1", [BODKIN, "nat", "--home", home[6:], "--json",
+                                     *(["--deep"] if deep else [])],
+                             capture_output=True, text=True, timeout=600,
                              env={**os.environ, "HOME": work})
             if done.returncode != 0:
                 raise RuntimeError(f"status {done.returncode}: {done.stdout}{done.stderr}")
             return json.loads(done.stdout)
+
+
+def deep_faults(kind):
+    with tempfile.TemporaryDirectory(prefix="bodkin-test-") as work:
+        report = look(kind, work, deep=True)
+    found = []
+    for name, right in (("lifetime-unanswered", FIRST_S), ("lifetime-answered", REPLIED_S)):
+        ms = report["attributes"][name]["value"]
+        if ms is None or abs(ms - 1000 * right) > 100 * right:
+            found.append(f"{name} is {ms} ms, not {1000 * right}")
+    for name in ("refresh-outbound", "refresh-inbound"):
+        if report["attributes"][name]["value"] is not True:
+            found.append(f"{name} is {report['attributes'][name]['value']}")
+    return found
 
 
 def expected(traits):
@@ -114,7 +135,7 @@ def main():
     waiting = queue.Queue()
     for kind in wanted:
         waiting.put(kind)
-    results = {}
+    results, deep = {}, {}
 
     def worker():
         while True:
@@ -124,6 +145,8 @@ def main():
                 return
             try:
                 results[kind] = look_again(kind)
+                if kind in DEEP:
+                    deep[kind] = deep_faults(kind)
             except Exception as e:  # a thread must not swallow it
                 results[kind] = e
     threads = [threading.Thread(target=worker) for _ in range(3)]  # a run mostly waits
@@ -135,6 +158,7 @@ def main():
     for kind in wanted:
         traits, report = kernel_nat.KINDS[kind][2], results[kind]
         bad = [str(report)] if isinstance(report, Exception) else faults(traits, report)
+        bad += deep.get(kind, [])
         failed += bool(bad)
         for line in bad:
             print(f"FAIL  {kind}: {line}")
