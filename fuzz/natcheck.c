@@ -143,6 +143,14 @@ static void pass_time(struct play *p) {
     bk_natcheck_advance(p->check, p->now);
 }
 
+/* The other side ends a connection; a word about any other socket is ignored. */
+static void end_connection(struct play *p) {
+    uint8_t socket = wire_u8(&p->in);
+    if (socket < BK_NATCHECK_SOCKETS_MAX && p->tcp[socket])
+        p->open[socket] = false;
+    bk_natcheck_closed(p->check, socket, p->now);
+}
+
 static void step(struct play *p) {
     switch (wire_u8(&p->in) & 7) {
     case 0:
@@ -154,7 +162,7 @@ static void step(struct play *p) {
         raw(p);
         break;
     case 4:
-        bk_natcheck_closed(p->check, wire_u8(&p->in), p->now);
+        end_connection(p);
         break;
     case 5:
         if (wire_u8(&p->in) == 0)

@@ -258,7 +258,8 @@ BK_API BK_MUST_USE enum bk_err bk_natcheck_new(const struct bk_natcheck_config *
 /* NULL is fine. Sockets and connections still open are the caller's to close. */
 BK_API void bk_natcheck_free(struct bk_natcheck *check);
 
-/* What to do with sockets, in order. false: nothing. Needs no answer for CLOSE and HANG_UP. */
+/* What to do with sockets, in order. false: nothing. OPEN must be answered, or the run never ends;
+ * DIAL should be; CLOSE and HANG_UP need no answer. */
 BK_API bool bk_natcheck_next_action(struct bk_natcheck *check, struct bk_natcheck_action *out);
 /* The answer to OPEN (at once or later) and DIAL (when connected, or when that failed). BK_OK:
  * `local` is the bound address (its IP may be the wildcard). Otherwise `local` may be NULL; a port

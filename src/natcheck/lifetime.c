@@ -10,7 +10,7 @@
  * Two courses run side by side, for mappings never answered (LIFE_FIRST) and for answered ones
  * (LIFE_REPLIED; twice, more than 2 s apart, which is what Linux calls a stream). Each starts with
  * a ladder of idle times that grow by 8/5; between the last rung alive and the first one dead come
- * four more, which leaves 5 % on both sides. With the lifetime known, two more mappings show
+ * four more, which leaves 6 % on both sides. With the lifetime known, two more mappings show
  * whether a packet from inside or from outside, half way, prolongs it. */
 #include "natcheck/state.h"
 
@@ -56,7 +56,7 @@ int64_t life_estimate(const struct life_range *range, int64_t *error_us) {
 }
 
 bool life_is_narrow(const struct life_range *range) {
-    return range->dead_us != INT64_MAX && range->dead_us - range->alive_us <= range->alive_us / 10;
+    return range->dead_us != INT64_MAX && range->dead_us - range->alive_us <= range->alive_us / 8;
 }
 
 /* Even steps: within one rung of the ladder they differ from even ratios by 3 % at most. */

@@ -68,7 +68,7 @@ struct life_range {
 void life_add(struct life_range *range, int64_t idle_us, bool alive);
 /* Its middle, in ratio, and half its width. */
 int64_t life_estimate(const struct life_range *range, int64_t *error_us);
-/* Is it within 5 %? */
+/* Is it within 6 %? */
 bool life_is_narrow(const struct life_range *range);
 /* `count` instants inside the range, in even ratios, into `out`. */
 void life_split(const struct life_range *range, int64_t *out, size_t count);
