@@ -59,8 +59,9 @@ void router_refuse(struct fabric *f, const struct transit *t, enum nat_answer an
     uint8_t bytes[FABRIC_VNET_LEN + PACKET_ANSWER_MAX];
     size_t len = 0;
     const struct bk_ip *from = router_address(f, segment, t->dst.family);
-    if (!t->parsed || from == NULL)
-        return;
+    bool first = t->fragment && t->packet.part == PACKET_FIRST;
+    if ((!t->parsed && !first) || from == NULL)
+        return; /* never about other fragments: RFC 1122 section 3.2.2 */
     if (came == TOPOLOGY_DOWN && segment != TOPOLOGY_NOWHERE && f->boxes[segment].nat != NULL &&
         nat_is_external(f->boxes[segment].nat, &t->dst))
         from = &t->dst; /* seen from outside, the box has its public address */
