@@ -1,7 +1,7 @@
 # The front door. CMake is the build system; this only names the things one does with it.
 # Every target does its own set-up: scripts/deps.sh installs what is missing (as root) or names it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz fuzz-all bench lab interop soak build install clean
+.PHONY: help demo test lint format fuzz fuzz-all bench lab interop matrix soak build install clean
 PREFIX ?= /usr/local
 S ?= 60
 export PREFIX DESTDIR S T F
@@ -35,6 +35,9 @@ lab: ## run a topology file: make lab F=lab/two-homes.lab
 
 interop: ## against coturn and the Go relay; prints a table
 	@scripts/interop.sh
+
+matrix: ## every pair of NAT types simulated, and the NAT model against real Linux NATs; minutes
+	@scripts/matrix.sh
 
 soak: ## S seconds of a server under load and abuse, and random simulated runs
 	@scripts/soak.sh
