@@ -2,6 +2,7 @@
 #include "cli/nat_text.h"
 
 #include "cli/nat_meaning.h"
+#include <base/assert.h>
 #include <string.h>
 
 enum { LABEL_COLUMNS = 18, SURE_PERMILLE = 900 };
@@ -271,6 +272,7 @@ static bool no_sign(enum bk_nat_attr attr, const struct bk_nat_finding *f) {
 }
 
 char *nat_text_finding(const struct bk_nat_record *record, enum bk_nat_attr attr, char *out) {
+    bk_assert(attr < BK_NAT_ATTRS);
     const struct bk_nat_finding *f = &record->findings[attr];
     struct text t = text_in(out, NAT_SENTENCE_MAX);
     switch (f->status) {
