@@ -177,7 +177,8 @@ static void bench_encounters(void) {
     enum { SEEDS = 10 };
     struct encounter_config config = encounter_config_default;
     struct encounter_outcome outcome;
-    double runs = 0, start = seconds();
+    uint32_t runs = 0;
+    double start = seconds();
     config.loss_ppm = 10000;
     for (size_t a = 0; a < NAT_TYPES27; a++)
         for (size_t b = 0; b < NAT_TYPES27; b++)
