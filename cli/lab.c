@@ -39,7 +39,7 @@ static const char help[] =
     "  check FILE, list, stop      say what is wrong with a file; show, end labs\n"
     "  events [--json]             what happens in a running lab, as it happens\n"
     "  shell HOST, exec HOST COMMAND...  inside a host: a shell, or one command\n"
-    "  cut A [B] [udp|tcp|icmp]    drop silently what passes A (and B); restore ends it\n"
+    "  cut A [B] [udp|tcp|icmp]    drop what passes A (and B); end: restore\n"
     "  set A FIELD=VALUE...        delay, jitter, loss, rate, queue; UP/DOWN\n"
     "  reboot, evict, exhaust, limit, readdress NAT; flap A    see docs/topology.md\n"
     "  --lab NAME                  behind the command word: which lab, if several run\n"
