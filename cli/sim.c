@@ -17,8 +17,8 @@ static const char help[] =
     "  bodkin sim matrix               plain ICE between all pairs of 27 NAT types\n"
     "\n"
     "Usage: bodkin sim run [OPTIONS] FILE\n"
-    "Plays a topology file in virtual time: real sessions, relay and STUN server behind\n"
-    "modelled NATs. Two runs with one seed print the same bytes on every machine.\n"
+    "Plays a topology file in virtual time: real sessions, relay and STUN server\n"
+    "behind modelled NATs. One seed, the same bytes out on every machine.\n"
     "      --seed N     of everything random; default: the file's\n"
     "      --seeds N    plays this seed and the N-1 after it\n"
     "      --set NAME:FIELD=VALUE  over the file: bob-router:preset=symmetric\n"
@@ -29,8 +29,8 @@ static const char help[] =
     "Usage: bodkin sim matrix [OPTIONS]       (bodkin sim matrix --help)\n"
     "Usage: bodkin sim oracle [OPTIONS] [A B]   (bodkin sim oracle --help)\n"
     "\n"
-    "Exit status: 0 everything the file expects came true; 1 something did not; 2 wrong\n"
-    "use or a bad file. The file's format: docs/topology.md.\n";
+    "Exit status: 0 everything the file expects came true; 1 something did not; 2\n"
+    "wrong use or a bad file. The file's format: docs/topology.md.\n";
 
 struct run_options {
     bool json, trace, quiet;
