@@ -20,8 +20,8 @@ static const char help[] =
     "wrong name lists them all. Without them: all pairs of 27 types, and whole\n"
     "populations, as Markdown.\n"
     "      --markdown   the same (docs/oracle.md is made of it)\n"
-    "      --prove      plays each method against the NAT model; exit status 1 if hits\n"
-    "                   or packets differ from the oracle's by more than 4 sigma\n"
+    "      --prove      plays each method against the NAT model; exit status 1 if\n"
+    "                   hits or packets differ from the oracle's by more than 4 sigma\n"
     "      --seeds N    with --prove: tries per cell; default 1000\n"
     "      --help       this text\n";
 
