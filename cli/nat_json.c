@@ -34,42 +34,23 @@ static double ms(int64_t us) {
 }
 
 static cJSON *value_of(enum bk_nat_attr attr, int64_t value) {
-    switch (attr) {
-    case BK_NAT_UDP:
-        return word(udp_words, COUNT(udp_words), value);
-    case BK_NAT_MAPPING:
-    case BK_NAT_FILTERING:
-    case BK_NAT_TCP_MAPPING:
-    case BK_NAT_IPV6_MAPPING:
-    case BK_NAT_IPV6_FILTERING:
-        return word(dep_words, COUNT(dep_words), value);
-    case BK_NAT_PORTS:
-        return word(ports_words, COUNT(ports_words), value);
-    case BK_NAT_HAIRPIN:
-        return word(hairpin_words, COUNT(hairpin_words), value);
-    case BK_NAT_UNSOLICITED:
-        return word(unsolicited_words, COUNT(unsolicited_words), value);
-    case BK_NAT_DOUBLE:
-        return word(double_words, COUNT(double_words), value);
-    case BK_NAT_LIFE_FIRST:
-    case BK_NAT_LIFE_REPLIED:
-        return cJSON_CreateNumber(ms(value));
-    case BK_NAT_TRANSLATED:
-    case BK_NAT_PARITY:
-    case BK_NAT_POOLING:
-    case BK_NAT_INBOUND_FIRST:
-    case BK_NAT_ALG:
-    case BK_NAT_PORT_SPECIFIC:
-    case BK_NAT_PCP:
-    case BK_NAT_PMP:
-    case BK_NAT_UPNP:
-    case BK_NAT_IPV6:
-    case BK_NAT_IPV6_TRANSLATED:
-    case BK_NAT_REFRESH_OUT:
-    case BK_NAT_REFRESH_IN:
+    switch (bk_nat_attr_kind(attr)) {
+    case BK_NAT_KIND_MAYBE:
         return maybe(value);
-    case BK_NAT_ATTRS:
-        break;
+    case BK_NAT_KIND_UDP:
+        return word(udp_words, COUNT(udp_words), value);
+    case BK_NAT_KIND_DEP:
+        return word(dep_words, COUNT(dep_words), value);
+    case BK_NAT_KIND_PORTS:
+        return word(ports_words, COUNT(ports_words), value);
+    case BK_NAT_KIND_HAIRPIN:
+        return word(hairpin_words, COUNT(hairpin_words), value);
+    case BK_NAT_KIND_UNSOLICITED:
+        return word(unsolicited_words, COUNT(unsolicited_words), value);
+    case BK_NAT_KIND_DOUBLE:
+        return word(double_words, COUNT(double_words), value);
+    case BK_NAT_KIND_TIME:
+        return cJSON_CreateNumber(ms(value));
     }
     return cJSON_CreateNull();
 }

@@ -213,55 +213,39 @@ static bool same_as_udp(const struct bk_nat_record *r, int64_t value) {
            r->findings[BK_NAT_MAPPING].value == value;
 }
 
+static const char *dep_words(const struct bk_nat_record *r, enum bk_nat_attr attr, int64_t value) {
+    if (attr == BK_NAT_TCP_MAPPING && same_as_udp(r, value))
+        return "as for UDP";
+    bool filtering = attr == BK_NAT_FILTERING || attr == BK_NAT_IPV6_FILTERING;
+    return filtering ? filtering_words(value) : mapping_words(value);
+}
+
 static void known_words(const struct bk_nat_record *r, enum bk_nat_attr attr, struct text *out) {
     int64_t value = r->findings[attr].value;
-    switch (attr) {
-    case BK_NAT_UDP:
-        text_str(out, udp_words(value));
-        return;
-    case BK_NAT_TCP_MAPPING:
-        text_str(out, same_as_udp(r, value) ? "as for UDP" : mapping_words(value));
-        return;
-    case BK_NAT_MAPPING:
-    case BK_NAT_IPV6_MAPPING:
-        text_str(out, mapping_words(value));
-        return;
-    case BK_NAT_FILTERING:
-    case BK_NAT_IPV6_FILTERING:
-        text_str(out, filtering_words(value));
-        return;
-    case BK_NAT_PORTS:
-        ports_words(&r->traits, value, out);
-        return;
-    case BK_NAT_HAIRPIN:
-        text_str(out, hairpin_words(value));
-        return;
-    case BK_NAT_UNSOLICITED:
-        text_str(out, unsolicited_words(value));
-        return;
-    case BK_NAT_DOUBLE:
-        text_str(out, double_words(value));
-        return;
-    case BK_NAT_LIFE_FIRST:
-    case BK_NAT_LIFE_REPLIED:
-        lifetime_words(r, attr, out);
-        return;
-    case BK_NAT_TRANSLATED:
-    case BK_NAT_PARITY:
-    case BK_NAT_POOLING:
-    case BK_NAT_INBOUND_FIRST:
-    case BK_NAT_ALG:
-    case BK_NAT_PORT_SPECIFIC:
-    case BK_NAT_PCP:
-    case BK_NAT_PMP:
-    case BK_NAT_UPNP:
-    case BK_NAT_IPV6:
-    case BK_NAT_IPV6_TRANSLATED:
-    case BK_NAT_REFRESH_OUT:
-    case BK_NAT_REFRESH_IN:
+    switch (bk_nat_attr_kind(attr)) {
+    case BK_NAT_KIND_MAYBE:
         text_str(out, value == BK_UNKNOWN ? "unknown" : maybe_words(attr, value == BK_YES));
         return;
-    case BK_NAT_ATTRS:
+    case BK_NAT_KIND_UDP:
+        text_str(out, udp_words(value));
+        return;
+    case BK_NAT_KIND_DEP:
+        text_str(out, dep_words(r, attr, value));
+        return;
+    case BK_NAT_KIND_PORTS:
+        ports_words(&r->traits, value, out);
+        return;
+    case BK_NAT_KIND_HAIRPIN:
+        text_str(out, hairpin_words(value));
+        return;
+    case BK_NAT_KIND_UNSOLICITED:
+        text_str(out, unsolicited_words(value));
+        return;
+    case BK_NAT_KIND_DOUBLE:
+        text_str(out, double_words(value));
+        return;
+    case BK_NAT_KIND_TIME:
+        lifetime_words(r, attr, out);
         return;
     }
 }

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/options.h"
 #include "cli/topology_file.h"
+#include "net/alloc.h"
 #include "sim/scene.h"
 
 #include <inttypes.h>
@@ -45,18 +46,6 @@ struct view {
     const struct run_options *o;
     uint64_t seed;
 };
-
-static void *memory_get(void *ctx, size_t size) {
-    (void)ctx;
-    return calloc(1, size);
-}
-
-static void memory_put(void *ctx, void *memory) {
-    (void)ctx;
-    free(memory);
-}
-
-const struct bk_alloc sim_memory = {memory_get, memory_put, NULL};
 
 /* Integers only: no machine prints them in another way. */
 static void print_ms(int64_t us) {
@@ -175,7 +164,7 @@ static int run_seed(const struct run_options *o, const struct topology *t, uint6
     config.seed = seed;
     config.event = show;
     config.ctx = &v;
-    if (scene_new(&config, &sim_memory, &s, &error) != BK_OK) {
+    if (scene_new(&config, net_alloc(), &s, &error) != BK_OK) {
         fprintf(stderr, "%s:%u: %s\n", o->file, error.line, error.text);
         return EXIT_USAGE;
     }

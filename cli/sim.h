@@ -3,10 +3,6 @@
 #ifndef CLI_SIM_H
 #define CLI_SIM_H
 
-#include <bodkin/env.h>
-
-extern const struct bk_alloc sim_memory; /* calloc and free */
-
 /* Writes a string in quotes to standard output. */
 void sim_json_text(const char *text);
 /* `bodkin sim matrix ...`; argv[0] is "matrix". The exit status. */

@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/options.h"
 #include "cli/sim.h"
+#include "net/alloc.h"
 #include "sim/encounter.h"
 
 #include <bodkin/oracle.h>
@@ -118,7 +119,7 @@ static bool run_pair(struct worker *w, size_t pair) {
                 config.seed = seed_of(m, pair, skew, loss, seed);
                 config.skew_us = m->skews[skew];
                 config.loss_ppm = (uint32_t)m->losses[loss];
-                if (encounter_run(&config, &sim_memory, &outcome) != BK_OK)
+                if (encounter_run(&config, net_alloc(), &outcome) != BK_OK)
                     return false;
                 add_run(w, cell, &outcome);
             }

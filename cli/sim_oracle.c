@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/options.h"
 #include "cli/sim.h"
+#include "net/alloc.h"
 #include "sim/oracle_prove.h"
 #include "sim/oracle_report.h"
 
@@ -90,7 +91,7 @@ static int show_pair(const char *a, const char *b) {
 /* false: the cell disagrees, or could not be played. */
 static bool prove(const struct oracle_cell *cell, uint64_t seed, uint32_t tries) {
     struct oracle_proof p;
-    if (oracle_prove(cell, seed, tries, &sim_memory, &p) != BK_OK) {
+    if (oracle_prove(cell, seed, tries, net_alloc(), &p) != BK_OK) {
         printf("%s: cannot be played\n", cell->name);
         return false;
     }

@@ -141,15 +141,20 @@ static enum bk_err exchange(int fd, const char *request, struct control_message 
     return BK_ERR_REFUSED;
 }
 
-enum bk_err control_ask(const char *path, const char *request, struct control_message *answer) {
-    int fd = -1;
+/* The same over a connection of its own, which *fd is from then on (-1: there is none). */
+static enum bk_err ask(const char *path, const char *request, struct control_message *answer,
+                       int *fd) {
     if (strlen(request) >= CONTROL_TEXT_MAX)
         return BK_ERR_TOO_LONG;
-    enum bk_err err = connect_to(path, &fd);
-    if (err != BK_OK)
-        return err;
-    err = exchange(fd, request, answer);
-    close(fd);
+    enum bk_err err = connect_to(path, fd);
+    return err == BK_OK ? exchange(*fd, request, answer) : err;
+}
+
+enum bk_err control_ask(const char *path, const char *request, struct control_message *answer) {
+    int fd = -1;
+    enum bk_err err = ask(path, request, answer, &fd);
+    if (fd >= 0)
+        close(fd);
     return err;
 }
 
@@ -157,16 +162,12 @@ enum bk_err control_follow(const char *path, const char *request,
                            bool (*each)(void *ctx, const char *text), void *ctx) {
     struct control_message answer;
     int fd = -1;
-    if (strlen(request) >= CONTROL_TEXT_MAX)
-        return BK_ERR_TOO_LONG;
-    enum bk_err err = connect_to(path, &fd);
-    if (err != BK_OK)
-        return err;
-    err = exchange(fd, request, &answer);
+    enum bk_err err = ask(path, request, &answer, &fd);
     while (err == BK_OK && control_receive(fd, &answer) == BK_OK)
         if (!each(ctx, answer.text))
             break;
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return err;
 }
 

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE /* NOLINT: the subreaper and the clocks need it */
 #include "lab/lab.h"
 #include "lab/scratch.h"
+#include "net/alloc.h"
+#include "net/loop.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -27,24 +29,6 @@ enum {
     ROUTER_NICER = 10,
     FDS_OTHER = 64 + 2 * TOPOLOGY_STEPS_MAX
 };
-
-static struct bk_time clock_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (struct bk_time){(int64_t)t.tv_sec * BK_US_PER_S + t.tv_nsec / 1000};
-}
-
-static void *memory_get(void *ctx, size_t size) {
-    (void)ctx;
-    return calloc(1, size);
-}
-
-static void memory_put(void *ctx, void *memory) {
-    (void)ctx;
-    free(memory);
-}
-
-static const struct bk_alloc memory = {memory_get, memory_put, NULL};
 
 static bool put_out(struct lab *lab, int host, const uint8_t *bytes, size_t len) {
     return write(lab->hosts[host].tun, bytes, len) == (ssize_t)len;
@@ -269,7 +253,7 @@ static void turn(struct lab *lab) {
     struct epoll_event events[EVENTS_MAX];
     arm(lab);
     int n = epoll_wait(lab->epoll, events, EVENTS_MAX, -1);
-    lab->now = clock_now();
+    lab->now = net_clock();
     for (int i = 0; i < n; i++)
         dispatch(lab, events[i].data.u64);
     fabric_advance(&lab->fabric, lab->now);
@@ -333,7 +317,7 @@ static void take_precedence(struct lab *lab) {
 }
 
 int lab_run(struct lab *lab) {
-    lab->now = lab->started = clock_now();
+    lab->now = lab->started = net_clock();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     take_precedence(lab);
     lab_tell(lab, (struct lab_event){.kind = LAB_UP, .text = lab->control_path});
@@ -415,7 +399,7 @@ static enum bk_err open_all(struct lab *lab, char *why) {
     snprintf(why, TOPOLOGY_ERROR_MAX, "cannot start the lab: not enough memory or files");
     enum bk_err err = raise_files_limit(lab, why);
     if (err == BK_OK)
-        err = fabric_init(&lab->fabric, lab->topology, &memory, deliver, lab);
+        err = fabric_init(&lab->fabric, lab->topology, net_alloc(), deliver, lab);
     if (err == BK_OK)
         err = open_signals(lab);
     if (err == BK_OK)

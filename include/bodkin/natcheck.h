@@ -214,6 +214,20 @@ struct bk_nat_record {
     int64_t deep_took_us;
 };
 
+/* Which type a finding's `value` has, by the comments of enum bk_nat_attr. */
+enum bk_nat_kind {
+    BK_NAT_KIND_MAYBE, /* enum bk_maybe */
+    BK_NAT_KIND_UDP,   /* enum bk_nat_udp */
+    BK_NAT_KIND_DEP,   /* enum bk_nat_dep, and so on */
+    BK_NAT_KIND_PORTS,
+    BK_NAT_KIND_HAIRPIN,
+    BK_NAT_KIND_UNSOLICITED,
+    BK_NAT_KIND_DOUBLE,
+    BK_NAT_KIND_TIME /* microseconds */
+};
+/* `attr` is below BK_NAT_ATTRS. */
+BK_API enum bk_nat_kind bk_nat_attr_kind(enum bk_nat_attr attr);
+
 /* Static text, never NULL. attr: "mapping", "ipv6-filtering" ...: a word for JSON and command
  * lines; reason: half a sentence for people; value: a finding's value in words, "" when there are
  * none (lifetimes). */

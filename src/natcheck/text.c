@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Names and values in words. */
+#include "base/assert.h"
 #include "natcheck/state.h"
 
 const char *bk_nat_attr_name(enum bk_nat_attr attr) {
@@ -114,41 +115,41 @@ static const char *ports_text(int64_t value) {
     return known ? bk_nat_ports_text((enum bk_nat_ports)value) : "";
 }
 
+enum bk_nat_kind bk_nat_attr_kind(enum bk_nat_attr attr) {
+    static const uint8_t kinds[BK_NAT_ATTRS] = {/* the others are MAYBE */
+                                                [BK_NAT_UDP] = BK_NAT_KIND_UDP,
+                                                [BK_NAT_MAPPING] = BK_NAT_KIND_DEP,
+                                                [BK_NAT_FILTERING] = BK_NAT_KIND_DEP,
+                                                [BK_NAT_TCP_MAPPING] = BK_NAT_KIND_DEP,
+                                                [BK_NAT_IPV6_MAPPING] = BK_NAT_KIND_DEP,
+                                                [BK_NAT_IPV6_FILTERING] = BK_NAT_KIND_DEP,
+                                                [BK_NAT_PORTS] = BK_NAT_KIND_PORTS,
+                                                [BK_NAT_HAIRPIN] = BK_NAT_KIND_HAIRPIN,
+                                                [BK_NAT_UNSOLICITED] = BK_NAT_KIND_UNSOLICITED,
+                                                [BK_NAT_DOUBLE] = BK_NAT_KIND_DOUBLE,
+                                                [BK_NAT_LIFE_FIRST] = BK_NAT_KIND_TIME,
+                                                [BK_NAT_LIFE_REPLIED] = BK_NAT_KIND_TIME};
+    bk_assert(attr < BK_NAT_ATTRS);
+    return (enum bk_nat_kind)kinds[attr];
+}
+
 const char *bk_nat_value_text(enum bk_nat_attr attr, int64_t value) {
-    switch (attr) {
-    case BK_NAT_UDP:
-        return udp_text(value);
-    case BK_NAT_MAPPING:
-    case BK_NAT_FILTERING:
-    case BK_NAT_TCP_MAPPING:
-    case BK_NAT_IPV6_MAPPING:
-    case BK_NAT_IPV6_FILTERING:
-        return dep_text(value);
-    case BK_NAT_PORTS:
-        return ports_text(value);
-    case BK_NAT_HAIRPIN:
-        return hairpin_text(value);
-    case BK_NAT_UNSOLICITED:
-        return unsolicited_text(value);
-    case BK_NAT_DOUBLE:
-        return double_text(value);
-    case BK_NAT_TRANSLATED:
-    case BK_NAT_PARITY:
-    case BK_NAT_POOLING:
-    case BK_NAT_INBOUND_FIRST:
-    case BK_NAT_ALG:
-    case BK_NAT_PORT_SPECIFIC:
-    case BK_NAT_PCP:
-    case BK_NAT_PMP:
-    case BK_NAT_UPNP:
-    case BK_NAT_IPV6:
-    case BK_NAT_IPV6_TRANSLATED:
-    case BK_NAT_REFRESH_OUT:
-    case BK_NAT_REFRESH_IN:
+    switch (bk_nat_attr_kind(attr)) {
+    case BK_NAT_KIND_MAYBE:
         return maybe_text(value);
-    case BK_NAT_LIFE_FIRST:
-    case BK_NAT_LIFE_REPLIED:
-    case BK_NAT_ATTRS:
+    case BK_NAT_KIND_UDP:
+        return udp_text(value);
+    case BK_NAT_KIND_DEP:
+        return dep_text(value);
+    case BK_NAT_KIND_PORTS:
+        return ports_text(value);
+    case BK_NAT_KIND_HAIRPIN:
+        return hairpin_text(value);
+    case BK_NAT_KIND_UNSOLICITED:
+        return unsolicited_text(value);
+    case BK_NAT_KIND_DOUBLE:
+        return double_text(value);
+    case BK_NAT_KIND_TIME:
         break;
     }
     return "";
