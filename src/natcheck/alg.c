@@ -5,7 +5,7 @@
  * the server once somebody changed it. */
 #include "natcheck/state.h"
 
-enum { SOCKET_USED = 2 }; /* of ports.c; hairpin.c has the first two */
+enum { SOCKET_USED = 2 }; /* of ports.c; hairpin.c has the first two that work */
 
 static bool rewrites_inbound(struct bk_natcheck *nc, bool *compared) {
     *compared = false;

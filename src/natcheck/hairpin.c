@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: MIT
  * Hairpinning, RFC 4787 section 6 and RFC 5780 section 4.5: two of our sockets send to each other's
  * outside addresses. Both do, in turns: each packet opens the sender's filter for the other's, so
- * that a box that hairpins and filters shows it, too. */
+ * that a box that hairpins and filters shows it, too.
+ *
+ * The two are the first of ports.c that got a mapping: a box that chooses ports by a hash gives
+ * none to a socket whose port is taken. */
 #include "natcheck/state.h"
 
 enum { GAP_MS = 40 };
 
-static void start(struct bk_natcheck *nc) {
+static int find_mapped(const struct bk_natcheck *nc, int from) {
+    int i = from;
+    while (i < PORT_SAMPLES && !probe_answered(nc, nc->ports.probe[i]))
+        i++;
+    return i;
+}
+
+static void start(struct bk_natcheck *nc, const int sample[2]) {
     nc->hairpin.started = true;
     for (int i = 0; i < HAIRPINS; i++) {
-        int from = i % 2, to = 1 - from;
+        int from = sample[i % 2], to = sample[1 - i % 2];
         const struct pace once = {.sends = 1, .last_us = nc->rtt_us + 150 * BK_US_PER_MS};
         const struct ask ask = {.test = BK_NAT_TEST_HAIRPIN,
                                 .socket = nc->ports.socket[from],
@@ -74,11 +84,15 @@ void hairpin_step(struct bk_natcheck *nc) {
         finding_unclear(nc, BK_NAT_HAIRPIN, 0, BK_NAT_REASON_NOT_APPLICABLE);
         return;
     }
-    if (!probe_answered(nc, nc->ports.probe[0]) || !probe_answered(nc, nc->ports.probe[1])) {
-        finding_unclear(nc, BK_NAT_HAIRPIN, 0, BK_NAT_REASON_NO_ANSWER);
-        return;
+    if (!nc->hairpin.started) {
+        int sample[2];
+        sample[0] = find_mapped(nc, 0);
+        sample[1] = find_mapped(nc, sample[0] + 1);
+        if (sample[1] < PORT_SAMPLES)
+            start(nc, sample);
+        else if (nc->ports.sampled)
+            finding_unclear(nc, BK_NAT_HAIRPIN, 0, BK_NAT_REASON_NO_ANSWER);
     }
-    if (!nc->hairpin.started)
-        start(nc);
-    judge(nc);
+    if (nc->hairpin.started)
+        judge(nc);
 }
