@@ -6,7 +6,7 @@
  * past the signatures. */
 #include "base/rng.h"
 #include "fuzz/fuzz.h"
-#include "ice/agent.h"
+#include "ice/checker.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ struct kept { /* a request the agent sent, to be answered */
 
 struct play {
     struct wire_reader in;
-    struct bk_ice *ice;
+    struct bk_checker *ice;
     struct rng_seeded seed;
     struct bk_rng rng;
     struct bk_time now;
@@ -64,7 +64,7 @@ static struct bk_ice_candidate pick_candidate(struct play *p, uint8_t site) {
 static void give(struct play *p, const struct bk_addr *local, const struct bk_addr *remote,
                  const uint8_t *bytes, size_t len) {
     struct bk_datagram d = {.local = *local, .remote = *remote, .data = bytes, .len = len};
-    enum bk_err err = bk_ice_recv(p->ice, &d, p->now);
+    enum bk_err err = bk_checker_recv(p->ice, &d, p->now);
     (void)err;
 }
 
@@ -118,8 +118,8 @@ static void signed_answer(struct play *p) {
 static void drain(struct play *p) {
     struct bk_datagram d;
     struct stun_msg msg;
-    struct bk_ice_event event;
-    while (bk_ice_next_datagram(p->ice, &d)) {
+    struct bk_checker_event event;
+    while (bk_checker_next_datagram(p->ice, &d)) {
         if (stun_parse(&msg, d.data, d.len) != BK_OK)
             abort(); /* what we build, we can read */
         if (msg.cls != STUN_REQUEST)
@@ -130,43 +130,43 @@ static void drain(struct play *p) {
         k->remote = d.remote;
         k->used = true;
     }
-    while (bk_ice_next_event(p->ice, &event))
+    while (bk_checker_next_event(p->ice, &event))
         continue;
 }
 
 static void remember_cred(struct play *p, struct ice_cred *cred) {
-    if (ice_cred_set(cred, bk_ice_ufrag(p->ice), bk_ice_pwd(p->ice)) != BK_OK)
+    if (ice_cred_set(cred, bk_checker_ufrag(p->ice), bk_checker_pwd(p->ice)) != BK_OK)
         abort();
 }
 
 static void restart(struct play *p) {
     remember_cred(p, &p->former);
-    if (bk_ice_restart(p->ice, NULL, NULL, p->now) != BK_OK)
+    if (bk_checker_restart(p->ice, NULL, NULL, p->now) != BK_OK)
         abort();
     remember_cred(p, &p->agent);
 }
 
 static void pass_time(struct play *p) {
     uint8_t n = wire_u8(&p->in);
-    struct bk_time deadline = bk_ice_deadline(p->ice);
+    struct bk_time deadline = bk_checker_deadline(p->ice);
     if ((n & 1) != 0 && !bk_is_never(deadline))
         p->now = bk_later(p->now, deadline);
     else
         p->now = bk_after(p->now, (int64_t)1000 << (n >> 1 & 15));
-    bk_ice_advance(p->ice, p->now);
-    if (bk_due(bk_ice_deadline(p->ice), p->now)) /* the next turn must not be due already */
+    bk_checker_advance(p->ice, p->now);
+    if (bk_due(bk_checker_deadline(p->ice), p->now)) /* the next turn must not be due already */
         abort();
 }
 
 static void ask(struct play *p) {
     struct bk_ice_pair_info info = {.size = sizeof info};
     size_t count = 0;
-    while (bk_ice_pair_at(p->ice, count, &info) == BK_OK)
+    while (bk_checker_pair_at(p->ice, count, &info) == BK_OK)
         count++;
-    if (count != bk_ice_pairs(p->ice))
+    if (count != bk_checker_pairs(p->ice))
         abort();
-    bool selected = bk_ice_selected(p->ice, &info) == BK_OK;
-    if (selected && bk_ice_best_valid(p->ice, &info) != BK_OK)
+    bool selected = bk_checker_selected(p->ice, &info) == BK_OK;
+    if (selected && bk_checker_best_valid(p->ice, &info) != BK_OK)
         abort();
 }
 
@@ -193,29 +193,29 @@ static void step(struct play *p) {
         break;
     case 8:
         c = pick_candidate(p, 1);
-        err = bk_ice_add_local_candidate(p->ice, &c, p->now, NULL);
+        err = bk_checker_add_local_candidate(p->ice, &c, p->now, NULL);
         break;
     case 9:
         c = pick_candidate(p, 2);
-        err = bk_ice_add_remote_candidate(p->ice, &c, p->now);
+        err = bk_checker_add_remote_candidate(p->ice, &c, p->now);
         break;
     case 10:
-        err = bk_ice_set_remote_credentials(p->ice, p->peer.ufrag, p->peer.pwd, p->now);
+        err = bk_checker_set_remote_credentials(p->ice, p->peer.ufrag, p->peer.pwd, p->now);
         break;
     case 11:
-        (void)bk_ice_probe(p->ice, p->now);
+        (void)bk_checker_probe(p->ice, p->now);
         break;
     case 12:
-        bk_ice_retry(p->ice, p->now);
-        bk_ice_end_of_local_candidates(p->ice, p->now);
-        bk_ice_end_of_remote_candidates(p->ice, p->now);
+        bk_checker_retry(p->ice, p->now);
+        bk_checker_end_of_local_candidates(p->ice, p->now);
+        bk_checker_end_of_remote_candidates(p->ice, p->now);
         break;
     case 13:
-        err = bk_ice_test_mtu(p->ice, p->now);
+        err = bk_checker_test_mtu(p->ice, p->now);
         break;
     case 14:
         a = pick_addr(p, 1);
-        err = bk_ice_remove_local(p->ice, &a, p->now);
+        err = bk_checker_remove_local(p->ice, &a, p->now);
         break;
     case 15:
         if ((wire_u8(&p->in) & 3) == 0)
@@ -231,7 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct play p = {.in = wire_reader(data, size), .now = {1000000}};
     rng_seed(&p.seed, 1);
     p.rng = rng_from_seeded(&p.seed);
-    struct bk_ice_config config = bk_ice_config_default;
+    struct bk_checker_config config = bk_checker_config_default;
     uint8_t how = wire_u8(&p.in);
     config.rng = &p.rng;
     config.controlling = (how & 1) != 0;
@@ -243,17 +243,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     config.locals_max = (how & 64) != 0 ? 3 : 16;
     config.prflx_max = config.early_max = 3;
     config.events_max = 8;
-    if (bk_ice_new(&config, &fuzz_alloc, &p.ice) != BK_OK)
+    if (bk_checker_new(&config, &fuzz_alloc, &p.ice) != BK_OK)
         abort();
     if (ice_cred_set(&p.peer, "peer", "peerpasswordpeerpassword") != BK_OK)
         abort();
     remember_cred(&p, &p.agent);
     for (int i = 0; i < STEPS_MAX && wire_left(&p.in) > 0; i++) {
         step(&p);
-        bk_ice_check(p.ice);
+        bk_checker_check(p.ice);
         drain(&p);
-        bk_ice_check(p.ice);
+        bk_checker_check(p.ice);
     }
-    bk_ice_free(p.ice);
+    bk_checker_free(p.ice);
     return 0;
 }

@@ -9,7 +9,7 @@
 
 struct sim_ice_config sim_ice_config(struct bk_addr stun, bool controlling) {
     struct sim_ice_config c = {.stun = stun, .signal_us = 40 * BK_US_PER_MS};
-    c.ice = bk_ice_config_default;
+    c.ice = bk_checker_config_default;
     c.ice.controlling = controlling;
     return c;
 }
@@ -40,8 +40,8 @@ static void signal_credentials(struct sim_ice *s) {
     uint8_t buf[1024];
     struct wire_writer m = wire_writer(buf, sizeof buf);
     wire_put_u8(&m, MESSAGE_CREDENTIALS);
-    put_text(&m, bk_ice_ufrag(s->ice));
-    put_text(&m, bk_ice_pwd(s->ice));
+    put_text(&m, bk_checker_ufrag(s->ice));
+    put_text(&m, bk_checker_pwd(s->ice));
     post(s, &m);
 }
 
@@ -65,7 +65,7 @@ static void signal_end(struct sim_ice *s) {
 
 static void add_local(struct sim_ice *s, const struct bk_ice_candidate *c, struct bk_time now) {
     struct bk_ice_candidate shown;
-    if (bk_ice_add_local_candidate(s->ice, c, now, &shown) == BK_OK)
+    if (bk_checker_add_local_candidate(s->ice, c, now, &shown) == BK_OK)
         signal_candidate(s, &shown);
 }
 
@@ -95,7 +95,7 @@ static void start(struct sim_ice *s, struct bk_time now) {
         start_stun(s, i, now);
     }
     if (s->waiting == 0) {
-        bk_ice_end_of_local_candidates(s->ice, now);
+        bk_checker_end_of_local_candidates(s->ice, now);
         signal_end(s);
     }
 }
@@ -104,7 +104,7 @@ static void take_credentials(struct sim_ice *s, struct wire_reader *m, struct bk
     char ufrag[BK_ICE_CRED_MAX + 1], pwd[BK_ICE_CRED_MAX + 1];
     get_text(m, ufrag, sizeof ufrag);
     get_text(m, pwd, sizeof pwd);
-    enum bk_err e = bk_ice_set_remote_credentials(s->ice, ufrag, pwd, now);
+    enum bk_err e = bk_checker_set_remote_credentials(s->ice, ufrag, pwd, now);
     bk_assert(e == BK_OK);
 }
 
@@ -118,7 +118,7 @@ static void take_candidate(struct sim_ice *s, struct wire_reader *m, struct bk_t
     c.priority = wire_u32(m);
     get_text(m, c.foundation, sizeof c.foundation);
     s->signalled_at = now;
-    enum bk_err e = bk_ice_add_remote_candidate(s->ice, &c, now);
+    enum bk_err e = bk_checker_add_remote_candidate(s->ice, &c, now);
     bk_assert(e == BK_OK || e == BK_ERR_EXISTS);
 }
 
@@ -136,7 +136,7 @@ static void on_message(void *ctx, struct world *w, const uint8_t *data, size_t l
         take_candidate(s, &m, world_now(w));
         return;
     case MESSAGE_END:
-        bk_ice_end_of_remote_candidates(s->ice, world_now(w));
+        bk_checker_end_of_remote_candidates(s->ice, world_now(w));
         return;
     default: /* a number, not an enum: our own messages only */
         bk_assert(false);
@@ -151,7 +151,7 @@ static void on_datagram(void *ctx, struct world *w, socket_id socket,
         if (asks && stun_client_recv(&s->stun[i], in, world_now(w)) == BK_OK)
             return;
     }
-    enum bk_err e = bk_ice_recv(s->ice, in, world_now(w));
+    enum bk_err e = bk_checker_recv(s->ice, in, world_now(w));
     s->refused += e != BK_OK && e != BK_ERR_NOT_OURS ? 1 : 0;
 }
 
@@ -162,7 +162,7 @@ static void on_timer(void *ctx, struct world *w, struct bk_time now) {
         if (s->asks[i])
             stun_client_advance(&s->stun[i], now);
     }
-    bk_ice_advance(s->ice, now);
+    bk_checker_advance(s->ice, now);
 }
 
 static socket_id socket_of(const struct sim_ice *s, const struct bk_addr *local) {
@@ -186,19 +186,19 @@ static void read_stun(struct sim_ice *s, size_t i, struct bk_time now) {
         }
         if (s->waiting == 0 || --s->waiting > 0)
             continue;
-        bk_ice_end_of_local_candidates(s->ice, now);
+        bk_checker_end_of_local_candidates(s->ice, now);
         signal_end(s);
     }
 }
 
 static void read_ice(struct sim_ice *s, struct bk_time now) {
-    struct bk_ice_event ev;
-    while (bk_ice_next_event(s->ice, &ev)) {
-        s->deaths += ev.kind == BK_ICE_EVENT_PAIR_DIED ? 1 : 0;
-        s->prflx += ev.kind == BK_ICE_EVENT_REMOTE_PRFLX ? 1 : 0;
-        if (ev.kind == BK_ICE_EVENT_PAIR_VALID)
+    struct bk_checker_event ev;
+    while (bk_checker_next_event(s->ice, &ev)) {
+        s->deaths += ev.kind == BK_CHECKER_PAIR_DIED ? 1 : 0;
+        s->prflx += ev.kind == BK_CHECKER_REMOTE_PRFLX ? 1 : 0;
+        if (ev.kind == BK_CHECKER_PAIR_VALID)
             s->valid_at = bk_earlier(s->valid_at, now);
-        if (ev.kind == BK_ICE_EVENT_SELECTED && ev.pair != 0) {
+        if (ev.kind == BK_CHECKER_SELECTED && ev.pair != 0) {
             s->selections++;
             s->selected_at = bk_earlier(s->selected_at, now);
         }
@@ -213,14 +213,14 @@ static void on_turn(void *ctx, struct world *w, struct bk_time now) {
             world_udp_send(w, s->socket[i], &out);
         read_stun(s, i, now);
     }
-    while (bk_ice_next_datagram(s->ice, &out))
+    while (bk_checker_next_datagram(s->ice, &out))
         world_udp_send(w, socket_of(s, &out.local), &out);
     read_ice(s, now);
 }
 
 static struct bk_time deadline(void *ctx) {
     const struct sim_ice *s = ctx;
-    struct bk_time when = bk_ice_deadline(s->ice);
+    struct bk_time when = bk_checker_deadline(s->ice);
     for (size_t i = 0; i < s->sockets; i++) {
         if (s->asks[i])
             when = bk_earlier(when, stun_client_deadline(&s->stun[i]));
@@ -254,12 +254,12 @@ void sim_ice_init(struct sim_ice *s, struct world *w, node_id host,
     s->rng = world_rng(w, world_name(w, host));
     bind_sockets(s, w, host);
     s->config.ice.rng = &s->rng;
-    enum bk_err e = bk_ice_new(&s->config.ice, alloc, &s->ice);
+    enum bk_err e = bk_checker_new(&s->config.ice, alloc, &s->ice);
     bk_assert(e == BK_OK);
 }
 
 void sim_ice_fini(struct sim_ice *s) {
-    bk_ice_free(s->ice);
+    bk_checker_free(s->ice);
     memset(s, 0, sizeof *s);
 }
 
@@ -273,5 +273,5 @@ void sim_ice_join(struct sim_ice *a, struct sim_ice *b) {
 
 bool sim_ice_is_connected(const struct sim_ice *s) {
     struct bk_ice_pair_info info = {.size = sizeof info};
-    return bk_ice_selected(s->ice, &info) == BK_OK;
+    return bk_checker_selected(s->ice, &info) == BK_OK;
 }

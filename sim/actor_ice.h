@@ -15,25 +15,25 @@
 
 #include "sim/world.h"
 #include "stun/client.h"
-#include <bodkin/ice.h>
+#include <bodkin/checker.h>
 
 enum { SIM_ICE_SOCKETS = 4 };
 
 struct sim_ice_config {
-    struct bk_addr stun;      /* no address: host candidates only */
-    int64_t signal_us;        /* one way to the other agent; 40 ms */
-    int64_t start_us;         /* wait before gathering; 0 */
-    uint16_t port;            /* 0: any */
-    struct bk_ice_config ice; /* rng is filled in */
+    struct bk_addr stun;          /* no address: host candidates only */
+    int64_t signal_us;            /* one way to the other agent; 40 ms */
+    int64_t start_us;             /* wait before gathering; 0 */
+    uint16_t port;                /* 0: any */
+    struct bk_checker_config ice; /* rng is filled in */
 };
 
-/* The usual values, with bk_ice_config_default. */
+/* The usual values, with bk_checker_config_default. */
 struct sim_ice_config sim_ice_config(struct bk_addr stun, bool controlling);
 
 struct sim_ice {
     struct sim_ice_config config;
     struct bk_rng rng;
-    struct bk_ice *ice;
+    struct bk_checker *ice;
     struct world *world;
     actor_id actor;
     struct sim_ice *other;

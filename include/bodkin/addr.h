@@ -28,17 +28,24 @@ struct bk_addr {
     uint16_t port; /* host byte order */
 };
 
-/* One UDP datagram, going either way. A view: `data` belongs to whoever made it and is valid until
- * the next call on that object. */
+/* What a message travels in. */
+enum bk_protocol {
+    BK_UDP, /* a datagram */
+    BK_TCP  /* one message of a connection, without the length that frames it (RFC 4571) */
+};
+
+/* One UDP datagram, or one message of a framed connection, going either way. A view: `data` belongs
+ * to whoever made it and is valid until the next call on that object. */
 struct bk_datagram {
     struct bk_addr local;  /* ours; the wildcard address leaves the choice to routing */
     struct bk_addr remote; /* theirs */
     const uint8_t *data;
     size_t len;
-    size_t segment; /* 0: one datagram. Otherwise `data` is a train of datagrams of this size, of
-                       which the last may be shorter (UDP segmentation offload) */
-    uint8_t ttl;    /* outgoing: 0 means the system's default */
-    uint8_t ecn;    /* the two ECN bits, RFC 3168 section 5 */
+    size_t segment;   /* 0: one datagram. Otherwise `data` is a train of datagrams of this size, of
+                         which the last may be shorter (UDP segmentation offload) */
+    uint8_t ttl;      /* outgoing: 0 means the system's default */
+    uint8_t ecn;      /* the two ECN bits, RFC 3168 section 5 */
+    uint8_t protocol; /* enum bk_protocol; 0: UDP */
 };
 
 /* How far an address reaches. Order matters: a larger scope can stand in for a smaller one. */

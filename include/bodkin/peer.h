@@ -10,9 +10,9 @@
  *     for (;;)
  *         bk_peer_turn(peer, 1000);                          // everything happens in here
  *
- * Unlike the core (bodkin/ice.h, bodkin/stun.h) this does its own I/O: a peer has UDP sockets, a
- * connection to its home and a loop. Programs with a loop of their own wait for bk_peer_fd() to be
- * readable, and then call bk_peer_turn(peer, 0).
+ * Unlike the core (bodkin/checker.h, bodkin/stun.h) this does its own I/O: a peer has UDP sockets,
+ * a connection to its home and a loop. Programs with a loop of their own wait for bk_peer_fd() to
+ * be readable, and then call bk_peer_turn(peer, 0).
  *
  * Events are callbacks, made only from inside bk_peer_turn(). They may call everything except
  * bk_peer_turn() and bk_peer_free(). A session's pointer is valid until its on_end has returned.

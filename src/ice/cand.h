@@ -3,7 +3,7 @@
 #ifndef ICE_CAND_H
 #define ICE_CAND_H
 
-#include <bodkin/ice.h>
+#include <bodkin/checker.h>
 
 enum { ICE_NONE = 0xffff }; /* no such index, for candidates and pairs */
 

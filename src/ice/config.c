@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-const struct bk_ice_config bk_ice_config_default = {
-    .size = sizeof(struct bk_ice_config),
+const struct bk_checker_config bk_checker_config_default = {
+    .size = sizeof(struct bk_checker_config),
     .eager = true,
     .renominate = true,
     .retry = true,
@@ -45,7 +45,7 @@ static const char *first_outside(const struct range *ranges, size_t count) {
     return NULL;
 }
 
-static const char *check_times(const struct bk_ice_config *c) {
+static const char *check_times(const struct bk_checker_config *c) {
     const struct range ranges[] = {
         {"ta_us", c->ta_us, 1000, 10000000},
         {"burst", c->burst, 1, 1000},
@@ -64,7 +64,7 @@ static const char *check_times(const struct bk_ice_config *c) {
     return first_outside(ranges, sizeof ranges / sizeof ranges[0]);
 }
 
-static const char *check_limits(const struct bk_ice_config *c) {
+static const char *check_limits(const struct bk_checker_config *c) {
     const struct range ranges[] = {
         {"locals_max", c->locals_max, 1, 1024}, {"remotes_max", c->remotes_max, 1, 4096},
         {"prflx_max", c->prflx_max, 0, 4096},   {"pairs_max", c->pairs_max, 1, 4096},
@@ -73,8 +73,8 @@ static const char *check_limits(const struct bk_ice_config *c) {
     return first_outside(ranges, sizeof ranges / sizeof ranges[0]);
 }
 
-static const char *check_mtu_sizes(const struct bk_ice_config *c) {
-    for (size_t i = 0; i < BK_ICE_MTU_SIZES && c->mtu_sizes[i] != 0; i++) {
+static const char *check_mtu_sizes(const struct bk_checker_config *c) {
+    for (size_t i = 0; i < BK_CHECKER_MTU_SIZES && c->mtu_sizes[i] != 0; i++) {
         if (c->mtu_sizes[i] > 65507 || c->mtu_sizes[i] % 4 != 0 ||
             (i > 0 && c->mtu_sizes[i] <= c->mtu_sizes[i - 1]))
             return "mtu_sizes";
@@ -82,7 +82,7 @@ static const char *check_mtu_sizes(const struct bk_ice_config *c) {
     return NULL;
 }
 
-static const char *check_credentials(const struct bk_ice_config *c) {
+static const char *check_credentials(const struct bk_checker_config *c) {
     if (c->ufrag == NULL && c->pwd == NULL)
         return NULL;
     if (c->ufrag == NULL)
@@ -93,7 +93,7 @@ static const char *check_credentials(const struct bk_ice_config *c) {
     return good ? NULL : "pwd";
 }
 
-const char *bk_ice_config_check(const struct bk_ice_config *config) {
+const char *bk_checker_config_check(const struct bk_checker_config *config) {
     if (config->size != sizeof *config)
         return "size";
     if (config->rng == NULL || config->rng->fill == NULL)

@@ -3,18 +3,18 @@
  * valid pairs, so that their NAT bindings live and they are there when the selected one dies. Every
  * check is a transaction of its own, never retransmitted (section 5.1). Only answers to our checks
  * count: a request from the peer shows that it is alive, not that it wants our data. */
-#include "ice/agent.h"
+#include "ice/checker.h"
 
 #include "base/rng.h"
 
 enum { WARM_LOSSES = 3 }; /* a pair kept warm dies after this many checks without answer */
 
-static bool is_selected(const struct bk_ice *ice, const struct ice_pair *p) {
+static bool is_selected(const struct bk_checker *ice, const struct ice_pair *p) {
     return p->id == ice->selected;
 }
 
 /* Section 5.1: each interval is 0.8 to 1.2 of the mean, so that agents do not fall into step. */
-static struct bk_time next_check(const struct bk_ice *ice, const struct ice_pair *p) {
+static struct bk_time next_check(const struct bk_checker *ice, const struct ice_pair *p) {
     uint32_t mean = is_selected(ice, p) ? ice->config.consent_us : ice->config.warm_us;
     if (mean == 0)
         return BK_NEVER;
@@ -23,18 +23,18 @@ static struct bk_time next_check(const struct bk_ice *ice, const struct ice_pair
     return bk_after(ice->now, gap);
 }
 
-static int64_t patience_us(const struct bk_ice *ice, const struct ice_pair *p) {
+static int64_t patience_us(const struct bk_checker *ice, const struct ice_pair *p) {
     int64_t patience = ice->config.consent_expiry_us;
     int64_t warm = WARM_LOSSES * (int64_t)ice->config.warm_us;
     return is_selected(ice, p) || patience > warm ? patience : warm;
 }
 
-void ice_consent_refresh(struct bk_ice *ice, struct ice_pair *pair) {
+void ice_consent_refresh(struct bk_checker *ice, struct ice_pair *pair) {
     bool checked = is_selected(ice, pair) || ice->config.warm_us != 0;
     pair->consent_until = checked ? bk_after(pair->answered_at, patience_us(ice, pair)) : BK_NEVER;
 }
 
-void ice_consent_schedule(struct bk_ice *ice, struct ice_pair *pair) {
+void ice_consent_schedule(struct bk_checker *ice, struct ice_pair *pair) {
     pair->next_check = next_check(ice, pair);
     ice_consent_refresh(ice, pair);
     /* A pair that was kept warm and is now selected may have been quiet for long: it gets two
@@ -44,7 +44,7 @@ void ice_consent_schedule(struct bk_ice *ice, struct ice_pair *pair) {
         pair->consent_until = bk_later(pair->consent_until, least);
 }
 
-void ice_consent_turn(struct bk_ice *ice) {
+void ice_consent_turn(struct bk_checker *ice) {
     for (uint16_t i = 0; i < ice->list.top; i++) {
         struct ice_pair *p = ice_pair_at(ice, i);
         if (!ice_pair_is_valid(p))
@@ -58,7 +58,7 @@ void ice_consent_turn(struct bk_ice *ice) {
     }
 }
 
-struct bk_time ice_consent_deadline(const struct bk_ice *ice) {
+struct bk_time ice_consent_deadline(const struct bk_checker *ice) {
     struct bk_time t = BK_NEVER;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *p = &ice->list.pairs[i];

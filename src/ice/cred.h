@@ -5,9 +5,9 @@
 
 #include "wire/reader.h"
 
+#include <bodkin/checker.h>
 #include <bodkin/env.h>
 #include <bodkin/err.h>
-#include <bodkin/ice.h>
 
 enum {
     ICE_UFRAG_MADE = 8, /* characters we make: 48 bits, RFC 8445 asks for 24 */

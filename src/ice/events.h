@@ -4,15 +4,15 @@
 #ifndef ICE_EVENTS_H
 #define ICE_EVENTS_H
 
-#include <bodkin/ice.h>
+#include <bodkin/checker.h>
 
 struct ice_events {
-    struct bk_ice_event *ring; /* cap elements, *kept* */
+    struct bk_checker_event *ring; /* cap elements, *kept* */
     uint32_t cap, head, len;
 };
 
 /* false: full. */
-bool ice_events_push(struct ice_events *events, const struct bk_ice_event *event);
-bool ice_events_pop(struct ice_events *events, struct bk_ice_event *out);
+bool ice_events_push(struct ice_events *events, const struct bk_checker_event *event);
+bool ice_events_pop(struct ice_events *events, struct bk_checker_event *out);
 
 #endif

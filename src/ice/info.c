@@ -1,36 +1,36 @@
 /* SPDX-License-Identifier: MIT
  * Questions that change nothing, and the agent's invariants. */
-#include "ice/agent.h"
+#include "ice/checker.h"
 
 #include "base/assert.h"
 
 #include <string.h>
 
-const char *bk_ice_ufrag(const struct bk_ice *ice) {
+const char *bk_checker_ufrag(const struct bk_checker *ice) {
     return ice->local.ufrag;
 }
 
-const char *bk_ice_pwd(const struct bk_ice *ice) {
+const char *bk_checker_pwd(const struct bk_checker *ice) {
     return ice->local.pwd;
 }
 
-enum bk_ice_state bk_ice_get_state(const struct bk_ice *ice) {
+enum bk_ice_state bk_checker_get_state(const struct bk_checker *ice) {
     return ice->state;
 }
 
-bool bk_ice_is_controlling(const struct bk_ice *ice) {
+bool bk_checker_is_controlling(const struct bk_checker *ice) {
     return ice->role.controlling;
 }
 
-const struct bk_ice_stats *bk_ice_stats(const struct bk_ice *ice) {
+const struct bk_checker_stats *bk_checker_stats(const struct bk_checker *ice) {
     return &ice->stats;
 }
 
-size_t bk_ice_pairs(const struct bk_ice *ice) {
+size_t bk_checker_pairs(const struct bk_checker *ice) {
     return ice->list.count;
 }
 
-static enum bk_err describe(const struct bk_ice *ice, uint16_t index,
+static enum bk_err describe(const struct bk_checker *ice, uint16_t index,
                             struct bk_ice_pair_info *out) {
     if (index == ICE_NONE)
         return BK_ERR_NOT_FOUND;
@@ -61,7 +61,8 @@ static enum bk_err describe(const struct bk_ice *ice, uint16_t index,
     return BK_OK;
 }
 
-enum bk_err bk_ice_pair_at(const struct bk_ice *ice, size_t index, struct bk_ice_pair_info *out) {
+enum bk_err bk_checker_pair_at(const struct bk_checker *ice, size_t index,
+                               struct bk_ice_pair_info *out) {
     for (uint16_t i = 0; i < ice->list.top; i++) {
         if (ice->list.pairs[i].id != 0 && index-- == 0)
             return describe(ice, i, out);
@@ -69,23 +70,24 @@ enum bk_err bk_ice_pair_at(const struct bk_ice *ice, size_t index, struct bk_ice
     return BK_ERR_NOT_FOUND;
 }
 
-enum bk_err bk_ice_pair(const struct bk_ice *ice, uint32_t id, struct bk_ice_pair_info *out) {
+enum bk_err bk_checker_pair(const struct bk_checker *ice, uint32_t id,
+                            struct bk_ice_pair_info *out) {
     return describe(ice, ice_checklist_find_id(&ice->list, id), out);
 }
 
-enum bk_err bk_ice_find_pair(const struct bk_ice *ice, const struct bk_addr *local,
-                             const struct bk_addr *remote, struct bk_ice_pair_info *out) {
+enum bk_err bk_checker_find_pair(const struct bk_checker *ice, const struct bk_addr *local,
+                                 const struct bk_addr *remote, struct bk_ice_pair_info *out) {
     uint16_t at = ice_checklist_find(&ice->list, local, remote, false);
     if (at == ICE_NONE)
         at = ice_checklist_find(&ice->list, local, remote, true);
     return describe(ice, at, out);
 }
 
-enum bk_err bk_ice_selected(const struct bk_ice *ice, struct bk_ice_pair_info *out) {
+enum bk_err bk_checker_selected(const struct bk_checker *ice, struct bk_ice_pair_info *out) {
     return describe(ice, ice_checklist_find_id(&ice->list, ice->selected), out);
 }
 
-enum bk_err bk_ice_best_valid(const struct bk_ice *ice, struct bk_ice_pair_info *out) {
+enum bk_err bk_checker_best_valid(const struct bk_checker *ice, struct bk_ice_pair_info *out) {
     uint16_t best = ice_checklist_find_id(&ice->list, ice->selected);
     if (best != ICE_NONE)
         return describe(ice, best, out);
@@ -100,7 +102,7 @@ enum bk_err bk_ice_best_valid(const struct bk_ice *ice, struct bk_ice_pair_info 
     return describe(ice, best, out);
 }
 
-static void check_pair_links(const struct bk_ice *ice) {
+static void check_pair_links(const struct bk_checker *ice) {
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *p = &ice->list.pairs[i];
         if (p->id == 0)
@@ -113,7 +115,7 @@ static void check_pair_links(const struct bk_ice *ice) {
     }
 }
 
-static void check_checks(const struct bk_ice *ice) {
+static void check_checks(const struct bk_checker *ice) {
     for (uint16_t i = 0; i < ice->checks.top; i++) {
         const struct ice_check *c = &ice->checks.slots[i];
         if (c->state == ICE_CHECK_FREE)
@@ -125,7 +127,7 @@ static void check_checks(const struct bk_ice *ice) {
 }
 
 /* A pair in progress has a check that will end its progress, or it would hang for ever. */
-static void check_progress(const struct bk_ice *ice) {
+static void check_progress(const struct bk_checker *ice) {
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *p = &ice->list.pairs[i];
         if (p->id == 0 || p->state != BK_ICE_PAIR_IN_PROGRESS)
@@ -140,7 +142,7 @@ static void check_progress(const struct bk_ice *ice) {
     }
 }
 
-void bk_ice_check(const struct bk_ice *ice) {
+void bk_checker_check(const struct bk_checker *ice) {
     ice_checklist_check(&ice->list);
     ice_checks_check(&ice->checks);
     check_pair_links(ice);

@@ -16,7 +16,7 @@
  * just shown that its packets arrive, and the controlled side uses a nomination only after its own
  * check has passed, so a wrong guess costs nothing; a right one saves half a round trip on the
  * controlled side and a whole one on the controlling side. */
-#include "ice/agent.h"
+#include "ice/checker.h"
 
 enum {
     HOPE_RTTS = 4,           /* a better pair may be this many times slower than the valid one, */
@@ -28,7 +28,7 @@ enum {
 
 /* ---- Numbers ------------------------------------------------------------------------------ */
 
-static uint32_t next_number(struct bk_ice *ice) {
+static uint32_t next_number(struct bk_checker *ice) {
     if (ice->last_nomination < UINT32_MAX)
         ice->last_nomination++;
     ice->stats.nominations++;
@@ -40,7 +40,7 @@ static bool is_current(const struct ice_pair *p) {
 }
 
 /* The succeeded pair with the highest number, or NULL. */
-static struct ice_pair *chosen_pair(struct bk_ice *ice) {
+static struct ice_pair *chosen_pair(struct bk_checker *ice) {
     struct ice_pair *best = NULL;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         struct ice_pair *p = ice_pair_at(ice, i);
@@ -56,7 +56,7 @@ static struct ice_pair *chosen_pair(struct bk_ice *ice) {
 /* A peer without counters. RFC 8445 nominates once; RFC 5245's aggressive nomination puts
  * USE-CANDIDATE into every check and means the highest priority. Both are served by following to a
  * better pair at once, and to a worse one only when the selected is not nominated any more. */
-static bool follows_plain(struct bk_ice *ice, const struct ice_pair *p) {
+static bool follows_plain(struct bk_checker *ice, const struct ice_pair *p) {
     const struct ice_pair *chosen = chosen_pair(ice);
     if (chosen == NULL || chosen == p || p->priority > chosen->priority)
         return true;
@@ -64,7 +64,7 @@ static bool follows_plain(struct bk_ice *ice, const struct ice_pair *p) {
            bk_elapsed_us(chosen->nominated_at, ice->now) > 2 * (int64_t)ice->config.consent_us;
 }
 
-void ice_take_nomination(struct bk_ice *ice, struct ice_pair *pair, uint32_t number) {
+void ice_take_nomination(struct bk_checker *ice, struct ice_pair *pair, uint32_t number) {
     if (number > ice->last_nomination)
         ice->last_nomination = number;
     if (number > pair->nomination) {
@@ -78,7 +78,7 @@ void ice_take_nomination(struct bk_ice *ice, struct ice_pair *pair, uint32_t num
 
 /* ---- The controlling side ------------------------------------------------------------------ */
 
-static int64_t hope_window_us(const struct bk_ice *ice, int64_t rtt_us) {
+static int64_t hope_window_us(const struct bk_checker *ice, int64_t rtt_us) {
     int64_t window = ice->config.grace_us;
     if (rtt_us >= 0) {
         int64_t slower = HOPE_RTTS * rtt_us + HOPE_SLACK_US;
@@ -107,7 +107,7 @@ static struct bk_time hope_in(const struct ice_pair *q, struct bk_time ready, in
 }
 
 /* Until when is it worth waiting for a pair better than `p`, ready since `ready`? */
-static struct bk_time hope_until(const struct bk_ice *ice, const struct ice_pair *p,
+static struct bk_time hope_until(const struct bk_checker *ice, const struct ice_pair *p,
                                  struct bk_time ready) {
     int64_t window = hope_window_us(ice, p->rtt_us);
     struct bk_time until = ready;
@@ -129,7 +129,7 @@ static struct bk_time hold_until(const struct ice_pair *p) {
 
 /* The best succeeded pair; of the flapping ones only if there is no other (then *held is when the
  * best of them may be taken after all). */
-static struct ice_pair *best_pair(struct bk_ice *ice, bool old, struct bk_time *held) {
+static struct ice_pair *best_pair(struct bk_checker *ice, bool old, struct bk_time *held) {
     struct ice_pair *best = NULL, *flapping = NULL;
     *held = BK_NEVER;
     for (uint16_t i = 0; i < ice->list.top; i++) {
@@ -146,7 +146,7 @@ static struct ice_pair *best_pair(struct bk_ice *ice, bool old, struct bk_time *
     return best != NULL ? best : flapping;
 }
 
-static uint32_t number_under_way(struct bk_ice *ice, const struct ice_pair *p) {
+static uint32_t number_under_way(struct bk_checker *ice, const struct ice_pair *p) {
     uint16_t index = (uint16_t)(p - ice->list.pairs);
     const struct ice_check *c = ice_checks_active(&ice->checks, index, ICE_CHECK_CONNECT);
     return c != NULL && c->plan.use_candidate && c->plan.controlling == ice->role.controlling
@@ -156,7 +156,7 @@ static uint32_t number_under_way(struct bk_ice *ice, const struct ice_pair *p) {
 
 /* The pair of our highest nomination, answered or on its way, that can still succeed. If its number
  * is not the last one given, the one it was given to has died here, but perhaps not over there. */
-static struct ice_pair *target_pair(struct bk_ice *ice, uint32_t *number_out) {
+static struct ice_pair *target_pair(struct bk_checker *ice, uint32_t *number_out) {
     struct ice_pair *target = NULL;
     uint32_t highest = 0;
     for (uint16_t i = 0; i < ice->list.top; i++) {
@@ -177,7 +177,7 @@ static struct ice_pair *target_pair(struct bk_ice *ice, uint32_t *number_out) {
 }
 
 /* Once it has succeeded, is `target` at least as good as `best`? */
-static bool is_enough(const struct bk_ice *ice, const struct ice_pair *target,
+static bool is_enough(const struct bk_checker *ice, const struct ice_pair *target,
                       const struct ice_pair *best) {
     if (!ice_pair_is_valid(target))
         return target->priority >= best->priority;
@@ -185,7 +185,7 @@ static bool is_enough(const struct bk_ice *ice, const struct ice_pair *target,
            ice_valid_priority(ice, target) >= ice_valid_priority(ice, best);
 }
 
-static void nominate(struct bk_ice *ice, struct ice_pair *p) {
+static void nominate(struct bk_checker *ice, struct ice_pair *p) {
     if (ice_checks_count(&ice->checks, ICE_CHECK_ACTIVE) == ice->checks.cap) {
         ice->stats.checks_full++; /* a check's end wakes us again */
         return;
@@ -203,7 +203,7 @@ static void nominate(struct bk_ice *ice, struct ice_pair *p) {
     (void)ice_start_check(ice, (uint16_t)(p - ice->list.pairs), ICE_CHECK_CONNECT, number);
 }
 
-static void decide(struct bk_ice *ice) {
+static void decide(struct bk_checker *ice) {
     struct bk_time held;
     struct ice_pair *best = best_pair(ice, false, &held);
     ice->select_at = held;
@@ -225,7 +225,7 @@ static void decide(struct bk_ice *ice) {
         nominate(ice, best);
 }
 
-uint32_t ice_eager_nomination(struct bk_ice *ice, const struct ice_pair *pair) {
+uint32_t ice_eager_nomination(struct bk_checker *ice, const struct ice_pair *pair) {
     if (!ice->role.controlling || !ice->config.eager || pair->deaths > 0)
         return 0;
     uint32_t number = 0;
@@ -250,7 +250,7 @@ uint32_t ice_eager_nomination(struct bk_ice *ice, const struct ice_pair *pair) {
 
 /* ---- The selected pair --------------------------------------------------------------------- */
 
-static struct ice_pair *pair_to_select(struct bk_ice *ice) {
+static struct ice_pair *pair_to_select(struct bk_checker *ice) {
     struct bk_time held;
     struct ice_pair *p = chosen_pair(ice);
     if (p != NULL)
@@ -264,7 +264,7 @@ static struct ice_pair *pair_to_select(struct bk_ice *ice) {
     return p != NULL ? p : best_pair(ice, true, &held);
 }
 
-static void trace_selected(const struct bk_ice *ice, const struct ice_pair *p) {
+static void trace_selected(const struct bk_checker *ice, const struct ice_pair *p) {
     if (!ice_trace_on(ice))
         return;
     char buf[48];
@@ -279,17 +279,17 @@ static void trace_selected(const struct bk_ice *ice, const struct ice_pair *p) {
     ice_trace_addrs(ice, buf, &p->base, &p->to);
 }
 
-static void follow(struct bk_ice *ice) {
+static void follow(struct bk_checker *ice) {
     struct ice_pair *p = pair_to_select(ice);
     uint32_t id = p == NULL ? 0 : p->id;
     if (id == ice->selected)
         return;
     uint16_t before = ice_checklist_find_id(&ice->list, ice->selected);
-    struct bk_ice_event event = {.kind = BK_ICE_EVENT_SELECTED,
-                                 .controlling = ice->role.controlling,
-                                 .pair = id,
-                                 .previous = ice->selected,
-                                 .rtt_us = p == NULL ? -1 : p->rtt_us};
+    struct bk_checker_event event = {.kind = BK_CHECKER_SELECTED,
+                                     .controlling = ice->role.controlling,
+                                     .pair = id,
+                                     .previous = ice->selected,
+                                     .rtt_us = p == NULL ? -1 : p->rtt_us};
     ice->selected = id;
     ice->stats.selections++;
     trace_selected(ice, p);
@@ -304,7 +304,7 @@ static void follow(struct bk_ice *ice) {
 /* ---- The agent's state --------------------------------------------------------------------- */
 
 /* Is a pair on its first attempt, so that failure is not certain yet? */
-static bool is_undecided(const struct bk_ice *ice) {
+static bool is_undecided(const struct bk_checker *ice) {
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *p = &ice->list.pairs[i];
         if (is_current(p) && p->retries == 0 && p->state != BK_ICE_PAIR_FAILED)
@@ -313,7 +313,7 @@ static bool is_undecided(const struct bk_ice *ice) {
     return false;
 }
 
-static enum bk_ice_state state_now(const struct bk_ice *ice) {
+static enum bk_ice_state state_now(const struct bk_checker *ice) {
     if (ice->selected != 0)
         return BK_ICE_SELECTED;
     for (uint16_t i = 0; i < ice->list.top; i++) {
@@ -327,7 +327,7 @@ static enum bk_ice_state state_now(const struct bk_ice *ice) {
     return ice->list.count == 0 ? BK_ICE_IDLE : BK_ICE_CHECKING;
 }
 
-static void update_state(struct bk_ice *ice) {
+static void update_state(struct bk_checker *ice) {
     enum bk_ice_state state = state_now(ice);
     if (state == ice->state)
         return;
@@ -339,14 +339,14 @@ static void update_state(struct bk_ice *ice) {
         text_str(&t, bk_ice_state_text(state));
         ice_trace(ice, &t);
     }
-    struct bk_ice_event event = {.kind = BK_ICE_EVENT_STATE,
-                                 .state = state,
-                                 .controlling = ice->role.controlling,
-                                 .pair = ice->selected};
+    struct bk_checker_event event = {.kind = BK_CHECKER_STATE,
+                                     .state = state,
+                                     .controlling = ice->role.controlling,
+                                     .pair = ice->selected};
     ice_tell(ice, &event);
 }
 
-void ice_select_turn(struct bk_ice *ice) {
+void ice_select_turn(struct bk_checker *ice) {
     ice->select_at = BK_NEVER;
     if (ice->role.controlling)
         decide(ice);

@@ -6,7 +6,7 @@
  * other agents, triggered checks that queue behind Ta slots cost 50 to 300 ms of set-up time, while
  * a few packets of 100 bytes at once harm no path. Retransmissions are paced by the RTO alone,
  * which grows with the number of checks under way (section 14.3). */
-#include "ice/agent.h"
+#include "ice/checker.h"
 
 #include "base/assert.h"
 
@@ -24,20 +24,20 @@ static int64_t max64(int64_t a, int64_t b) {
 /* ---- Starting one check ------------------------------------------------------------------- */
 
 /* RFC 8445 section 14.3, where nothing has been measured on the pair. */
-static int64_t first_rto_us(const struct bk_ice *ice) {
+static int64_t first_rto_us(const struct bk_checker *ice) {
     size_t busy = ice_checklist_count_state(&ice->list, BK_ICE_PAIR_WAITING) +
                   ice_checklist_count_state(&ice->list, BK_ICE_PAIR_IN_PROGRESS);
     return max64(ice->config.rto_min_us, (int64_t)ice->config.ta_us * (int64_t)busy);
 }
 
-static int64_t connect_rto_us(const struct bk_ice *ice, const struct ice_pair *p) {
+static int64_t connect_rto_us(const struct bk_checker *ice, const struct ice_pair *p) {
     if (p->rtt_us < 0)
         return first_rto_us(ice);
     /* measured: at least as patient as 1.5 round trips, and not hastier than a probe */
     return max64(ice->config.probe_rto_us, p->rtt_us + p->rtt_us / 2);
 }
 
-static int64_t probe_rto_us(const struct bk_ice *ice, const struct ice_pair *p) {
+static int64_t probe_rto_us(const struct bk_checker *ice, const struct ice_pair *p) {
     if (p->rtt_us < 0)
         return max64(ice->config.probe_rto_us, ice->config.rto_min_us);
     return max64(ice->config.probe_rto_us, p->rtt_us + p->rtt_us / 2);
@@ -46,13 +46,13 @@ static int64_t probe_rto_us(const struct bk_ice *ice, const struct ice_pair *p) 
 /* Where the peer's packets have come through, silence means loss and not absence: the gap between
  * tries stops doubling early, and there are more of them. At 30 % loss each way this takes the slow
  * twentieth of connections from 3.2 s to under 1 s (40 ms one way, 200 seeds, 2026-11-21). */
-static void plan_lossy(const struct bk_ice *ice, struct ice_check_plan *plan) {
+static void plan_lossy(const struct bk_checker *ice, struct ice_check_plan *plan) {
     plan->gap_max_us = 2 * plan->rto_us;
     plan->tries = (uint8_t)(ice->config.check_tries > TRIES_MAX / 2 ? TRIES_MAX
                                                                     : 2 * ice->config.check_tries);
 }
 
-static void plan_connect(const struct bk_ice *ice, const struct ice_pair *p,
+static void plan_connect(const struct bk_checker *ice, const struct ice_pair *p,
                          struct ice_check_plan *plan) {
     bool again = p->retries > 0 && p->state != BK_ICE_PAIR_SUCCEEDED;
     plan->rto_us = connect_rto_us(ice, p);
@@ -62,14 +62,14 @@ static void plan_connect(const struct bk_ice *ice, const struct ice_pair *p,
         plan_lossy(ice, plan);
 }
 
-static void plan_quick(const struct bk_ice *ice, const struct ice_pair *p, uint32_t tries,
+static void plan_quick(const struct bk_checker *ice, const struct ice_pair *p, uint32_t tries,
                        struct ice_check_plan *plan) {
     plan->rto_us = plan->wait_us = probe_rto_us(ice, p);
     plan->tries = (uint8_t)tries;
     plan->gap_max_us = plan->rto_us;
 }
 
-static struct ice_check_plan make_plan(const struct bk_ice *ice, uint16_t index,
+static struct ice_check_plan make_plan(const struct bk_checker *ice, uint16_t index,
                                        enum ice_purpose purpose) {
     const struct ice_pair *p = &ice->list.pairs[index];
     struct ice_check_plan plan = {.purpose = purpose,
@@ -96,14 +96,14 @@ static struct ice_check_plan make_plan(const struct bk_ice *ice, uint16_t index,
     return plan;
 }
 
-static bool start(struct bk_ice *ice, const struct ice_check_plan *plan) {
+static bool start(struct bk_checker *ice, const struct ice_check_plan *plan) {
     struct ice_check *c = ice_checks_start(&ice->checks, plan, ice->config.rng, ice->now);
     if (c == NULL)
         ice->stats.checks_full++;
     return c != NULL;
 }
 
-bool ice_start_check(struct bk_ice *ice, uint16_t index, enum ice_purpose purpose,
+bool ice_start_check(struct bk_checker *ice, uint16_t index, enum ice_purpose purpose,
                      uint32_t nomination) {
     struct ice_pair *p = ice_pair_at(ice, index);
     struct ice_check_plan plan = make_plan(ice, index, purpose);
@@ -120,7 +120,7 @@ bool ice_start_check(struct bk_ice *ice, uint16_t index, enum ice_purpose purpos
     return true;
 }
 
-bool ice_start_mtu_check(struct bk_ice *ice, uint16_t index, uint16_t size) {
+bool ice_start_mtu_check(struct bk_checker *ice, uint16_t index, uint16_t size) {
     struct ice_check_plan plan = make_plan(ice, index, ICE_CHECK_MTU);
     plan.pad_to = size;
     return start(ice, &plan);
@@ -129,12 +129,12 @@ bool ice_start_mtu_check(struct bk_ice *ice, uint16_t index, uint16_t size) {
 /* ---- Triggering --------------------------------------------------------------------------- */
 
 /* The peer repeats its request while our triggered check is on its way: that tells nothing new. */
-static bool is_fresh(const struct bk_ice *ice, const struct ice_pair *p) {
+static bool is_fresh(const struct bk_checker *ice, const struct ice_pair *p) {
     return !bk_is_never(p->triggered_at) &&
            bk_elapsed_us(p->triggered_at, ice->now) < connect_rto_us(ice, p) / 2;
 }
 
-void ice_trigger(struct bk_ice *ice, uint16_t index) {
+void ice_trigger(struct bk_checker *ice, uint16_t index) {
     struct ice_pair *p = ice_pair_at(ice, index);
     switch (p->state) {
     case BK_ICE_PAIR_SUCCEEDED:
@@ -162,29 +162,29 @@ void ice_trigger(struct bk_ice *ice, uint16_t index) {
 
 /* A check may leave as soon as no more than `ahead` others have used up slots that are yet to
  * come. */
-static struct bk_time allowed_at(const struct bk_ice *ice, int64_t ahead) {
+static struct bk_time allowed_at(const struct bk_checker *ice, int64_t ahead) {
     return bk_after(ice->pace_at, -ahead * (int64_t)ice->config.ta_us);
 }
 
-static struct bk_time next_allowed(const struct bk_ice *ice) {
+static struct bk_time next_allowed(const struct bk_checker *ice) {
     bool triggered = ice->list.queue_len > 0;
     int64_t ahead = (int64_t)ice->config.burst - 1 + (triggered ? TRIGGERED_AHEAD : 0);
     return allowed_at(ice, ahead);
 }
 
-static bool has_slot(const struct bk_ice *ice) {
+static bool has_slot(const struct bk_checker *ice) {
     return ice_checks_count(&ice->checks, ICE_CHECK_ACTIVE) < ice->checks.cap;
 }
 
 /* The pair to check next: triggered first, section 6.1.4.2. */
-static uint16_t next_pair(const struct bk_ice *ice) {
+static uint16_t next_pair(const struct bk_checker *ice) {
     uint16_t at = ice_checklist_triggered(&ice->list);
     if (at == ICE_NONE)
         at = ice_checklist_ordinary(&ice->list);
     return at == ICE_NONE ? ice_checklist_thawable(&ice->list) : at;
 }
 
-static void wake_retries(struct bk_ice *ice) {
+static void wake_retries(struct bk_checker *ice) {
     for (uint16_t i = 0; i < ice->list.top; i++) {
         struct ice_pair *p = ice_pair_at(ice, i);
         if (p->id != 0 && p->state == BK_ICE_PAIR_FAILED && bk_due(p->retry_at, ice->now))
@@ -192,7 +192,7 @@ static void wake_retries(struct bk_ice *ice) {
     }
 }
 
-static void check_pair(struct bk_ice *ice, uint16_t at) {
+static void check_pair(struct bk_checker *ice, uint16_t at) {
     struct ice_pair *p = ice_pair_at(ice, at);
     uint32_t nomination = 0;
     if (p->queued) {
@@ -207,7 +207,7 @@ static void check_pair(struct bk_ice *ice, uint16_t at) {
     bk_assert(started); /* has_slot() said so */
 }
 
-void ice_pace_turn(struct bk_ice *ice) {
+void ice_pace_turn(struct bk_checker *ice) {
     if (!ice_cred_is_set(&ice->remote))
         return;
     wake_retries(ice);
@@ -220,7 +220,7 @@ void ice_pace_turn(struct bk_ice *ice) {
     }
 }
 
-struct bk_time ice_pace_deadline(const struct bk_ice *ice) {
+struct bk_time ice_pace_deadline(const struct bk_checker *ice) {
     struct bk_time t = BK_NEVER;
     if (!ice_cred_is_set(&ice->remote))
         return t;

@@ -7,8 +7,8 @@
 
 #include "ice/cand.h"
 
+#include <bodkin/checker.h>
 #include <bodkin/env.h>
-#include <bodkin/ice.h>
 
 enum { ICE_PAIR_STATES = 5 };
 

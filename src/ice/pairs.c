@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Pairs come with candidates and go with them; and how a pair ends. */
-#include "ice/agent.h"
+#include "ice/checker.h"
 
 #include "base/assert.h"
 
@@ -15,7 +15,7 @@ enum {
 /* ---- Forming ------------------------------------------------------------------------------ */
 
 /* The pair exists (RFC 8445 section 6.1.2.4): it stays, under the better of the two candidates. */
-static void adopt_local(struct bk_ice *ice, struct ice_pair *pair, uint16_t local) {
+static void adopt_local(struct bk_checker *ice, struct ice_pair *pair, uint16_t local) {
     const struct ice_cand *slots = ice->locals.slots;
     if (slots[local].priority <= slots[pair->local].priority)
         return;
@@ -25,7 +25,7 @@ static void adopt_local(struct bk_ice *ice, struct ice_pair *pair, uint16_t loca
     ice_checklist_rerank(&ice->list, &ice->locals, &ice->remotes, ice->role.controlling);
 }
 
-static bool make_pair_room(struct bk_ice *ice, uint16_t local, uint16_t remote) {
+static bool make_pair_room(struct bk_checker *ice, uint16_t local, uint16_t remote) {
     if (ice->list.count < ice->list.cap)
         return true;
     uint64_t priority = ice_pair_priority_of(&ice->locals.slots[local], &ice->remotes.slots[remote],
@@ -41,7 +41,7 @@ static bool make_pair_room(struct bk_ice *ice, uint16_t local, uint16_t remote) 
     return true;
 }
 
-uint16_t ice_pair_up(struct bk_ice *ice, uint16_t local, uint16_t remote) {
+uint16_t ice_pair_up(struct bk_checker *ice, uint16_t local, uint16_t remote) {
     const struct ice_cand *l = &ice->locals.slots[local], *r = &ice->remotes.slots[remote];
     /* RFC 8445 section 7.2.5.3.1: a local peer-reflexive candidate is not paired */
     if (r->old || l->kind == BK_ICE_PRFLX || !ice_cands_fit(l, r))
@@ -70,14 +70,14 @@ uint16_t ice_pair_up(struct bk_ice *ice, uint16_t local, uint16_t remote) {
     return at;
 }
 
-void ice_pair_up_local(struct bk_ice *ice, uint16_t index) {
+void ice_pair_up_local(struct bk_checker *ice, uint16_t index) {
     for (uint16_t i = 0; i < ice->remotes.top; i++) {
         if (ice->remotes.slots[i].used)
             (void)ice_pair_up(ice, index, i);
     }
 }
 
-void ice_pair_up_remote(struct bk_ice *ice, uint16_t index) {
+void ice_pair_up_remote(struct bk_checker *ice, uint16_t index) {
     for (uint16_t i = 0; i < ice->locals.top; i++) {
         if (ice->locals.slots[i].used)
             (void)ice_pair_up(ice, i, index);
@@ -86,7 +86,7 @@ void ice_pair_up_remote(struct bk_ice *ice, uint16_t index) {
 
 /* ---- Removing ----------------------------------------------------------------------------- */
 
-void ice_remove_pair(struct bk_ice *ice, uint16_t index) {
+void ice_remove_pair(struct bk_checker *ice, uint16_t index) {
     ice_checks_drop_pair(&ice->checks, index);
     ice_checklist_remove(&ice->list, index);
 }
@@ -98,7 +98,7 @@ static int64_t last_sign_of(const struct ice_pair *p) {
 }
 
 /* When was anything heard of this remote candidate? false: one of its pairs may still work. */
-static bool is_dead(const struct bk_ice *ice, uint16_t remote, int64_t *last_sign) {
+static bool is_dead(const struct bk_checker *ice, uint16_t remote, int64_t *last_sign) {
     *last_sign = INT64_MIN;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *p = &ice->list.pairs[i];
@@ -112,7 +112,7 @@ static bool is_dead(const struct bk_ice *ice, uint16_t remote, int64_t *last_sig
     return true;
 }
 
-static void remove_remote(struct bk_ice *ice, uint16_t remote) {
+static void remove_remote(struct bk_checker *ice, uint16_t remote) {
     for (uint16_t i = ice->list.top; i-- > 0;) {
         if (ice->list.pairs[i].id != 0 && ice->list.pairs[i].remote == remote)
             ice_remove_pair(ice, i);
@@ -120,7 +120,7 @@ static void remove_remote(struct bk_ice *ice, uint16_t remote) {
     ice_cands_remove(&ice->remotes, remote);
 }
 
-bool ice_make_remote_room(struct bk_ice *ice, bool prflx_only) {
+bool ice_make_remote_room(struct bk_checker *ice, bool prflx_only) {
     uint16_t oldest = ICE_NONE;
     int64_t oldest_sign = INT64_MAX;
     for (uint16_t i = 0; i < ice->remotes.top; i++) {
@@ -141,21 +141,21 @@ bool ice_make_remote_room(struct bk_ice *ice, bool prflx_only) {
 
 /* ---- Failing ------------------------------------------------------------------------------ */
 
-static int64_t retry_pause_us(const struct bk_ice *ice, unsigned step) {
+static int64_t retry_pause_us(const struct bk_checker *ice, unsigned step) {
     unsigned last = 0;
-    while (last + 1 < BK_ICE_RETRY_STEPS && ice->config.retry_us[last + 1] != 0)
+    while (last + 1 < BK_CHECKER_RETRY_STEPS && ice->config.retry_us[last + 1] != 0)
         last++;
     return ice->config.retry_us[step < last ? step : last];
 }
 
-static void count_death(struct bk_ice *ice, struct ice_pair *p) {
+static void count_death(struct bk_checker *ice, struct ice_pair *p) {
     p->deaths++;
     ice->stats.deaths++;
     if (bk_elapsed_us(p->valid_since, ice->now) >= STABLE_US)
         p->retries = 0;
 }
 
-static void plan_retry(struct bk_ice *ice, struct ice_pair *p) {
+static void plan_retry(struct bk_checker *ice, struct ice_pair *p) {
     bool hopeless = !p->was_valid && bk_is_never(p->heard_at);
     if (hopeless && p->retries < NEVER_VALID_STEP)
         p->retries = NEVER_VALID_STEP;
@@ -166,18 +166,18 @@ static void plan_retry(struct bk_ice *ice, struct ice_pair *p) {
 }
 
 /* Late answers are still taken: one says that the pair is not as dead as it looked. */
-static void cancel_checks(struct bk_ice *ice, uint16_t index) {
+static void cancel_checks(struct bk_checker *ice, uint16_t index) {
     for (uint16_t i = 0; i < ice->checks.top; i++) {
         struct ice_check *c = &ice->checks.slots[i];
         if (c->state != ICE_CHECK_ACTIVE || c->plan.pair != index)
             continue;
         if (c->plan.purpose == ICE_CHECK_PROBE)
-            ice_tell_pair(ice, BK_ICE_EVENT_PROBE_DEAD, ice_pair_at(ice, index));
+            ice_tell_pair(ice, BK_CHECKER_PROBE_DEAD, ice_pair_at(ice, index));
         ice_check_cancel(&ice->checks, c, ice->now);
     }
 }
 
-void ice_fail_pair(struct bk_ice *ice, uint16_t index, enum bk_ice_failure failure) {
+void ice_fail_pair(struct bk_checker *ice, uint16_t index, enum bk_ice_failure failure) {
     struct ice_pair *p = ice_pair_at(ice, index);
     bool was_valid = ice_pair_is_valid(p);
     p->failure = failure;
@@ -190,12 +190,12 @@ void ice_fail_pair(struct bk_ice *ice, uint16_t index, enum bk_ice_failure failu
     ice_move(ice, p, BK_ICE_PAIR_FAILED);
     plan_retry(ice, p);
     if (was_valid)
-        ice_tell_pair(ice, BK_ICE_EVENT_PAIR_DIED, p);
+        ice_tell_pair(ice, BK_CHECKER_PAIR_DIED, p);
     if (p->old)
         ice_remove_pair(ice, index);
 }
 
-uint64_t ice_valid_priority(const struct bk_ice *ice, const struct ice_pair *pair) {
+uint64_t ice_valid_priority(const struct bk_checker *ice, const struct ice_pair *pair) {
     return ice_pair_priority_of(&ice->locals.slots[pair->mapped], &ice->remotes.slots[pair->remote],
                                 ice->role.controlling);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Questions about paths that need an answer now: is it alive, and how large a datagram passes. */
-#include "ice/agent.h"
+#include "ice/checker.h"
 
-size_t bk_ice_probe(struct bk_ice *ice, struct bk_time now) {
+size_t bk_checker_probe(struct bk_checker *ice, struct bk_time now) {
     ice->now = bk_later(ice->now, now);
     size_t probed = 0;
     for (uint16_t i = 0; i < ice->list.top; i++) {
@@ -17,27 +17,27 @@ size_t bk_ice_probe(struct bk_ice *ice, struct bk_time now) {
 
 /* ---- Datagram size ------------------------------------------------------------------------ */
 
-static uint16_t largest_size(const struct bk_ice *ice) {
+static uint16_t largest_size(const struct bk_checker *ice) {
     uint16_t largest = 0;
-    for (size_t i = 0; i < BK_ICE_MTU_SIZES && ice->config.mtu_sizes[i] != 0; i++)
+    for (size_t i = 0; i < BK_CHECKER_MTU_SIZES && ice->config.mtu_sizes[i] != 0; i++)
         largest = ice->config.mtu_sizes[i];
     return largest;
 }
 
-static bool is_under_way(struct bk_ice *ice) {
+static bool is_under_way(struct bk_checker *ice) {
     uint16_t at = ice_checklist_find_id(&ice->list, ice->mtu.pair);
     return at != ICE_NONE && ice_pair_is_valid(ice_pair_at(ice, at)) &&
            ice->mtu.passed < largest_size(ice) &&
            ice_checks_active(&ice->checks, at, ICE_CHECK_MTU) != NULL;
 }
 
-enum bk_err bk_ice_test_mtu(struct bk_ice *ice, struct bk_time now) {
+enum bk_err bk_checker_test_mtu(struct bk_checker *ice, struct bk_time now) {
     ice->now = bk_later(ice->now, now);
     uint16_t at = ice_checklist_find_id(&ice->list, ice->selected);
     if (ice->mtu.running || at == ICE_NONE || largest_size(ice) == 0)
         return BK_ERR_STATE;
     bool started = false;
-    for (size_t i = 0; i < BK_ICE_MTU_SIZES && ice->config.mtu_sizes[i] != 0; i++)
+    for (size_t i = 0; i < BK_CHECKER_MTU_SIZES && ice->config.mtu_sizes[i] != 0; i++)
         started |= ice_start_mtu_check(ice, at, ice->config.mtu_sizes[i]);
     if (!started)
         return BK_ERR_FULL;
@@ -46,12 +46,12 @@ enum bk_err bk_ice_test_mtu(struct bk_ice *ice, struct bk_time now) {
     return BK_OK;
 }
 
-void ice_mtu_answered(struct bk_ice *ice, const struct ice_pair *pair, uint16_t size) {
+void ice_mtu_answered(struct bk_checker *ice, const struct ice_pair *pair, uint16_t size) {
     if (ice->mtu.running && pair->id == ice->mtu.pair && size > ice->mtu.passed)
         ice->mtu.passed = size;
 }
 
-static void stop_mtu_checks(struct bk_ice *ice) {
+static void stop_mtu_checks(struct bk_checker *ice) {
     for (uint16_t i = ice->checks.top; i-- > 0;) {
         struct ice_check *c = &ice->checks.slots[i];
         if (c->state != ICE_CHECK_FREE && c->plan.purpose == ICE_CHECK_MTU)
@@ -59,7 +59,7 @@ static void stop_mtu_checks(struct bk_ice *ice) {
     }
 }
 
-void ice_mtu_turn(struct bk_ice *ice) {
+void ice_mtu_turn(struct bk_checker *ice) {
     if (!ice->mtu.running || is_under_way(ice))
         return;
     ice->mtu.running = false;
@@ -67,9 +67,7 @@ void ice_mtu_turn(struct bk_ice *ice) {
     uint16_t at = ice_checklist_find_id(&ice->list, ice->mtu.pair);
     if (at != ICE_NONE)
         ice_pair_at(ice, at)->mtu = ice->mtu.passed;
-    struct bk_ice_event event = {.kind = BK_ICE_EVENT_MTU,
-                                 .state = ice->state,
-                                 .pair = ice->mtu.pair,
-                                 .mtu = ice->mtu.passed};
+    struct bk_checker_event event = {
+        .kind = BK_CHECKER_MTU, .state = ice->state, .pair = ice->mtu.pair, .mtu = ice->mtu.passed};
     ice_tell(ice, &event);
 }

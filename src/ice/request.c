@@ -2,7 +2,7 @@
  * A check came in, RFC 8445 section 7.3: prove who sent it, answer, and learn from it. A request
  * that is not signed with our password is dropped in silence; answering it with 401 (RFC 8489
  * section 9.1.3) would tell strangers that an agent lives here. */
-#include "ice/agent.h"
+#include "ice/checker.h"
 
 #include "base/rng.h"
 #include "stun/seal.h"
@@ -11,7 +11,7 @@
 
 /* ---- Answering ---------------------------------------------------------------------------- */
 
-static enum bk_err answer(struct bk_ice *ice, const struct bk_datagram *in, const uint8_t *txid,
+static enum bk_err answer(struct bk_checker *ice, const struct bk_datagram *in, const uint8_t *txid,
                           uint16_t code, const struct stun_types *unknown, bool old) {
     struct ice_answer *a = ice_answers_push(&ice->answers);
     if (a == NULL) {
@@ -32,7 +32,7 @@ static enum bk_err answer(struct bk_ice *ice, const struct bk_datagram *in, cons
 
 /* ---- Roles, RFC 8445 section 7.3.1.1 ------------------------------------------------------- */
 
-void ice_switch_role(struct bk_ice *ice, bool controlling) {
+void ice_switch_role(struct bk_checker *ice, bool controlling) {
     ice->role.controlling = controlling;
     ice->stats.role_switches++;
     ice_checklist_rerank(&ice->list, &ice->locals, &ice->remotes, controlling);
@@ -40,13 +40,13 @@ void ice_switch_role(struct bk_ice *ice, bool controlling) {
     for (uint16_t i = 0; i < ice->list.top; i++)
         ice->list.pairs[i].nomination = 0;
     ice->last_nomination = 0;
-    struct bk_ice_event event = {
-        .kind = BK_ICE_EVENT_ROLE, .state = ice->state, .controlling = controlling};
+    struct bk_checker_event event = {
+        .kind = BK_CHECKER_ROLE, .state = ice->state, .controlling = controlling};
     ice_tell(ice, &event);
 }
 
 /* true: the sender must change its role, so it is told 487. */
-static bool settle_roles(struct bk_ice *ice, const struct ice_request *r) {
+static bool settle_roles(struct bk_checker *ice, const struct ice_request *r) {
     if (!r->has_role || r->role.controlling != ice->role.controlling)
         return false;
     bool ours_is_larger = ice->role.tie_breaker >= r->role.tie_breaker;
@@ -58,14 +58,15 @@ static bool settle_roles(struct bk_ice *ice, const struct ice_request *r) {
 
 /* ---- Learning ----------------------------------------------------------------------------- */
 
-static void tell_remote_prflx(struct bk_ice *ice, const struct bk_addr *remote) {
-    struct bk_ice_event event = {
-        .kind = BK_ICE_EVENT_REMOTE_PRFLX, .state = ice->state, .addr = *remote};
+static void tell_remote_prflx(struct bk_checker *ice, const struct bk_addr *remote) {
+    struct bk_checker_event event = {
+        .kind = BK_CHECKER_REMOTE_PRFLX, .state = ice->state, .addr = *remote};
     ice_tell(ice, &event);
 }
 
 /* Section 7.3.1.3: an unknown source is a new remote candidate. ICE_NONE: the limits say no. */
-static uint16_t learn_remote(struct bk_ice *ice, const struct bk_addr *remote, uint32_t priority) {
+static uint16_t learn_remote(struct bk_checker *ice, const struct bk_addr *remote,
+                             uint32_t priority) {
     uint16_t known = ice_cands_find(&ice->remotes, remote, NULL);
     if (known != ICE_NONE)
         return known;
@@ -90,7 +91,7 @@ static uint16_t learn_remote(struct bk_ice *ice, const struct bk_addr *remote, u
     return at;
 }
 
-void ice_learn(struct bk_ice *ice, const struct bk_addr *local, const struct bk_addr *remote,
+void ice_learn(struct bk_checker *ice, const struct bk_addr *local, const struct bk_addr *remote,
                const struct ice_request *request, bool old) {
     uint16_t l = ice_cands_find_base(&ice->locals, local);
     if (l == ICE_NONE)
@@ -116,7 +117,7 @@ void ice_learn(struct bk_ice *ice, const struct bk_addr *local, const struct bk_
 
 /* Section 7.3: before the remote credentials no check of ours can leave; remember what to do. The
  * same path again replaces what was known of it. */
-static void keep_early(struct bk_ice *ice, const struct bk_datagram *in,
+static void keep_early(struct bk_checker *ice, const struct bk_datagram *in,
                        const struct ice_request *request) {
     struct ice_early e = {.local = in->local, .remote = in->remote, .request = *request};
     e.request.txid = NULL; /* it points into the datagram */
@@ -140,7 +141,7 @@ static void keep_early(struct bk_ice *ice, const struct bk_datagram *in,
 /* ---- One request -------------------------------------------------------------------------- */
 
 /* Whose is it? BK_ERR_NOT_OURS: no generation of ours is addressed. */
-static enum bk_err authenticate(struct bk_ice *ice, const struct stun_msg *msg, bool *old) {
+static enum bk_err authenticate(struct bk_checker *ice, const struct stun_msg *msg, bool *old) {
     struct wire_span username;
     if (stun_get_bytes(msg, STUN_USERNAME, &username) != BK_OK)
         return BK_ERR_NOT_OURS;
@@ -156,7 +157,7 @@ static enum bk_err authenticate(struct bk_ice *ice, const struct stun_msg *msg, 
     return BK_OK;
 }
 
-enum bk_err ice_request_recv(struct bk_ice *ice, const struct bk_datagram *in,
+enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *in,
                              const struct stun_msg *msg) {
     bool old = false;
     enum bk_err err = authenticate(ice, msg, &old);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * An answer came in, or did not: RFC 8445 section 7.2.5. */
-#include "ice/agent.h"
+#include "ice/checker.h"
 
 #include "base/rng.h"
 #include "stun/seal.h"
@@ -17,7 +17,7 @@ static bool is_symmetric(const struct ice_pair *p, const struct bk_datagram *in)
 /* ---- Success ------------------------------------------------------------------------------ */
 
 /* Behind a NAT that changes its mapping, learned local candidates would pile up. */
-static bool drop_unused_prflx(struct bk_ice *ice) {
+static bool drop_unused_prflx(struct bk_checker *ice) {
     for (uint16_t i = 0; i < ice->locals.top; i++) {
         const struct ice_cand *c = &ice->locals.slots[i];
         bool mapped = false;
@@ -33,7 +33,7 @@ static bool drop_unused_prflx(struct bk_ice *ice) {
 
 /* Section 7.2.5.3.1: the peer sees us at `mapped`. If no candidate of ours is that, it is a new
  * peer-reflexive one. */
-static void set_mapped(struct bk_ice *ice, struct ice_pair *p, const struct bk_addr *mapped) {
+static void set_mapped(struct bk_checker *ice, struct ice_pair *p, const struct bk_addr *mapped) {
     uint16_t at = ice_cands_find(&ice->locals, mapped, &p->base);
     if (at == ICE_NONE) {
         struct bk_ice_candidate c = {.kind = BK_ICE_PRFLX,
@@ -50,15 +50,15 @@ static void set_mapped(struct bk_ice *ice, struct ice_pair *p, const struct bk_a
             ice->stats.locals_full++;
             return;
         }
-        struct bk_ice_event event = {
-            .kind = BK_ICE_EVENT_LOCAL_PRFLX, .state = ice->state, .pair = p->id, .addr = *mapped};
+        struct bk_checker_event event = {
+            .kind = BK_CHECKER_LOCAL_PRFLX, .state = ice->state, .pair = p->id, .addr = *mapped};
         ice_tell(ice, &event);
     }
     p->mapped = at;
 }
 
 /* Checks that were to prove what is proven now stop; a nominating one goes on until answered. */
-static void cancel_plain_checks(struct bk_ice *ice, uint16_t index) {
+static void cancel_plain_checks(struct bk_checker *ice, uint16_t index) {
     for (uint16_t i = 0; i < ice->checks.top; i++) {
         struct ice_check *c = &ice->checks.slots[i];
         if (c->state == ICE_CHECK_ACTIVE && c->plan.pair == index &&
@@ -67,24 +67,24 @@ static void cancel_plain_checks(struct bk_ice *ice, uint16_t index) {
     }
 }
 
-static void succeed(struct bk_ice *ice, uint16_t index) {
+static void succeed(struct bk_checker *ice, uint16_t index) {
     struct ice_pair *p = ice_pair_at(ice, index);
     ice_checklist_untrigger(&ice->list, index);
     ice_move(ice, p, BK_ICE_PAIR_SUCCEEDED);
     cancel_plain_checks(ice, index);
     ice_checklist_thaw_like(&ice->list, p->foundation, &ice->config.trace, ice->now);
     ice_consent_schedule(ice, p);
-    ice_tell_pair(ice, BK_ICE_EVENT_PAIR_VALID, p);
+    ice_tell_pair(ice, BK_CHECKER_PAIR_VALID, p);
 }
 
-static void tell_alive(struct bk_ice *ice, const struct ice_pair *p, int64_t rtt_us) {
-    struct bk_ice_event event = {
-        .kind = BK_ICE_EVENT_PROBE_ALIVE, .state = ice->state, .pair = p->id, .rtt_us = rtt_us};
+static void tell_alive(struct bk_checker *ice, const struct ice_pair *p, int64_t rtt_us) {
+    struct bk_checker_event event = {
+        .kind = BK_CHECKER_PROBE_ALIVE, .state = ice->state, .pair = p->id, .rtt_us = rtt_us};
     ice_tell(ice, &event);
 }
 
 /* What the answer says about the pair's life. */
-static void revive(struct bk_ice *ice, uint16_t index) {
+static void revive(struct bk_checker *ice, uint16_t index) {
     struct ice_pair *p = ice_pair_at(ice, index);
     switch (p->state) {
     case BK_ICE_PAIR_SUCCEEDED:
@@ -102,7 +102,8 @@ static void revive(struct bk_ice *ice, uint16_t index) {
     }
 }
 
-static void take_success(struct bk_ice *ice, struct ice_check *c, const struct bk_addr *mapped) {
+static void take_success(struct bk_checker *ice, struct ice_check *c,
+                         const struct bk_addr *mapped) {
     const struct ice_check_plan plan = c->plan;
     struct ice_pair *p = ice_pair_at(ice, plan.pair);
     int64_t rtt_us = bk_elapsed_us(c->started, ice->now);
@@ -127,7 +128,7 @@ static void take_success(struct bk_ice *ice, struct ice_check *c, const struct b
 /* ---- Failure ------------------------------------------------------------------------------ */
 
 /* Section 7.2.5.1. The check may be from before a switch that has been made already. */
-static void take_role_conflict(struct bk_ice *ice, const struct ice_check_plan *plan) {
+static void take_role_conflict(struct bk_checker *ice, const struct ice_check_plan *plan) {
     if (plan->controlling == ice->role.controlling) {
         ice_switch_role(ice, !ice->role.controlling);
         ice->role.tie_breaker = rng_u64(ice->config.rng);
@@ -138,7 +139,8 @@ static void take_role_conflict(struct bk_ice *ice, const struct ice_check_plan *
         ice_trigger(ice, plan->pair);
 }
 
-static enum bk_err take_error(struct bk_ice *ice, struct ice_check *c, const struct stun_msg *msg) {
+static enum bk_err take_error(struct bk_checker *ice, struct ice_check *c,
+                              const struct stun_msg *msg) {
     uint16_t code;
     if (stun_get_error(msg, &code, NULL) != BK_OK) {
         ice->stats.malformed++;
@@ -154,7 +156,7 @@ static enum bk_err take_error(struct bk_ice *ice, struct ice_check *c, const str
     return BK_OK;
 }
 
-static void take_asymmetric(struct bk_ice *ice, struct ice_check *c) {
+static void take_asymmetric(struct bk_checker *ice, struct ice_check *c) {
     const struct ice_check_plan plan = c->plan;
     bool was_active = c->state == ICE_CHECK_ACTIVE;
     ice_check_free(&ice->checks, c);
@@ -162,7 +164,7 @@ static void take_asymmetric(struct bk_ice *ice, struct ice_check *c) {
         ice_fail_pair(ice, plan.pair, BK_ICE_FAILURE_ASYMMETRIC);
 }
 
-void ice_check_timed_out(struct bk_ice *ice, struct ice_check *check) {
+void ice_check_timed_out(struct bk_checker *ice, struct ice_check *check) {
     const struct ice_check_plan plan = check->plan;
     ice_check_cancel(&ice->checks, check, ice->now);
     switch (plan.purpose) {
@@ -170,7 +172,7 @@ void ice_check_timed_out(struct bk_ice *ice, struct ice_check *check) {
         ice_fail_pair(ice, plan.pair, BK_ICE_FAILURE_TIMEOUT);
         return;
     case ICE_CHECK_PROBE:
-        ice_tell_pair(ice, BK_ICE_EVENT_PROBE_DEAD, ice_pair_at(ice, plan.pair));
+        ice_tell_pair(ice, BK_CHECKER_PROBE_DEAD, ice_pair_at(ice, plan.pair));
         ice_fail_pair(ice, plan.pair, BK_ICE_FAILURE_PROBE);
         return;
     case ICE_CHECK_CONSENT: /* only the clock of consent counts, RFC 7675 section 5.1 */
@@ -181,7 +183,7 @@ void ice_check_timed_out(struct bk_ice *ice, struct ice_check *check) {
 
 /* ---- One answer --------------------------------------------------------------------------- */
 
-enum bk_err ice_response_recv(struct bk_ice *ice, const struct bk_datagram *in,
+enum bk_err ice_response_recv(struct bk_checker *ice, const struct bk_datagram *in,
                               const struct stun_msg *msg) {
     struct ice_check *c = ice_checks_find(&ice->checks, msg->txid);
     if (c == NULL) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * ICE restart, RFC 8445 section 9. There are at most two generations: the current one, and the old
  * one whose valid pairs carry data until the current one has a selected pair. */
-#include "ice/agent.h"
+#include "ice/checker.h"
 
 #include <string.h>
 
-static void remove_pairs(struct bk_ice *ice, bool old) {
+static void remove_pairs(struct bk_checker *ice, bool old) {
     for (uint16_t i = ice->list.top; i-- > 0;) {
         const struct ice_pair *p = ice_pair_at(ice, i);
         if (p->id != 0 && p->old == old)
@@ -13,7 +13,7 @@ static void remove_pairs(struct bk_ice *ice, bool old) {
     }
 }
 
-static bool has_pair_with(const struct bk_ice *ice, uint16_t remote) {
+static bool has_pair_with(const struct bk_checker *ice, uint16_t remote) {
     for (uint16_t i = 0; i < ice->list.top; i++) {
         if (ice->list.pairs[i].id != 0 && ice->list.pairs[i].remote == remote)
             return true;
@@ -21,7 +21,7 @@ static bool has_pair_with(const struct bk_ice *ice, uint16_t remote) {
     return false;
 }
 
-static void remove_unused_remotes(struct bk_ice *ice) {
+static void remove_unused_remotes(struct bk_checker *ice) {
     for (uint16_t i = ice->remotes.top; i-- > 0;) {
         struct ice_cand *c = &ice->remotes.slots[i];
         if (c->used && !has_pair_with(ice, i))
@@ -30,7 +30,7 @@ static void remove_unused_remotes(struct bk_ice *ice) {
 }
 
 /* The current generation's valid pairs become the old ones; the rest is forgotten. */
-static void age_pairs(struct bk_ice *ice) {
+static void age_pairs(struct bk_checker *ice) {
     for (uint16_t i = ice->list.top; i-- > 0;) {
         struct ice_pair *p = ice_pair_at(ice, i);
         if (p->id == 0)
@@ -49,8 +49,8 @@ static void age_pairs(struct bk_ice *ice) {
     }
 }
 
-enum bk_err bk_ice_restart(struct bk_ice *ice, const char *ufrag, const char *pwd,
-                           struct bk_time now) {
+enum bk_err bk_checker_restart(struct bk_checker *ice, const char *ufrag, const char *pwd,
+                               struct bk_time now) {
     struct ice_cred fresh = {.ufrag = ""};
     if ((ufrag == NULL) != (pwd == NULL))
         return BK_ERR_ARGUMENT;
@@ -85,7 +85,7 @@ enum bk_err bk_ice_restart(struct bk_ice *ice, const char *ufrag, const char *pw
     return BK_OK;
 }
 
-void ice_drop_old(struct bk_ice *ice) {
+void ice_drop_old(struct bk_checker *ice) {
     remove_pairs(ice, true);
     for (uint16_t i = ice->remotes.top; i-- > 0;) {
         if (ice->remotes.slots[i].used && ice->remotes.slots[i].old)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Words for people. */
-#include <bodkin/ice.h>
+#include <bodkin/checker.h>
 
 const char *bk_ice_kind_text(enum bk_ice_kind kind) {
     switch (kind) {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * What leaves the agent besides datagrams: trace lines and events. */
-#include "ice/agent.h"
+#include "ice/checker.h"
 
-bool ice_trace_on(const struct bk_ice *ice) {
+bool ice_trace_on(const struct bk_checker *ice) {
     return ice->config.trace.line != NULL;
 }
 
-void ice_trace(const struct bk_ice *ice, const struct text *line) {
+void ice_trace(const struct bk_checker *ice, const struct text *line) {
     ice->config.trace.line(ice->config.trace.ctx, line->out);
 }
 
-void ice_trace_addrs(const struct bk_ice *ice, const char *label, const struct bk_addr *a,
+void ice_trace_addrs(const struct bk_checker *ice, const char *label, const struct bk_addr *a,
                      const struct bk_addr *b) {
     if (!ice_trace_on(ice))
         return;
@@ -24,17 +24,18 @@ void ice_trace_addrs(const struct bk_ice *ice, const char *label, const struct b
     ice_trace(ice, &t);
 }
 
-void ice_tell(struct bk_ice *ice, const struct bk_ice_event *event) {
+void ice_tell(struct bk_checker *ice, const struct bk_checker_event *event) {
     if (!ice_events_push(&ice->events, event))
         ice->stats.events_lost++;
 }
 
-void ice_tell_pair(struct bk_ice *ice, enum bk_ice_event_kind kind, const struct ice_pair *pair) {
-    struct bk_ice_event event = {.kind = kind,
-                                 .state = ice->state,
-                                 .failure = pair->failure,
-                                 .controlling = ice->role.controlling,
-                                 .pair = pair->id,
-                                 .rtt_us = pair->rtt_us};
+void ice_tell_pair(struct bk_checker *ice, enum bk_checker_event_kind kind,
+                   const struct ice_pair *pair) {
+    struct bk_checker_event event = {.kind = kind,
+                                     .state = ice->state,
+                                     .failure = pair->failure,
+                                     .controlling = ice->role.controlling,
+                                     .pair = pair->id,
+                                     .rtt_us = pair->rtt_us};
     ice_tell(ice, &event);
 }

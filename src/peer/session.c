@@ -149,7 +149,7 @@ void session_free(struct session *s) {
         return;
     struct bk_alloc alloc = s->env->alloc;
     quic_free(s->quic);
-    bk_ice_free(s->ice);
+    bk_checker_free(s->ice);
     wipe(s, sizeof *s);
     alloc.put(alloc.ctx, s);
 }
@@ -233,7 +233,7 @@ void session_quic_recv(struct session *s, const uint8_t *data, size_t len, size_
 enum bk_err session_stun_recv(struct session *s, const struct bk_datagram *in, struct bk_time now) {
     if (s->state == SESSION_OVER)
         return BK_ERR_NOT_OURS;
-    enum bk_err err = bk_ice_recv(s->ice, in, now);
+    enum bk_err err = bk_checker_recv(s->ice, in, now);
     if (err != BK_ERR_NOT_OURS)
         session_path_update(s, now);
     return err;
@@ -309,7 +309,7 @@ bool session_next_datagram(struct session *s, uint8_t *buf, size_t cap, struct b
     size_t len, segment;
     if (s->state == SESSION_OVER)
         return false;
-    if (bk_ice_next_datagram(s->ice, out))
+    if (bk_checker_next_datagram(s->ice, out))
         return true;
     if (!path_is_direct(&s->path) || s->pair.id == 0 ||
         !quic_next_train(s->quic, buf, cap, s->payload, now, &len, &segment))
@@ -359,6 +359,6 @@ struct quic *session_quic(struct session *s) {
     return s->quic;
 }
 
-const struct bk_ice *session_ice(const struct session *s) {
+const struct bk_checker *session_ice(const struct session *s) {
     return s->ice;
 }

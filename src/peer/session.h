@@ -24,7 +24,7 @@
 #include "peer/signal.h"
 #include "peer/why.h"
 
-#include <bodkin/ice.h>
+#include <bodkin/checker.h>
 
 /* What all sessions of an endpoint share; borrowed for their whole life. */
 struct session_env {
@@ -156,7 +156,7 @@ bool session_is_offerer(const struct session *s);
 enum session_state session_get_state(const struct session *s);
 /* Streams and datagrams. NULL only after SESSION_ENDED. Drain the endpoint after using it. */
 struct quic *session_quic(struct session *s);
-const struct bk_ice *session_ice(const struct session *s);
+const struct bk_checker *session_ice(const struct session *s);
 void session_path(const struct session *s, struct session_path *out);
 /* Says goodbye: `code` 0 is a normal end. SESSION_ENDED follows. */
 void session_close(struct session *s, uint64_t code, const char *reason, struct bk_time now);

@@ -49,7 +49,7 @@ struct session {
     struct signal_description theirs;
 
     /* Paths. */
-    struct bk_ice *ice;
+    struct bk_checker *ice;
     struct path path;
     struct bk_ice_pair_info pair; /* the pair to use; id 0: none */
     uint16_t payload;             /* what the direct path is known to carry */

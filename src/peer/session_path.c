@@ -9,7 +9,7 @@ static const int64_t attempt_pause_us[SESSION_ATTEMPTS] = {5 * BK_US_PER_S, 15 *
                                                            60 * BK_US_PER_S, 300 * BK_US_PER_S};
 
 enum bk_err session_path_init(struct session *s) {
-    struct bk_ice_config config = bk_ice_config_default;
+    struct bk_checker_config config = bk_checker_config_default;
     config.controlling = s->offerer;
     config.ta_us = 5000; /* both ends are ours and probes are few: RFC 8445 section 14.2 allows
                             5 ms */
@@ -26,11 +26,11 @@ enum bk_err session_path_init(struct session *s) {
     path_init(&s->path, &path_config_default);
     s->payload = QUIC_PAYLOAD_MIN;
     s->retry = BK_NEVER;
-    enum bk_err err = bk_ice_new(&config, &s->env->alloc, &s->ice);
+    enum bk_err err = bk_checker_new(&config, &s->env->alloc, &s->ice);
     if (err != BK_OK)
         return err;
-    memcpy(s->mine.ufrag, bk_ice_ufrag(s->ice), strlen(bk_ice_ufrag(s->ice)) + 1);
-    memcpy(s->mine.pwd, bk_ice_pwd(s->ice), strlen(bk_ice_pwd(s->ice)) + 1);
+    memcpy(s->mine.ufrag, bk_checker_ufrag(s->ice), strlen(bk_checker_ufrag(s->ice)) + 1);
+    memcpy(s->mine.pwd, bk_checker_pwd(s->ice), strlen(bk_checker_pwd(s->ice)) + 1);
     s->mine.relay_only = s->env->relay_only;
     s->mine.udp = s->env->udp;
     s->mine.mapping = s->env->mapping;
@@ -57,7 +57,7 @@ static bool make_room(struct signal_description *d) {
 
 void session_add_local(struct session *s, const struct bk_ice_candidate *c, struct bk_time now) {
     struct bk_ice_candidate signalled;
-    if (s->env->relay_only || bk_ice_add_local_candidate(s->ice, c, now, &signalled) != BK_OK)
+    if (s->env->relay_only || bk_checker_add_local_candidate(s->ice, c, now, &signalled) != BK_OK)
         return; /* redundant or full: ICE has counted it */
     struct signal_description *mine = &s->mine;
     if (mine->candidate_count == SIGNAL_CANDIDATES_MAX && !make_room(mine))
@@ -68,7 +68,7 @@ void session_add_local(struct session *s, const struct bk_ice_candidate *c, stru
 }
 
 void session_remove_local(struct session *s, const struct bk_addr *base, struct bk_time now) {
-    if (bk_ice_remove_local(s->ice, base, now) != BK_OK)
+    if (bk_checker_remove_local(s->ice, base, now) != BK_OK)
         return;
     struct signal_description *mine = &s->mine;
     size_t kept = 0;
@@ -87,7 +87,7 @@ void session_network_changed(struct session *s, bool complete, struct bk_time no
     s->mine.mapping = s->env->mapping;
     if (complete && !s->mine.end_of_candidates) {
         s->mine.end_of_candidates = true;
-        bk_ice_end_of_local_candidates(s->ice, now);
+        bk_checker_end_of_local_candidates(s->ice, now);
     }
     if (changed && s->version > 0)
         session_describe_anew(s, now);
@@ -96,13 +96,13 @@ void session_network_changed(struct session *s, bool complete, struct bk_time no
 
 /* RFC 8445 section 9: new credentials on our side, to be followed by the peer's. */
 static void restart_ice(struct session *s, uint8_t generation, struct bk_time now) {
-    if (bk_ice_restart(s->ice, NULL, NULL, now) != BK_OK)
+    if (bk_checker_restart(s->ice, NULL, NULL, now) != BK_OK)
         return;
     s->mine.generation = generation;
-    memcpy(s->mine.ufrag, bk_ice_ufrag(s->ice), strlen(bk_ice_ufrag(s->ice)) + 1);
-    memcpy(s->mine.pwd, bk_ice_pwd(s->ice), strlen(bk_ice_pwd(s->ice)) + 1);
+    memcpy(s->mine.ufrag, bk_checker_ufrag(s->ice), strlen(bk_checker_ufrag(s->ice)) + 1);
+    memcpy(s->mine.pwd, bk_checker_pwd(s->ice), strlen(bk_checker_pwd(s->ice)) + 1);
     if (s->mine.end_of_candidates)
-        bk_ice_end_of_local_candidates(s->ice, now);
+        bk_checker_end_of_local_candidates(s->ice, now);
     session_describe_anew(s, now);
 }
 
@@ -115,14 +115,14 @@ void session_path_described(struct session *s, struct bk_time now) {
         restart_ice(s, theirs->generation, now);
     if (theirs->generation != s->mine.generation || !may_go_direct(s))
         return; /* the peer is behind: our restart is on its way to it */
-    if (bk_ice_set_remote_credentials(s->ice, theirs->ufrag, theirs->pwd, now) != BK_OK)
+    if (bk_checker_set_remote_credentials(s->ice, theirs->ufrag, theirs->pwd, now) != BK_OK)
         return;
     for (size_t i = 0; i < theirs->candidate_count; i++) {
-        enum bk_err err = bk_ice_add_remote_candidate(s->ice, &theirs->candidates[i], now);
+        enum bk_err err = bk_checker_add_remote_candidate(s->ice, &theirs->candidates[i], now);
         (void)err; /* known, unusable or too many: ICE has counted it */
     }
     if (theirs->end_of_candidates)
-        bk_ice_end_of_remote_candidates(s->ice, now);
+        bk_checker_end_of_remote_candidates(s->ice, now);
 }
 
 /* --- why --- */
@@ -131,9 +131,9 @@ void session_path_described(struct session *s, struct bk_time now) {
 static bool checks_over(const struct session *s) {
     if (!s->mine.end_of_candidates || !s->peer_described || !s->theirs.end_of_candidates)
         return false;
-    for (size_t i = 0; i < bk_ice_pairs(s->ice); i++) {
+    for (size_t i = 0; i < bk_checker_pairs(s->ice); i++) {
         struct bk_ice_pair_info info = {.size = sizeof info};
-        if (bk_ice_pair_at(s->ice, i, &info) != BK_OK || info.old)
+        if (bk_checker_pair_at(s->ice, i, &info) != BK_OK || info.old)
             continue;
         if (info.last_failure == BK_ICE_FAILURE_NONE)
             return false;
@@ -205,14 +205,14 @@ static void direct_works(struct session *s, int64_t rtt_us, struct bk_time now) 
 static void test_payload(struct session *s, struct bk_time now) {
     if (s->pair.id == s->payload_pair || !s->pair.selected)
         return;
-    if (bk_ice_test_mtu(s->ice, now) == BK_OK)
+    if (bk_checker_test_mtu(s->ice, now) == BK_OK)
         s->payload_pair = s->pair.id;
 }
 
 /* Reads which pair is best now. Returns false when there is none. */
 static bool refresh_pair(struct session *s) {
     struct bk_ice_pair_info info = {.size = sizeof info};
-    if (!may_go_direct(s) || bk_ice_best_valid(s->ice, &info) != BK_OK) {
+    if (!may_go_direct(s) || bk_checker_best_valid(s->ice, &info) != BK_OK) {
         s->pair.id = 0;
         return false;
     }
@@ -222,32 +222,33 @@ static bool refresh_pair(struct session *s) {
     return true;
 }
 
-static void on_ice_event(struct session *s, const struct bk_ice_event *event, struct bk_time now) {
+static void on_ice_event(struct session *s, const struct bk_checker_event *event,
+                         struct bk_time now) {
     switch (event->kind) {
-    case BK_ICE_EVENT_PAIR_VALID:
-    case BK_ICE_EVENT_PROBE_ALIVE:
+    case BK_CHECKER_PAIR_VALID:
+    case BK_CHECKER_PROBE_ALIVE:
         if (refresh_pair(s) && (event->pair == s->pair.id || s->path.state == PATH_RELAYED))
             direct_works(s, s->pair.rtt_us, now);
         break;
-    case BK_ICE_EVENT_SELECTED:
+    case BK_CHECKER_SELECTED:
         if (refresh_pair(s) && event->pair != 0 && s->path.state == PATH_RELAYED)
             direct_works(s, s->pair.rtt_us, now);
         break;
-    case BK_ICE_EVENT_PAIR_DIED:
-    case BK_ICE_EVENT_PROBE_DEAD:
+    case BK_CHECKER_PAIR_DIED:
+    case BK_CHECKER_PROBE_DEAD:
         if (!refresh_pair(s))
             path_down(&s->path);
         else if (!path_is_direct(&s->path))
-            (void)bk_ice_probe(s->ice, now); /* is the next best one alive? */
+            (void)bk_checker_probe(s->ice, now); /* is the next best one alive? */
         break;
-    case BK_ICE_EVENT_MTU:
+    case BK_CHECKER_MTU:
         if (event->pair == s->payload_pair && event->mtu >= QUIC_PAYLOAD_MIN)
             s->payload = event->mtu > QUIC_PAYLOAD_MAX ? QUIC_PAYLOAD_MAX : event->mtu;
         break;
-    case BK_ICE_EVENT_STATE:
-    case BK_ICE_EVENT_ROLE:
-    case BK_ICE_EVENT_LOCAL_PRFLX:
-    case BK_ICE_EVENT_REMOTE_PRFLX:
+    case BK_CHECKER_STATE:
+    case BK_CHECKER_ROLE:
+    case BK_CHECKER_LOCAL_PRFLX:
+    case BK_CHECKER_REMOTE_PRFLX:
         break;
     }
 }
@@ -278,7 +279,7 @@ static void watch_consent(struct session *s, struct bk_time now) {
     bool unanswered = bk_is_never(s->pair.answered_at) ||
                       bk_elapsed_us(s->pair.answered_at, now) > SESSION_CONSENT_US;
     if (unanswered || s->path.state == PATH_RELAYED)
-        (void)bk_ice_probe(s->ice, now);
+        (void)bk_checker_probe(s->ice, now);
 }
 
 /* A move to the relay resends what the dead path swallowed, at once. */
@@ -289,7 +290,7 @@ static void after_move(struct session *s, bool was_direct, struct bk_time now) {
         s->home_doubt =
             true; /* what broke the path, a rebooted NAT, may have broken that as well */
     }
-    if (path_take_probe(&s->path) && bk_ice_probe(s->ice, now) == 0)
+    if (path_take_probe(&s->path) && bk_checker_probe(s->ice, now) == 0)
         path_down(&s->path);
     if (s->exchanged && bk_is_never(s->look))
         s->look = bk_after(now, SESSION_LOOK_US);
@@ -300,16 +301,16 @@ static void after_move(struct session *s, bool was_direct, struct bk_time now) {
 }
 
 void session_path_update(struct session *s, struct bk_time now) {
-    struct bk_ice_event event;
+    struct bk_checker_event event;
     bool was_direct = path_is_direct(&s->path);
     if (s->state == SESSION_OVER)
         return;
-    while (bk_ice_next_event(s->ice, &event))
+    while (bk_checker_next_event(s->ice, &event))
         on_ice_event(s, &event, now);
     if (s->pair.id != 0)
         test_payload(s, now);
     after_move(s, was_direct, now);
-    s->had_pair = s->had_pair || bk_ice_pairs(s->ice) > 0;
+    s->had_pair = s->had_pair || bk_checker_pairs(s->ice) > 0;
     if (s->path.state == PATH_RELAYED &&
         !s->explained) /* it walks all pairs: not for each packet */
         s->explained = checks_over(s);
@@ -326,7 +327,7 @@ static void attempt(struct session *s, struct bk_time now) {
     if (s->offerer)
         restart_ice(s, (uint8_t)(s->mine.generation + 1), now);
     else
-        bk_ice_retry(s->ice, now);
+        bk_checker_retry(s->ice, now);
 }
 
 void session_retry(struct session *s, struct bk_time now) {
@@ -334,7 +335,7 @@ void session_retry(struct session *s, struct bk_time now) {
     if (s->path.state == PATH_RELAYED && s->exchanged && may_go_direct(s))
         attempt(s, now);
     else
-        bk_ice_retry(s->ice, now);
+        bk_checker_retry(s->ice, now);
     session_path_update(s, now);
 }
 
@@ -346,7 +347,7 @@ bool session_take_attempt(struct session *s) {
 
 void session_path_advance(struct session *s, struct bk_time now) {
     bool was_direct = path_is_direct(&s->path);
-    bk_ice_advance(s->ice, now);
+    bk_checker_advance(s->ice, now);
     path_advance(&s->path, now);
     watch_relay(s, now);
     watch_consent(s, now);
@@ -359,5 +360,5 @@ void session_path_advance(struct session *s, struct bk_time now) {
 struct bk_time session_path_deadline(const struct session *s) {
     struct bk_time ours = bk_earlier(path_deadline(&s->path), s->retry);
     ours = bk_earlier(bk_earlier(ours, s->relay_quiet), s->look);
-    return bk_earlier(ours, bk_ice_deadline(s->ice));
+    return bk_earlier(ours, bk_checker_deadline(s->ice));
 }

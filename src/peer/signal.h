@@ -19,9 +19,9 @@
 #include "wire/derp.h"
 
 #include <bodkin/addr.h>
+#include <bodkin/checker.h>
 #include <bodkin/env.h>
 #include <bodkin/err.h>
-#include <bodkin/ice.h>
 
 enum {
     SIGNAL_FIRST_BYTE = DERP_SIGNAL_BYTE, /* our relay carries such packets first */

@@ -22,11 +22,12 @@ import sys
 import tempfile
 
 # No I/O, clock, allocator, threads: the sans-IO promise.
-PURE = ["base", "wire", "crypto", "stun", "ice", "punch", "natcheck", "box", "relay", "nat"]
+PURE = ["base", "wire", "crypto", "stun", "ice", "turn", "sdp", "agent", "punch", "natcheck", "box",
+        "relay", "nat"]
 # Sans-IO as well, but stands on libraries that allocate.
 SANS_IO = PURE + ["peer"]
 # Declared by none of the modules above, so that a user of the core needs nothing else.
-CORE = ["base", "wire", "crypto", "stun", "ice", "punch", "natcheck", "nat"]
+CORE = ["base", "wire", "crypto", "stun", "ice", "turn", "sdp", "agent", "punch", "natcheck", "nat"]
 
 FREESTANDING = {"limits.h", "stdbool.h", "stddef.h", "stdint.h", "string.h", "stdalign.h",
                 "stdatomic.h"}  # the last: tables that a server's threads share (src/stun/asked.h)
@@ -102,10 +103,15 @@ def owner_of(include, modules):
     return None
 
 
+# Public headers that are not named after their module.
+PUBLIC = {"ice": "agent", "ice_io": "agent", "checker": "ice"}
+
+
 def public_owner(include, modules):
-    """bodkin/ice.h belongs to ice, bodkin/addr.h and its like to base."""
+    """bodkin/turn.h belongs to turn, bodkin/addr.h and its like to base."""
     stem = pathlib.PurePath(include).stem
-    return stem if stem in modules else "base"
+    owner = PUBLIC.get(stem, stem)
+    return owner if owner in modules else "base"
 
 
 def includes_of(path):

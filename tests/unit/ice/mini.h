@@ -11,7 +11,7 @@
 #include "../test.h"
 
 #include "base/rng.h"
-#include "ice/agent.h"
+#include "ice/checker.h"
 
 #include <stdio.h>
 
@@ -43,14 +43,14 @@ struct mini_nat {
 };
 
 struct mini_side {
-    struct bk_ice *ice;
+    struct bk_checker *ice;
     struct mini_nat nat;
     struct bk_addr base[4]; /* our sockets */
     size_t base_count;
     struct bk_ice_candidate cands[8]; /* as signalled */
     size_t cand_count;
     bool dead[4]; /* base i: nothing passes */
-    struct bk_ice_event events[MINI_EVENTS];
+    struct bk_checker_event events[MINI_EVENTS];
     struct bk_time event_at[MINI_EVENTS];
     size_t event_count;
     size_t sent;
@@ -191,7 +191,7 @@ static inline void mini_deliver(struct mini *m, struct mini_packet *p) {
             continue;
         struct bk_datagram d = {
             .local = s->base[base], .remote = p->from, .data = p->data, .len = p->len};
-        if (bk_ice_recv(s->ice, &d, m->now) != BK_OK)
+        if (bk_checker_recv(s->ice, &d, m->now) != BK_OK)
             m->refused++;
         return;
     }
@@ -203,16 +203,16 @@ static inline void mini_drain(struct mini *m) {
     for (int i = 0; i < 2; i++) {
         struct mini_side *s = &m->side[i];
         struct bk_datagram d;
-        struct bk_ice_event e;
-        while (s->ice != NULL && bk_ice_next_datagram(s->ice, &d))
+        struct bk_checker_event e;
+        while (s->ice != NULL && bk_checker_next_datagram(s->ice, &d))
             mini_send(m, i, &d);
-        while (s->ice != NULL && bk_ice_next_event(s->ice, &e)) {
+        while (s->ice != NULL && bk_checker_next_event(s->ice, &e)) {
             assert_true(s->event_count < MINI_EVENTS);
             s->event_at[s->event_count] = m->now;
             s->events[s->event_count++] = e;
         }
         if (s->ice != NULL)
-            bk_ice_check(s->ice);
+            bk_checker_check(s->ice);
     }
 }
 
@@ -237,7 +237,7 @@ static inline void mini_run(struct mini *m, int64_t ms) {
         struct bk_time next = p == NULL ? BK_NEVER : p->at;
         for (int i = 0; i < 2; i++) {
             if (m->side[i].ice != NULL)
-                next = bk_earlier(next, bk_ice_deadline(m->side[i].ice));
+                next = bk_earlier(next, bk_checker_deadline(m->side[i].ice));
         }
         if (bk_is_never(next) || next.us > end.us)
             break;
@@ -245,8 +245,8 @@ static inline void mini_run(struct mini *m, int64_t ms) {
         if (p != NULL && p->at.us <= m->now.us)
             mini_deliver(m, p);
         for (int i = 0; i < 2; i++) {
-            if (m->side[i].ice != NULL && bk_due(bk_ice_deadline(m->side[i].ice), m->now))
-                bk_ice_advance(m->side[i].ice, m->now);
+            if (m->side[i].ice != NULL && bk_due(bk_checker_deadline(m->side[i].ice), m->now))
+                bk_checker_advance(m->side[i].ice, m->now);
         }
         mini_drain(m);
     }
@@ -261,8 +261,8 @@ static inline void mini_trace(void *ctx, const char *text) {
 }
 
 /* What the session uses. */
-static inline struct bk_ice_config mini_config(void) {
-    struct bk_ice_config c = bk_ice_config_default;
+static inline struct bk_checker_config mini_config(void) {
+    struct bk_checker_config c = bk_checker_config_default;
     c.ta_us = 5000;
     c.rto_min_us = 100000;
     return c;
@@ -280,12 +280,12 @@ static inline void mini_init(struct mini *m, uint64_t seed) {
 
 /* `rng` must outlive the agent. */
 static inline void mini_agent(struct mini *m, int side, const struct bk_rng *rng,
-                              struct bk_ice_config config, bool controlling) {
+                              struct bk_checker_config config, bool controlling) {
     config.rng = rng;
     config.controlling = controlling;
     if (m->trace)
         config.trace.line = mini_trace;
-    assert_int_equal(bk_ice_new(&config, &test_alloc, &m->side[side].ice), BK_OK);
+    assert_int_equal(bk_checker_new(&config, &test_alloc, &m->side[side].ice), BK_OK);
 }
 
 static inline void mini_nat(struct mini *m, int side, const char *outside, bool symmetric) {
@@ -306,7 +306,7 @@ static inline void mini_cand(struct mini *m, int side, enum bk_ice_kind kind, st
                              struct bk_addr base) {
     struct mini_side *s = &m->side[side];
     struct bk_ice_candidate c = {.kind = kind, .addr = addr, .base = base};
-    assert_int_equal(bk_ice_add_local_candidate(s->ice, &c, m->now, &s->cands[s->cand_count]),
+    assert_int_equal(bk_checker_add_local_candidate(s->ice, &c, m->now, &s->cands[s->cand_count]),
                      BK_OK);
     s->cand_count++;
 }
@@ -321,16 +321,17 @@ static inline void mini_socket(struct mini *m, int side, const char *text) {
 }
 
 static inline void mini_signal_credentials(struct mini *m, int from) {
-    const struct bk_ice *a = m->side[from].ice;
-    assert_int_equal(bk_ice_set_remote_credentials(m->side[1 - from].ice, bk_ice_ufrag(a),
-                                                   bk_ice_pwd(a), m->now),
+    const struct bk_checker *a = m->side[from].ice;
+    assert_int_equal(bk_checker_set_remote_credentials(m->side[1 - from].ice, bk_checker_ufrag(a),
+                                                       bk_checker_pwd(a), m->now),
                      BK_OK);
 }
 
 static inline void mini_signal_candidates(struct mini *m, int from) {
     struct mini_side *s = &m->side[from];
     for (size_t i = 0; i < s->cand_count; i++) {
-        enum bk_err err = bk_ice_add_remote_candidate(m->side[1 - from].ice, &s->cands[i], m->now);
+        enum bk_err err =
+            bk_checker_add_remote_candidate(m->side[1 - from].ice, &s->cands[i], m->now);
         assert_true(err == BK_OK || err == BK_ERR_EXISTS);
     }
 }
@@ -341,19 +342,19 @@ static inline void mini_signal(struct mini *m) {
     for (int i = 0; i < 2; i++)
         mini_signal_candidates(m, i);
     for (int i = 0; i < 2; i++) {
-        bk_ice_end_of_local_candidates(m->side[i].ice, m->now);
-        bk_ice_end_of_remote_candidates(m->side[i].ice, m->now);
+        bk_checker_end_of_local_candidates(m->side[i].ice, m->now);
+        bk_checker_end_of_remote_candidates(m->side[i].ice, m->now);
     }
 }
 
 static inline void mini_fini(struct mini *m) {
     for (int i = 0; i < 2; i++)
-        bk_ice_free(m->side[i].ice);
+        bk_checker_free(m->side[i].ice);
 }
 
 /* Two agents at 10.0.0.2 and 10.0.1.2 behind two NATs, the first controlling, all signalled. */
 static inline void mini_two_nats(struct mini *m, uint64_t seed, struct bk_rng rng[2],
-                                 struct bk_ice_config config) {
+                                 struct bk_checker_config config) {
     mini_init(m, seed);
     rng[0] = rng[1] = rng_from_seeded(&m->agent_seed);
     mini_nat(m, 0, "198.51.100.1", false);
@@ -367,7 +368,7 @@ static inline void mini_two_nats(struct mini *m, uint64_t seed, struct bk_rng rn
 
 /* Two agents on public addresses, no NAT; not signalled yet. */
 static inline void mini_two_public(struct mini *m, uint64_t seed, struct bk_rng rng[2],
-                                   struct bk_ice_config config, bool first, bool second) {
+                                   struct bk_checker_config config, bool first, bool second) {
     mini_init(m, seed);
     rng[0] = rng[1] = rng_from_seeded(&m->agent_seed);
     mini_agent(m, 0, &rng[0], config, first);
@@ -378,8 +379,8 @@ static inline void mini_two_public(struct mini *m, uint64_t seed, struct bk_rng 
 
 /* ---- Looking ------------------------------------------------------------------------------ */
 
-static inline const struct bk_ice_event *mini_event(const struct mini *m, int side,
-                                                    enum bk_ice_event_kind kind, size_t nth) {
+static inline const struct bk_checker_event *
+mini_event(const struct mini *m, int side, enum bk_checker_event_kind kind, size_t nth) {
     const struct mini_side *s = &m->side[side];
     for (size_t i = 0; i < s->event_count; i++) {
         if (s->events[i].kind == kind && nth-- == 0)
@@ -388,7 +389,7 @@ static inline const struct bk_ice_event *mini_event(const struct mini *m, int si
     return NULL;
 }
 
-static inline size_t mini_count(const struct mini *m, int side, enum bk_ice_event_kind kind) {
+static inline size_t mini_count(const struct mini *m, int side, enum bk_checker_event_kind kind) {
     size_t n = 0;
     for (size_t i = 0; i < m->side[side].event_count; i++)
         n += m->side[side].events[i].kind == kind;
@@ -396,9 +397,9 @@ static inline size_t mini_count(const struct mini *m, int side, enum bk_ice_even
 }
 
 /* When it was told first, in microseconds since `since`; -1: never. */
-static inline int64_t mini_when_us(const struct mini *m, int side, enum bk_ice_event_kind kind,
+static inline int64_t mini_when_us(const struct mini *m, int side, enum bk_checker_event_kind kind,
                                    struct bk_time since) {
-    const struct bk_ice_event *e = mini_event(m, side, kind, 0);
+    const struct bk_checker_event *e = mini_event(m, side, kind, 0);
     return e == NULL ? -1 : m->side[side].event_at[e - m->side[side].events].us - since.us;
 }
 
@@ -408,13 +409,13 @@ static inline void mini_forget_events(struct mini *m) {
 
 static inline struct bk_ice_pair_info mini_selected(const struct mini *m, int side) {
     struct bk_ice_pair_info info = {.size = sizeof info};
-    assert_int_equal(bk_ice_selected(m->side[side].ice, &info), BK_OK);
+    assert_int_equal(bk_checker_selected(m->side[side].ice, &info), BK_OK);
     return info;
 }
 
 static inline void mini_assert_connected(const struct mini *m) {
     for (int i = 0; i < 2; i++)
-        assert_int_equal(bk_ice_get_state(m->side[i].ice), BK_ICE_SELECTED);
+        assert_int_equal(bk_checker_get_state(m->side[i].ice), BK_ICE_SELECTED);
     struct bk_ice_pair_info a = mini_selected(m, 0), b = mini_selected(m, 1);
     assert_true(bk_addr_equal(&a.remote.addr, &b.local.addr));
     assert_true(bk_addr_equal(&b.remote.addr, &a.local.addr));

@@ -13,7 +13,7 @@ static uint64_t playing; /* SEEDS: all done */
 /* Signalling that takes its time, as after a restart. */
 static void restart_both(struct mini *w) {
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(bk_ice_restart(w->side[i].ice, NULL, NULL, w->now), BK_OK);
+        assert_int_equal(bk_checker_restart(w->side[i].ice, NULL, NULL, w->now), BK_OK);
         mini_run(w, rng_below(&w->rng, 500));
     }
     mini_run(w, rng_below(&w->rng, 3000));
@@ -33,16 +33,16 @@ static void disturb(struct mini *w) {
         break;
     case 3:
     case 4:
-        (void)bk_ice_probe(s->ice, w->now);
+        (void)bk_checker_probe(s->ice, w->now);
         break;
     case 5:
-        bk_ice_retry(s->ice, w->now);
+        bk_checker_retry(s->ice, w->now);
         break;
     case 6:
         restart_both(w);
         break;
     default:
-        if (bk_ice_test_mtu(s->ice, w->now) == BK_OK)
+        if (bk_checker_test_mtu(s->ice, w->now) == BK_OK)
             mini_run(w, 10);
         break;
     }

@@ -3,34 +3,34 @@
 
 #include "base/rng.h"
 
-#include <bodkin/ice.h>
+#include <bodkin/checker.h>
 
 static struct rng_seeded seed;
 static struct bk_rng rng;
 
-static struct bk_ice_config good(void) {
+static struct bk_checker_config good(void) {
     rng_seed(&seed, 1);
     rng = rng_from_seeded(&seed);
-    struct bk_ice_config c = bk_ice_config_default;
+    struct bk_checker_config c = bk_checker_config_default;
     c.rng = &rng;
     return c;
 }
 
 static void the_default_needs_only_randomness(void **state) {
     (void)state;
-    struct bk_ice_config c = good();
-    assert_null(bk_ice_config_check(&c));
-    assert_string_equal(bk_ice_config_check(&bk_ice_config_default), "rng");
+    struct bk_checker_config c = good();
+    assert_null(bk_checker_config_check(&c));
+    assert_string_equal(bk_checker_config_check(&bk_checker_config_default), "rng");
 }
 
 static void every_field_is_checked_by_name(void **state) {
     (void)state;
-    struct bk_ice_config c = good();
+    struct bk_checker_config c = good();
 #define BAD(field, value)                                                                          \
     do {                                                                                           \
         c = good();                                                                                \
         c.field = (value);                                                                         \
-        assert_string_equal(bk_ice_config_check(&c), #field);                                      \
+        assert_string_equal(bk_checker_config_check(&c), #field);                                  \
     } while (0)
     BAD(size, sizeof c - 1);
     BAD(ta_us, 999);
@@ -52,35 +52,35 @@ static void every_field_is_checked_by_name(void **state) {
 #undef BAD
     c = good();
     c.pwd = "0123456789012345678901"; /* one without the other */
-    assert_string_equal(bk_ice_config_check(&c), "ufrag");
+    assert_string_equal(bk_checker_config_check(&c), "ufrag");
     c.ufrag = "mine";
     c.pwd = "short";
-    assert_string_equal(bk_ice_config_check(&c), "pwd");
+    assert_string_equal(bk_checker_config_check(&c), "pwd");
 }
 
 static void mtu_sizes_rise_in_steps_of_four(void **state) {
     (void)state;
-    struct bk_ice_config c = good();
+    struct bk_checker_config c = good();
     c.mtu_sizes[1] = c.mtu_sizes[0];
-    assert_string_equal(bk_ice_config_check(&c), "mtu_sizes");
+    assert_string_equal(bk_checker_config_check(&c), "mtu_sizes");
     c = good();
     c.mtu_sizes[0] = 1199;
-    assert_string_equal(bk_ice_config_check(&c), "mtu_sizes");
+    assert_string_equal(bk_checker_config_check(&c), "mtu_sizes");
     c.mtu_sizes[0] = 0; /* no test wanted */
-    assert_null(bk_ice_config_check(&c));
+    assert_null(bk_checker_config_check(&c));
 }
 
 static void given_credentials_are_used(void **state) {
     (void)state;
-    struct bk_ice_config c = good();
-    struct bk_ice *ice = NULL;
+    struct bk_checker_config c = good();
+    struct bk_checker *ice = NULL;
     c.ufrag = "mine";
     c.pwd = "0123456789012345678901";
-    assert_int_equal(bk_ice_new(&c, &test_alloc, &ice), BK_OK);
-    assert_string_equal(bk_ice_ufrag(ice), "mine");
-    assert_string_equal(bk_ice_pwd(ice), c.pwd);
-    bk_ice_free(ice);
-    bk_ice_free(NULL);
+    assert_int_equal(bk_checker_new(&c, &test_alloc, &ice), BK_OK);
+    assert_string_equal(bk_checker_ufrag(ice), "mine");
+    assert_string_equal(bk_checker_pwd(ice), c.pwd);
+    bk_checker_free(ice);
+    bk_checker_free(NULL);
 }
 
 /* The n-th request for memory fails: nothing leaks (the sanitizer sees to that). */
@@ -94,19 +94,19 @@ static void *scarce_get(void *ctx, size_t size) {
 static void missing_memory_is_an_error_and_leaks_nothing(void **state) {
     (void)state;
     struct bk_alloc scarce = {scarce_get, test_put, NULL};
-    struct bk_ice_config c = good();
-    struct bk_ice *ice = NULL;
+    struct bk_checker_config c = good();
+    struct bk_checker *ice = NULL;
     int n = 0;
     for (;; n++) {
         gets_left = n;
-        enum bk_err err = bk_ice_new(&c, &scarce, &ice);
+        enum bk_err err = bk_checker_new(&c, &scarce, &ice);
         if (err == BK_OK)
             break;
         assert_int_equal(err, BK_ERR_NO_MEMORY);
         assert_null(ice);
     }
     assert_in_range(n, 5, 20);
-    bk_ice_free(ice);
+    bk_checker_free(ice);
 }
 
 int main(void) {

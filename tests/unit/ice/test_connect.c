@@ -12,8 +12,8 @@ static void two_nats_connect_in_one_and_a_half_round_trips(void **state) {
     mini_run(&m, 1000);
     mini_assert_connected(&m);
     for (int i = 0; i < 2; i++) {
-        int64_t valid = mini_when_us(&m, i, BK_ICE_EVENT_PAIR_VALID, start);
-        int64_t selected = mini_when_us(&m, i, BK_ICE_EVENT_SELECTED, start);
+        int64_t valid = mini_when_us(&m, i, BK_CHECKER_PAIR_VALID, start);
+        int64_t selected = mini_when_us(&m, i, BK_CHECKER_SELECTED, start);
         /* virtual time: 40 ms one way */
         assert_in_range(valid, 80000, 85000);
         assert_in_range(selected, 80000, 125000);
@@ -25,15 +25,15 @@ static void two_nats_connect_in_one_and_a_half_round_trips(void **state) {
 /* RFC 8445 as written: one check per Ta, nominate after success, once. */
 static void strict_agents_connect_too(void **state) {
     (void)state;
-    struct bk_ice_config c = bk_ice_config_default;
+    struct bk_checker_config c = bk_checker_config_default;
     c.burst = 1;
     c.eager = c.renominate = false;
     mini_two_nats(&m, 2, rng, c);
     struct bk_time start = m.now;
     mini_run(&m, 3000);
     mini_assert_connected(&m);
-    assert_int_equal(bk_ice_stats(m.side[0].ice)->nominations, 1);
-    assert_in_range(mini_when_us(&m, 0, BK_ICE_EVENT_SELECTED, start), 160000, 500000);
+    assert_int_equal(bk_checker_stats(m.side[0].ice)->nominations, 1);
+    assert_in_range(mini_when_us(&m, 0, BK_CHECKER_SELECTED, start), 160000, 500000);
     mini_fini(&m);
 }
 
@@ -51,7 +51,7 @@ static void a_lan_connects_in_three_milliseconds(void **state) {
     mini_run(&m, 1000);
     mini_assert_connected(&m);
     for (int i = 0; i < 2; i++)
-        assert_in_range(mini_when_us(&m, i, BK_ICE_EVENT_SELECTED, start), 1000, 3000);
+        assert_in_range(mini_when_us(&m, i, BK_CHECKER_SELECTED, start), 1000, 3000);
     mini_fini(&m);
 }
 
@@ -99,8 +99,8 @@ static void a_symmetric_nat_is_seen_as_peer_reflexive_on_both_sides(void **state
     mini_assert_connected(&m);
     assert_int_equal(mini_selected(&m, 0).remote.kind, BK_ICE_PRFLX);
     assert_int_equal(mini_selected(&m, 1).local.kind, BK_ICE_PRFLX);
-    assert_int_equal(mini_count(&m, 0, BK_ICE_EVENT_REMOTE_PRFLX), 1);
-    assert_int_equal(mini_count(&m, 1, BK_ICE_EVENT_LOCAL_PRFLX), 1);
+    assert_int_equal(mini_count(&m, 0, BK_CHECKER_REMOTE_PRFLX), 1);
+    assert_int_equal(mini_count(&m, 1, BK_CHECKER_LOCAL_PRFLX), 1);
     mini_fini(&m);
 }
 
@@ -131,10 +131,11 @@ static void equal_roles_are_repaired(void **state) {
         mini_signal(&m);
         mini_run(&m, 2000);
         mini_assert_connected(&m);
-        assert_true(bk_ice_is_controlling(m.side[0].ice) != bk_ice_is_controlling(m.side[1].ice));
-        assert_int_equal(
-            mini_count(&m, 0, BK_ICE_EVENT_ROLE) + mini_count(&m, 1, BK_ICE_EVENT_ROLE), 1);
-        switched[mini_count(&m, 1, BK_ICE_EVENT_ROLE)]++;
+        assert_true(bk_checker_is_controlling(m.side[0].ice) !=
+                    bk_checker_is_controlling(m.side[1].ice));
+        assert_int_equal(mini_count(&m, 0, BK_CHECKER_ROLE) + mini_count(&m, 1, BK_CHECKER_ROLE),
+                         1);
+        switched[mini_count(&m, 1, BK_CHECKER_ROLE)]++;
         mini_fini(&m);
     }
     assert_true(switched[0] > 5 && switched[1] > 5); /* either side gives in, by tie-breaker */
@@ -151,7 +152,7 @@ static void role_conflict_answers_are_obeyed(void **state) {
         mini_signal_candidates(&m, 1);
         mini_run(&m, 2000);
         mini_assert_connected(&m);
-        answers += bk_ice_stats(m.side[1].ice)->errors_sent;
+        answers += bk_checker_stats(m.side[1].ice)->errors_sent;
         mini_fini(&m);
     }
     assert_true(answers > 5);
@@ -165,13 +166,13 @@ static void checks_before_the_credentials_are_answered_and_used(void **state) {
     mini_signal_credentials(&m, 1); /* side 0 can check, side 1 knows nothing yet */
     mini_signal_candidates(&m, 1);
     mini_run(&m, 8000); /* consent checks follow the nomination and must not hide it */
-    assert_int_equal(bk_ice_get_state(m.side[0].ice), BK_ICE_SELECTED);
-    assert_int_equal(bk_ice_get_state(m.side[1].ice), BK_ICE_IDLE);
+    assert_int_equal(bk_checker_get_state(m.side[0].ice), BK_ICE_SELECTED);
+    assert_int_equal(bk_checker_get_state(m.side[1].ice), BK_ICE_IDLE);
     struct bk_time signalled = m.now;
     mini_signal_credentials(&m, 0); /* no candidates: the early check has taught the address */
     mini_run(&m, 300);
     mini_assert_connected(&m);
-    assert_in_range(mini_when_us(&m, 1, BK_ICE_EVENT_SELECTED, signalled), 80000, 81000);
+    assert_in_range(mini_when_us(&m, 1, BK_CHECKER_SELECTED, signalled), 80000, 81000);
     mini_fini(&m);
 }
 
@@ -186,7 +187,7 @@ static void candidates_that_come_late_are_used_at_once(void **state) {
     mini_signal_credentials(&m, 0);
     mini_signal_credentials(&m, 1);
     mini_run(&m, 3000);
-    assert_int_equal(bk_ice_get_state(m.side[0].ice), BK_ICE_IDLE);
+    assert_int_equal(bk_checker_get_state(m.side[0].ice), BK_ICE_IDLE);
     mini_socket(&m, 0, "10.0.0.2:5000");
     mini_signal_candidates(&m, 0);
     mini_run(&m, 700);
@@ -196,7 +197,7 @@ static void candidates_that_come_late_are_used_at_once(void **state) {
     mini_run(&m, 1000);
     mini_assert_connected(&m);
     for (int i = 0; i < 2; i++)
-        assert_in_range(mini_when_us(&m, i, BK_ICE_EVENT_SELECTED, start), 80000, 125000);
+        assert_in_range(mini_when_us(&m, i, BK_CHECKER_SELECTED, start), 80000, 125000);
     mini_fini(&m);
 }
 
@@ -209,7 +210,7 @@ static void loss_delays_but_does_not_prevent(void **state) {
             m.loss_permille = losses[k];
             mini_run(&m, 10000);
             for (int i = 0; i < 2; i++)
-                assert_int_equal(bk_ice_get_state(m.side[i].ice), BK_ICE_SELECTED);
+                assert_int_equal(bk_checker_get_state(m.side[i].ice), BK_ICE_SELECTED);
             mini_fini(&m);
         }
     }
@@ -221,8 +222,8 @@ static void nothing_works_is_said_and_retried_for_ever(void **state) {
     m.loss_permille = 1000;
     mini_run(&m, 30000);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(bk_ice_get_state(m.side[i].ice), BK_ICE_FAILED);
-        assert_int_equal(mini_count(&m, i, BK_ICE_EVENT_STATE), 2); /* checking, failed */
+        assert_int_equal(bk_checker_get_state(m.side[i].ice), BK_ICE_FAILED);
+        assert_int_equal(mini_count(&m, i, BK_CHECKER_STATE), 2); /* checking, failed */
     }
     size_t before = m.side[0].sent;
     mini_run(&m, 3600 * 1000);
@@ -240,8 +241,8 @@ static void retry_now_does_not_wait_for_the_pace(void **state) {
     m.loss_permille = 1000;
     mini_run(&m, 600000);
     m.loss_permille = 0;
-    bk_ice_retry(m.side[0].ice, m.now);
-    bk_ice_retry(m.side[1].ice, m.now);
+    bk_checker_retry(m.side[0].ice, m.now);
+    bk_checker_retry(m.side[1].ice, m.now);
     mini_run(&m, 200);
     mini_assert_connected(&m);
     mini_fini(&m);
@@ -264,9 +265,9 @@ static void a_better_pair_is_nominated_later(void **state) {
     mini_assert_connected(&m);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(mini_selected(&m, i).remote.addr.ip.family, BK_IPV6);
-        assert_int_equal(mini_count(&m, i, BK_ICE_EVENT_SELECTED), 1);
+        assert_int_equal(mini_count(&m, i, BK_CHECKER_SELECTED), 1);
     }
-    assert_int_equal(mini_event(&m, 0, BK_ICE_EVENT_SELECTED, 0)->previous, first);
+    assert_int_equal(mini_event(&m, 0, BK_CHECKER_SELECTED, 0)->previous, first);
     mini_fini(&m);
 }
 
@@ -312,8 +313,8 @@ static void dead_interfaces_cost_nothing(void **state) {
     mini_run(&m, 3000);
     mini_assert_connected(&m);
     for (int i = 0; i < 2; i++) { /* 20 pairs a side, the working one last by priority */
-        assert_in_range(mini_when_us(&m, i, BK_ICE_EVENT_PAIR_VALID, start), 80000, 81000);
-        assert_in_range(mini_when_us(&m, i, BK_ICE_EVENT_SELECTED, start), 80000, 185000);
+        assert_in_range(mini_when_us(&m, i, BK_CHECKER_PAIR_VALID, start), 80000, 81000);
+        assert_in_range(mini_when_us(&m, i, BK_CHECKER_SELECTED, start), 80000, 185000);
     }
     mini_fini(&m);
 }

@@ -4,7 +4,7 @@
 
 #include "stun/seal.h"
 
-static struct bk_ice *ice;
+static struct bk_checker *ice;
 static struct rng_seeded seed;
 static struct bk_rng rng;
 static struct bk_time now;
@@ -31,41 +31,41 @@ static void start(bool controlling) {
     local = mini_addr("192.0.2.1:5000");
     remote = mini_addr("198.51.100.1:6000");
     traced_len = 0;
-    struct bk_ice_config c = mini_config();
+    struct bk_checker_config c = mini_config();
     c.rng = &rng;
     c.controlling = controlling;
     c.trace.line = keep_trace;
-    assert_int_equal(bk_ice_new(&c, &test_alloc, &ice), BK_OK);
+    assert_int_equal(bk_checker_new(&c, &test_alloc, &ice), BK_OK);
     struct bk_ice_candidate host = {.kind = BK_ICE_HOST, .addr = local};
-    assert_int_equal(bk_ice_add_local_candidate(ice, &host, now, NULL), BK_OK);
+    assert_int_equal(bk_checker_add_local_candidate(ice, &host, now, NULL), BK_OK);
     assert_int_equal(ice_cred_set(&peer, "peer", "peerpasswordpeerpassword"), BK_OK);
 }
 
 static void signal_peer(void) {
-    assert_int_equal(bk_ice_set_remote_credentials(ice, peer.ufrag, peer.pwd, now), BK_OK);
+    assert_int_equal(bk_checker_set_remote_credentials(ice, peer.ufrag, peer.pwd, now), BK_OK);
 }
 
 static void signal_candidate(const char *addr) {
     struct bk_ice_candidate c = {.kind = BK_ICE_HOST, .addr = mini_addr(addr)};
-    assert_int_equal(bk_ice_add_remote_candidate(ice, &c, now), BK_OK);
+    assert_int_equal(bk_checker_add_remote_candidate(ice, &c, now), BK_OK);
 }
 
 static void finish(void) {
-    bk_ice_check(ice);
-    bk_ice_free(ice);
+    bk_checker_check(ice);
+    bk_checker_free(ice);
 }
 
 static enum bk_err give(const struct bk_addr *from, const uint8_t *data, size_t len) {
     struct bk_datagram d = {.local = local, .remote = *from, .data = data, .len = len};
-    enum bk_err err = bk_ice_recv(ice, &d, now);
-    bk_ice_check(ice);
+    enum bk_err err = bk_checker_recv(ice, &d, now);
+    bk_checker_check(ice);
     return err;
 }
 
 /* What the agent is addressed by, as the peer knows it. */
 static struct ice_cred agent_cred(void) {
     struct ice_cred c = {.ufrag = ""};
-    assert_int_equal(ice_cred_set(&c, bk_ice_ufrag(ice), bk_ice_pwd(ice)), BK_OK);
+    assert_int_equal(ice_cred_set(&c, bk_checker_ufrag(ice), bk_checker_pwd(ice)), BK_OK);
     return c;
 }
 
@@ -111,7 +111,7 @@ struct sent {
 
 /* The next datagram of this class the agent sends; false: none. Others are dropped. */
 static bool next_sent(struct sent *s, enum stun_class cls) {
-    while (bk_ice_next_datagram(ice, &s->d)) {
+    while (bk_checker_next_datagram(ice, &s->d)) {
         memcpy(s->data, s->d.data, s->d.len);
         s->d.data = s->data;
         assert_int_equal(stun_parse(&s->msg, s->data, s->d.len), BK_OK);
@@ -142,7 +142,7 @@ static void answer_all(uint16_t code) {
 
 static uint32_t selected_port(void) {
     struct bk_ice_pair_info info = {.size = sizeof info};
-    return bk_ice_selected(ice, &info) == BK_OK ? info.remote.addr.port : 0;
+    return bk_checker_selected(ice, &info) == BK_OK ? info.remote.addr.port : 0;
 }
 
 /* The agent is controlled and knows two candidates of the peer's: `remote`, and a worse one. */
@@ -151,7 +151,7 @@ static struct bk_addr start_with_two_ways(void) {
     signal_peer();
     struct bk_addr worse = mini_addr("198.51.100.2:6002");
     struct bk_ice_candidate c = {.kind = BK_ICE_SRFLX, .addr = worse};
-    assert_int_equal(bk_ice_add_remote_candidate(ice, &c, now), BK_OK);
+    assert_int_equal(bk_checker_add_remote_candidate(ice, &c, now), BK_OK);
     signal_candidate("198.51.100.1:6000");
     return worse;
 }
@@ -172,9 +172,9 @@ static void aggressive_nomination_ends_on_the_best_pair(void **state) {
         answer_all(0);
         assert_int_equal(selected_port(), 6000);
         now = bk_after(now, 2500000);
-        bk_ice_advance(ice, now);
+        bk_checker_advance(ice, now);
     }
-    assert_int_equal(bk_ice_stats(ice)->selections, 2);
+    assert_int_equal(bk_checker_stats(ice)->selections, 2);
     finish();
 }
 
@@ -187,7 +187,7 @@ static void a_plain_peer_may_move_to_a_worse_pair_later(void **state) {
     answer_all(0);
     assert_int_equal(selected_port(), 6000);
     now = bk_after(now, 20000000);
-    bk_ice_advance(ice, now);
+    bk_checker_advance(ice, now);
     answer_all(0);
     assert_int_equal(check_from(&worse, &use), BK_OK);
     answer_all(0);
@@ -319,7 +319,7 @@ static void an_answer_by_another_way_fails_the_pair(void **state) {
     size_t len = answer_to(&s, 0, buf, sizeof buf);
     assert_int_equal(give(&elsewhere, buf, len), BK_OK);
     struct bk_ice_pair_info info = {.size = sizeof info};
-    assert_int_equal(bk_ice_pair_at(ice, 0, &info), BK_OK);
+    assert_int_equal(bk_checker_pair_at(ice, 0, &info), BK_OK);
     assert_int_equal(info.state, BK_ICE_PAIR_FAILED);
     assert_int_equal(info.last_failure, BK_ICE_FAILURE_ASYMMETRIC);
     finish();
@@ -341,7 +341,7 @@ static void a_refusal_fails_the_pair_but_not_a_forged_one(void **state) {
     len = answer_to(&s, 400, buf, sizeof buf);
     assert_int_equal(give(&remote, buf, len), BK_OK);
     struct bk_ice_pair_info info = {.size = sizeof info};
-    assert_int_equal(bk_ice_pair_at(ice, 0, &info), BK_OK);
+    assert_int_equal(bk_checker_pair_at(ice, 0, &info), BK_OK);
     assert_int_equal(info.last_failure, BK_ICE_FAILURE_REFUSED);
     finish();
 }
@@ -353,15 +353,15 @@ static void a_late_answer_has_the_pair_checked_again(void **state) {
     signal_candidate("198.51.100.1:6000");
     answer_all(0);
     struct sent probe;
-    (void)bk_ice_probe(ice, now);
+    (void)bk_checker_probe(ice, now);
     assert_true(next_sent(&probe, STUN_REQUEST));
     now = bk_after(now, 400000);
     for (int i = 0; i < 4; i++) {
-        bk_ice_advance(ice, now);
+        bk_checker_advance(ice, now);
         now = bk_after(now, 200000);
     }
     struct bk_ice_pair_info info = {.size = sizeof info};
-    assert_int_equal(bk_ice_pair_at(ice, 0, &info), BK_OK);
+    assert_int_equal(bk_checker_pair_at(ice, 0, &info), BK_OK);
     assert_int_equal(info.last_failure, BK_ICE_FAILURE_PROBE);
     struct sent s;
     while (next_sent(&s, STUN_REQUEST))
@@ -389,9 +389,9 @@ static void early_checks_are_bounded(void **state) {
         struct sent s;
         assert_true(next_sent(&s, STUN_SUCCESS)); /* answered all the same */
     }
-    assert_int_equal(bk_ice_stats(ice)->early_full, 1000 - 16);
+    assert_int_equal(bk_checker_stats(ice)->early_full, 1000 - 16);
     signal_peer();
-    assert_int_equal(bk_ice_pairs(ice), 16);
+    assert_int_equal(bk_checker_pairs(ice), 16);
     finish();
 }
 
@@ -409,18 +409,18 @@ static void peer_reflexive_candidates_are_bounded_and_renewed(void **state) {
         while (next_sent(&s, STUN_REQUEST))
             continue;
     }
-    assert_int_equal(bk_ice_pairs(ice), 17);
-    assert_int_equal(bk_ice_stats(ice)->prflx_full, 500 - 16);
+    assert_int_equal(bk_checker_pairs(ice), 17);
+    assert_int_equal(bk_checker_stats(ice)->prflx_full, 500 - 16);
     for (int i = 0; i < 200; i++) { /* they all fail; then new ones take their place */
         now = bk_after(now, 100000);
-        bk_ice_advance(ice, now);
+        bk_checker_advance(ice, now);
         while (next_sent(&s, STUN_REQUEST))
             continue;
     }
     struct bk_addr late = mini_addr("198.18.200.1:7000");
     assert_int_equal(check_from(&late, &plain), BK_OK);
     struct bk_ice_pair_info info = {.size = sizeof info};
-    assert_int_equal(bk_ice_find_pair(ice, &local, &late, &info), BK_OK);
+    assert_int_equal(bk_checker_find_pair(ice, &local, &late, &info), BK_OK);
     finish();
 }
 
@@ -431,18 +431,18 @@ static void signalled_candidates_are_bounded(void **state) {
     enum bk_err last = BK_OK;
     for (unsigned i = 0; i < 1000; i++) {
         struct bk_ice_candidate c = {.kind = BK_ICE_HOST, .addr = nth_addr(i)};
-        last = bk_ice_add_remote_candidate(ice, &c, now);
-        bk_ice_check(ice);
+        last = bk_checker_add_remote_candidate(ice, &c, now);
+        bk_checker_check(ice);
     }
     assert_int_equal(last, BK_ERR_FULL);
-    assert_int_equal(bk_ice_pairs(ice), 64);
+    assert_int_equal(bk_checker_pairs(ice), 64);
     static const char *const bad[] = {"0.0.0.0:5",      "224.0.0.1:5", "255.255.255.255:5",
                                       "198.51.100.1:0", "[::]:5",      "[ff02::1]:5"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct bk_ice_candidate c = {.kind = BK_ICE_HOST, .addr = mini_addr(bad[i])};
-        assert_int_equal(bk_ice_add_remote_candidate(ice, &c, now), BK_ERR_ARGUMENT);
+        assert_int_equal(bk_checker_add_remote_candidate(ice, &c, now), BK_ERR_ARGUMENT);
     }
-    assert_int_equal(bk_ice_stats(ice)->candidates_refused, 6);
+    assert_int_equal(bk_checker_stats(ice)->candidates_refused, 6);
     finish();
 }
 
@@ -454,7 +454,7 @@ static void a_loopback_candidate_is_never_checked(void **state) {
     signal_candidate("127.0.0.1:53");
     struct sent s;
     assert_false(next_sent(&s, STUN_REQUEST));
-    assert_int_equal(bk_ice_pairs(ice), 0);
+    assert_int_equal(bk_checker_pairs(ice), 0);
     finish();
 }
 
@@ -467,7 +467,7 @@ static void answers_are_bounded_between_two_drains(void **state) {
         enum bk_err want = i < ICE_ANSWERS_MAX ? BK_OK : BK_ERR_FULL;
         assert_int_equal(check_from(&remote, &plain), want);
     }
-    assert_int_equal(bk_ice_stats(ice)->answers_full, 100 - ICE_ANSWERS_MAX);
+    assert_int_equal(bk_checker_stats(ice)->answers_full, 100 - ICE_ANSWERS_MAX);
     finish();
 }
 
@@ -483,7 +483,7 @@ static void a_replayed_check_triggers_one_check_at_a_time(void **state) {
     for (unsigned i = 0; i < 1000; i++) { /* one second */
         assert_int_equal(give(&remote, buf, len), BK_OK);
         now = bk_after(now, 1000);
-        while (bk_ice_next_datagram(ice, &s.d))
+        while (bk_checker_next_datagram(ice, &s.d))
             checks += s.d.len > 0 && s.d.data[0] == 0 && s.d.data[1] == 1;
     }
     assert_in_range(checks, 2, 25); /* no more than one per half RTO */
@@ -496,15 +496,15 @@ static void a_full_event_queue_loses_events_not_state(void **state) {
     signal_peer();
     for (unsigned i = 0; i < 64; i++) {
         struct bk_ice_candidate c = {.kind = BK_ICE_HOST, .addr = nth_addr(i)};
-        assert_int_equal(bk_ice_add_remote_candidate(ice, &c, now), BK_OK);
+        assert_int_equal(bk_checker_add_remote_candidate(ice, &c, now), BK_OK);
     }
     for (int i = 0; i < 200; i++) {
         now = bk_after(now, 10000);
-        bk_ice_advance(ice, now);
+        bk_checker_advance(ice, now);
         answer_all(0);
     }
-    assert_true(bk_ice_stats(ice)->events_lost > 0);
-    assert_int_equal(bk_ice_get_state(ice), BK_ICE_SELECTED);
+    assert_true(bk_checker_stats(ice)->events_lost > 0);
+    assert_int_equal(bk_checker_get_state(ice), BK_ICE_SELECTED);
     finish();
 }
 
@@ -512,12 +512,12 @@ static void passwords_are_never_traced(void **state) {
     (void)state;
     start(true);
     char first[64], second[64];
-    strcpy(first, bk_ice_pwd(ice));
+    strcpy(first, bk_checker_pwd(ice));
     signal_peer();
     signal_candidate("198.51.100.1:6000");
     answer_all(0);
-    assert_int_equal(bk_ice_restart(ice, NULL, NULL, now), BK_OK);
-    strcpy(second, bk_ice_pwd(ice));
+    assert_int_equal(bk_checker_restart(ice, NULL, NULL, now), BK_OK);
+    strcpy(second, bk_checker_pwd(ice));
     assert_non_null(strstr(traced, "pair 1 -> succeeded, rtt 0.0 ms"));
     assert_null(strstr(traced, first));
     assert_null(strstr(traced, second));

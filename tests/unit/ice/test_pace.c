@@ -18,13 +18,13 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static int64_t slower(enum bk_ice_event_kind kind, struct bk_time start) {
+static int64_t slower(enum bk_checker_event_kind kind, struct bk_time start) {
     int64_t a = mini_when_us(&m, 0, kind, start), b = mini_when_us(&m, 1, kind, start);
     assert_true(a >= 0 && b >= 0);
     return a > b ? a : b;
 }
 
-static void measure(struct figures *f, uint32_t loss_permille, struct bk_ice_config config) {
+static void measure(struct figures *f, uint32_t loss_permille, struct bk_checker_config config) {
     memset(f, 0, sizeof *f);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         mini_two_nats(&m, seed, rng, config);
@@ -32,12 +32,12 @@ static void measure(struct figures *f, uint32_t loss_permille, struct bk_ice_con
         m.loss_permille = loss_permille;
         for (int ms = 0; ms < 30000; ms += 10) {
             mini_run(&m, 10);
-            if (mini_count(&m, 0, BK_ICE_EVENT_SELECTED) > 0 &&
-                mini_count(&m, 1, BK_ICE_EVENT_SELECTED) > 0)
+            if (mini_count(&m, 0, BK_CHECKER_SELECTED) > 0 &&
+                mini_count(&m, 1, BK_CHECKER_SELECTED) > 0)
                 break;
         }
-        f->usable[seed] = slower(BK_ICE_EVENT_PAIR_VALID, start);
-        f->selected[seed] = slower(BK_ICE_EVENT_SELECTED, start);
+        f->usable[seed] = slower(BK_CHECKER_PAIR_VALID, start);
+        f->selected[seed] = slower(BK_CHECKER_SELECTED, start);
         f->sent += m.side[0].sent + m.side[1].sent;
         mini_fini(&m);
     }
@@ -76,9 +76,9 @@ static void with_loss_it_grows_by_retransmissions_only(void **state) {
 
 static void the_defaults_of_the_rfc_are_not_slower_without_loss(void **state) {
     (void)state;
-    measure(&f, 0, bk_ice_config_default);
+    measure(&f, 0, bk_checker_config_default);
     assert_in_range(f.selected[SEEDS - 1], 80000, 122000);
-    measure(&f, 50, bk_ice_config_default);
+    measure(&f, 50, bk_checker_config_default);
 }
 
 int main(void) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ice/agent.h"
+#include "ice/checker.h"
 
 #include "base/assert.h"
 #include "base/rng.h"
@@ -9,15 +9,15 @@
 
 /* ---- Life --------------------------------------------------------------------------------- */
 
-static uint16_t checks_cap(const struct bk_ice_config *c) {
+static uint16_t checks_cap(const struct bk_checker_config *c) {
     /* A check on every pair, the MTU test, and some consent checks and probes beside. Where there
      * are more valid pairs than that, a consent check is left out now and then. */
-    return (uint16_t)(c->pairs_max + BK_ICE_MTU_SIZES + 24);
+    return (uint16_t)(c->pairs_max + BK_CHECKER_MTU_SIZES + 24);
 }
 
-static size_t buffer_cap(const struct bk_ice_config *c) {
+static size_t buffer_cap(const struct bk_checker_config *c) {
     size_t cap = ICE_MESSAGE_MAX;
-    for (size_t i = 0; i < BK_ICE_MTU_SIZES && c->mtu_sizes[i] != 0; i++)
+    for (size_t i = 0; i < BK_CHECKER_MTU_SIZES && c->mtu_sizes[i] != 0; i++)
         cap = c->mtu_sizes[i] > cap ? c->mtu_sizes[i] : cap;
     return cap;
 }
@@ -26,9 +26,10 @@ static void *take(const struct bk_alloc *alloc, size_t count, size_t size) {
     return alloc->get(alloc->ctx, count == 0 ? size : count * size);
 }
 
-/* All memory the agent ever needs. false: some is missing; bk_ice_free() gives the rest back. */
-static bool allocate(struct bk_ice *ice) {
-    const struct bk_ice_config *c = &ice->config;
+/* All memory the agent ever needs. false: some is missing; bk_checker_free() gives the rest back.
+ */
+static bool allocate(struct bk_checker *ice) {
+    const struct bk_checker_config *c = &ice->config;
     const struct bk_alloc *a = &ice->alloc;
     struct ice_pair *pairs = take(a, c->pairs_max, sizeof *pairs);
     uint16_t *queue = take(a, c->pairs_max, sizeof *queue);
@@ -49,7 +50,7 @@ static bool allocate(struct bk_ice *ice) {
            ice->buf != NULL;
 }
 
-static void start_state(struct bk_ice *ice) {
+static void start_state(struct bk_checker *ice) {
     const struct bk_rng *rng = ice->config.rng;
     ice->now.us = INT64_MIN;
     ice->pace_at.us = INT64_MIN / 2; /* room for the burst to be subtracted */
@@ -64,17 +65,17 @@ static void start_state(struct bk_ice *ice) {
     ice->config.ufrag = ice->config.pwd = NULL; /* copied */
 }
 
-enum bk_err bk_ice_new(const struct bk_ice_config *config, const struct bk_alloc *alloc,
-                       struct bk_ice **out) {
-    if (bk_ice_config_check(config) != NULL)
+enum bk_err bk_checker_new(const struct bk_checker_config *config, const struct bk_alloc *alloc,
+                           struct bk_checker **out) {
+    if (bk_checker_config_check(config) != NULL)
         return BK_ERR_ARGUMENT;
-    struct bk_ice *ice = alloc->get(alloc->ctx, sizeof *ice);
+    struct bk_checker *ice = alloc->get(alloc->ctx, sizeof *ice);
     if (ice == NULL)
         return BK_ERR_NO_MEMORY;
     ice->config = *config;
     ice->alloc = *alloc;
     if (!allocate(ice)) {
-        bk_ice_free(ice);
+        bk_checker_free(ice);
         return BK_ERR_NO_MEMORY;
     }
     start_state(ice);
@@ -82,7 +83,7 @@ enum bk_err bk_ice_new(const struct bk_ice_config *config, const struct bk_alloc
     return BK_OK;
 }
 
-void bk_ice_free(struct bk_ice *ice) {
+void bk_checker_free(struct bk_checker *ice) {
     if (ice == NULL)
         return;
     const struct bk_alloc alloc = ice->alloc;
@@ -97,7 +98,7 @@ void bk_ice_free(struct bk_ice *ice) {
 
 /* ---- The turn: what follows from the time and from what came in ----------------------------- */
 
-static void turn_checks(struct bk_ice *ice) {
+static void turn_checks(struct bk_checker *ice) {
     for (uint16_t i = 0; i < ice->checks.top; i++) {
         struct ice_check *c = &ice->checks.slots[i];
         struct ice_pair *p = ice_pair_at(ice, c->plan.pair);
@@ -117,7 +118,7 @@ static void turn_checks(struct bk_ice *ice) {
 
 /* New checks are not started here but when datagrams are fetched: a caller that adds ten candidates
  * or hands in ten packets before it does so gets the best order of all of them. */
-static void agent_turn(struct bk_ice *ice, struct bk_time now) {
+static void checker_turn(struct bk_checker *ice, struct bk_time now) {
     ice->now = bk_later(ice->now, now);
     turn_checks(ice);
     ice_consent_turn(ice);
@@ -125,12 +126,12 @@ static void agent_turn(struct bk_ice *ice, struct bk_time now) {
     ice_mtu_turn(ice);
 }
 
-void bk_ice_advance(struct bk_ice *ice, struct bk_time now) {
-    agent_turn(ice, now);
+void bk_checker_advance(struct bk_checker *ice, struct bk_time now) {
+    checker_turn(ice, now);
     ice_pace_turn(ice);
 }
 
-struct bk_time bk_ice_deadline(const struct bk_ice *ice) {
+struct bk_time bk_checker_deadline(const struct bk_checker *ice) {
     struct bk_time t = bk_earlier(ice->select_at, ice_checks_deadline(&ice->checks));
     t = bk_earlier(t, ice_consent_deadline(ice));
     return bk_earlier(t, ice_pace_deadline(ice));
@@ -138,7 +139,7 @@ struct bk_time bk_ice_deadline(const struct bk_ice *ice) {
 
 /* ---- Datagrams ---------------------------------------------------------------------------- */
 
-static enum bk_err recv_message(struct bk_ice *ice, const struct bk_datagram *in,
+static enum bk_err recv_message(struct bk_checker *ice, const struct bk_datagram *in,
                                 const struct stun_msg *msg) {
     if (msg->method != STUN_BINDING) {
         ice->stats.not_ours++;
@@ -158,7 +159,8 @@ static enum bk_err recv_message(struct bk_ice *ice, const struct bk_datagram *in
     return BK_ERR_NOT_OURS;
 }
 
-enum bk_err bk_ice_recv(struct bk_ice *ice, const struct bk_datagram *in, struct bk_time now) {
+enum bk_err bk_checker_recv(struct bk_checker *ice, const struct bk_datagram *in,
+                            struct bk_time now) {
     struct stun_msg msg;
     enum bk_err err = stun_parse(&msg, in->data, in->len);
     if (err == BK_ERR_NOT_OURS)
@@ -170,11 +172,11 @@ enum bk_err bk_ice_recv(struct bk_ice *ice, const struct bk_datagram *in, struct
     ice->now = bk_later(ice->now, now);
     err = recv_message(ice, in, &msg);
     if (err != BK_ERR_NOT_OURS)
-        agent_turn(ice, now);
+        checker_turn(ice, now);
     return err;
 }
 
-static size_t build_answer(struct bk_ice *ice, const struct ice_answer *a) {
+static size_t build_answer(struct bk_checker *ice, const struct ice_answer *a) {
     struct stun_types unknown = {.count = a->unknown_count};
     memcpy(unknown.types, a->unknown, sizeof a->unknown);
     struct ice_answer_message m = {.txid = a->txid,
@@ -190,7 +192,7 @@ static size_t build_answer(struct bk_ice *ice, const struct ice_answer *a) {
     return len;
 }
 
-static size_t build_check(struct bk_ice *ice, const struct ice_check *c) {
+static size_t build_check(struct bk_checker *ice, const struct ice_check *c) {
     struct ice_pair *p = ice_pair_at(ice, c->plan.pair);
     struct ice_check_message m = {.txid = c->txid,
                                   .local = c->plan.old ? &ice->old_local : &ice->local,
@@ -208,7 +210,7 @@ static size_t build_check(struct bk_ice *ice, const struct ice_check *c) {
     return len;
 }
 
-bool bk_ice_next_datagram(struct bk_ice *ice, struct bk_datagram *out) {
+bool bk_checker_next_datagram(struct bk_checker *ice, struct bk_datagram *out) {
     struct bk_datagram d = {.data = ice->buf};
     const struct ice_answer *a = ice_answers_pop(&ice->answers);
     if (a != NULL) {
@@ -232,13 +234,13 @@ bool bk_ice_next_datagram(struct bk_ice *ice, struct bk_datagram *out) {
     return true;
 }
 
-bool bk_ice_next_event(struct bk_ice *ice, struct bk_ice_event *out) {
+bool bk_checker_next_event(struct bk_checker *ice, struct bk_checker_event *out) {
     return ice_events_pop(&ice->events, out);
 }
 
 /* ---- Credentials and candidates ------------------------------------------------------------- */
 
-static void learn_early(struct bk_ice *ice) {
+static void learn_early(struct bk_checker *ice) {
     for (uint32_t i = 0; i < ice->early_count; i++) {
         const struct ice_early *e = &ice->early[i];
         ice_learn(ice, &e->local, &e->remote, &e->request, false);
@@ -246,8 +248,8 @@ static void learn_early(struct bk_ice *ice) {
     ice->early_count = 0;
 }
 
-enum bk_err bk_ice_set_remote_credentials(struct bk_ice *ice, const char *ufrag, const char *pwd,
-                                          struct bk_time now) {
+enum bk_err bk_checker_set_remote_credentials(struct bk_checker *ice, const char *ufrag,
+                                              const char *pwd, struct bk_time now) {
     if (ice_cred_is_set(&ice->remote))
         return ice_cred_equal(&ice->remote, ufrag, pwd) ? BK_OK : BK_ERR_STATE;
     enum bk_err err = ice_cred_set(&ice->remote, ufrag, pwd);
@@ -255,11 +257,11 @@ enum bk_err bk_ice_set_remote_credentials(struct bk_ice *ice, const char *ufrag,
         return err;
     ice->now = bk_later(ice->now, now);
     learn_early(ice);
-    agent_turn(ice, now);
+    checker_turn(ice, now);
     return BK_OK;
 }
 
-static void trace_candidate(const struct bk_ice *ice, const char *side,
+static void trace_candidate(const struct bk_checker *ice, const char *side,
                             const struct bk_ice_candidate *c) {
     if (!ice_trace_on(ice))
         return;
@@ -280,8 +282,10 @@ static bool is_sane(const struct bk_ice_candidate *c) {
            memchr(c->foundation, '\0', sizeof c->foundation) != NULL;
 }
 
-enum bk_err bk_ice_add_local_candidate(struct bk_ice *ice, const struct bk_ice_candidate *candidate,
-                                       struct bk_time now, struct bk_ice_candidate *as_signalled) {
+enum bk_err bk_checker_add_local_candidate(struct bk_checker *ice,
+                                           const struct bk_ice_candidate *candidate,
+                                           struct bk_time now,
+                                           struct bk_ice_candidate *as_signalled) {
     struct bk_ice_candidate c = *candidate;
     if (!is_sane(&c) || c.kind == BK_ICE_PRFLX)
         return BK_ERR_ARGUMENT;
@@ -300,11 +304,11 @@ enum bk_err bk_ice_add_local_candidate(struct bk_ice *ice, const struct bk_ice_c
         ice_cand_export(&ice->locals.slots[at], as_signalled);
     ice->now = bk_later(ice->now, now);
     ice_pair_up_local(ice, at);
-    agent_turn(ice, now);
+    checker_turn(ice, now);
     return BK_OK;
 }
 
-static void remove_pairs_of_base(struct bk_ice *ice, const struct bk_addr *base) {
+static void remove_pairs_of_base(struct bk_checker *ice, const struct bk_addr *base) {
     for (uint16_t i = ice->list.top; i-- > 0;) {
         struct ice_pair *p = ice_pair_at(ice, i);
         if (p->id == 0 || !ice_addr_same(&p->base, base))
@@ -316,8 +320,8 @@ static void remove_pairs_of_base(struct bk_ice *ice, const struct bk_addr *base)
     }
 }
 
-enum bk_err bk_ice_remove_local(struct bk_ice *ice, const struct bk_addr *base,
-                                struct bk_time now) {
+enum bk_err bk_checker_remove_local(struct bk_checker *ice, const struct bk_addr *base,
+                                    struct bk_time now) {
     if (ice_cands_find_base(&ice->locals, base) == ICE_NONE)
         return BK_ERR_NOT_FOUND;
     const struct bk_addr gone = *base;
@@ -328,12 +332,12 @@ enum bk_err bk_ice_remove_local(struct bk_ice *ice, const struct bk_addr *base,
         if (c->used && ice_addr_same(&c->base, &gone))
             ice_cands_remove(&ice->locals, i);
     }
-    agent_turn(ice, now);
+    checker_turn(ice, now);
     return BK_OK;
 }
 
 /* RFC 8838 section 11.4: what was discovered is now signalled; it keeps its pairs. */
-static enum bk_err upgrade_remote(struct bk_ice *ice, uint16_t at,
+static enum bk_err upgrade_remote(struct bk_checker *ice, uint16_t at,
                                   const struct bk_ice_candidate *c) {
     struct ice_cand *known = &ice->remotes.slots[at];
     if (known->kind != BK_ICE_PRFLX || c->kind == BK_ICE_PRFLX) {
@@ -349,9 +353,9 @@ static enum bk_err upgrade_remote(struct bk_ice *ice, uint16_t at,
     return BK_OK;
 }
 
-enum bk_err bk_ice_add_remote_candidate(struct bk_ice *ice,
-                                        const struct bk_ice_candidate *candidate,
-                                        struct bk_time now) {
+enum bk_err bk_checker_add_remote_candidate(struct bk_checker *ice,
+                                            const struct bk_ice_candidate *candidate,
+                                            struct bk_time now) {
     struct bk_ice_candidate c = *candidate;
     if (!is_sane(&c)) {
         ice->stats.candidates_refused++;
@@ -363,7 +367,7 @@ enum bk_err bk_ice_add_remote_candidate(struct bk_ice *ice,
     uint16_t at = ice_cands_find(&ice->remotes, &c.addr, NULL);
     if (at != ICE_NONE) {
         enum bk_err err = upgrade_remote(ice, at, &c);
-        agent_turn(ice, now);
+        checker_turn(ice, now);
         return err;
     }
     at = ice_cands_add(&ice->remotes, &c);
@@ -375,21 +379,21 @@ enum bk_err bk_ice_add_remote_candidate(struct bk_ice *ice,
     }
     trace_candidate(ice, "remote", &c);
     ice_pair_up_remote(ice, at);
-    agent_turn(ice, now);
+    checker_turn(ice, now);
     return BK_OK;
 }
 
-void bk_ice_end_of_local_candidates(struct bk_ice *ice, struct bk_time now) {
+void bk_checker_end_of_local_candidates(struct bk_checker *ice, struct bk_time now) {
     ice->locals_done = true;
-    agent_turn(ice, now);
+    checker_turn(ice, now);
 }
 
-void bk_ice_end_of_remote_candidates(struct bk_ice *ice, struct bk_time now) {
+void bk_checker_end_of_remote_candidates(struct bk_checker *ice, struct bk_time now) {
     ice->remotes_done = true;
-    agent_turn(ice, now);
+    checker_turn(ice, now);
 }
 
-void bk_ice_retry(struct bk_ice *ice, struct bk_time now) {
+void bk_checker_retry(struct bk_checker *ice, struct bk_time now) {
     ice->now = bk_later(ice->now, now);
     for (uint16_t i = 0; i < ice->list.top; i++) {
         struct ice_pair *p = ice_pair_at(ice, i);
@@ -398,5 +402,5 @@ void bk_ice_retry(struct bk_ice *ice, struct bk_time now) {
         p->retries = 1; /* again, but not as new: failure was certain once */
         p->retry_at = ice->now;
     }
-    agent_turn(ice, now);
+    checker_turn(ice, now);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The agent's inside, shared by the files of this folder. Who does what:
  *
- *   agent.c     life, the five verbs; calls everything below, in one fixed order (agent_turn)
+ *   checker.c     life, the five verbs; calls everything below, in one fixed order (checker_turn)
  *   request.c   a check came in: answer it, learn from it, trigger ours, take a nomination
  *   response.c  an answer came in: a pair succeeds, fails, or is found alive
  *   pairs.c     candidates come and go: pairs are formed, evicted, removed; pairs die
@@ -11,10 +11,10 @@
  *   probe.c     valid pairs are checked now; the largest datagram is found
  *   restart.c   new credentials, old pairs
  *
- * None of them calls back into agent.c. Every pair changes state in ice_pair_move() only; what
+ * None of them calls back into checker.c. Every pair changes state in ice_pair_move() only; what
  * follows from it (events, selection) is decided once per turn, in ice_select_turn(). */
-#ifndef ICE_AGENT_H
-#define ICE_AGENT_H
+#ifndef ICE_CHECKER_H
+#define ICE_CHECKER_H
 
 #include "base/text.h"
 #include "ice/answers.h"
@@ -24,7 +24,7 @@
 #include "ice/events.h"
 #include "ice/message.h"
 
-#include <bodkin/ice.h>
+#include <bodkin/checker.h>
 
 /* A check that came before the remote credentials: what it taught, RFC 8445 section 7.3. */
 struct ice_early {
@@ -38,8 +38,8 @@ struct ice_mtu_test {
     uint16_t passed;
 };
 
-struct bk_ice {
-    struct bk_ice_config config;
+struct bk_checker {
+    struct bk_checker_config config;
     struct bk_alloc alloc;
     struct bk_time now; /* the latest one seen */
 
@@ -63,87 +63,89 @@ struct bk_ice {
     uint32_t selected;        /* pair id, 0: none */
     struct ice_mtu_test mtu;
 
-    struct bk_ice_stats stats;
+    struct bk_checker_stats stats;
     uint8_t *buf;
     size_t buf_cap;
 };
 
 /* trace.c */
 /* Starts a trace line in `buf`; false: nobody listens, build none. */
-bool ice_trace_on(const struct bk_ice *ice);
-void ice_trace(const struct bk_ice *ice, const struct text *line);
+bool ice_trace_on(const struct bk_checker *ice);
+void ice_trace(const struct bk_checker *ice, const struct text *line);
 /* "label 192.0.2.1:5000 <-> 198.51.100.1:6000" */
-void ice_trace_addrs(const struct bk_ice *ice, const char *label, const struct bk_addr *a,
+void ice_trace_addrs(const struct bk_checker *ice, const char *label, const struct bk_addr *a,
                      const struct bk_addr *b);
-void ice_tell(struct bk_ice *ice, const struct bk_ice_event *event);
-void ice_tell_pair(struct bk_ice *ice, enum bk_ice_event_kind kind, const struct ice_pair *pair);
+void ice_tell(struct bk_checker *ice, const struct bk_checker_event *event);
+void ice_tell_pair(struct bk_checker *ice, enum bk_checker_event_kind kind,
+                   const struct ice_pair *pair);
 
-static inline struct ice_pair *ice_pair_at(struct bk_ice *ice, uint16_t index) {
+static inline struct ice_pair *ice_pair_at(struct bk_checker *ice, uint16_t index) {
     return &ice->list.pairs[index];
 }
-static inline void ice_move(struct bk_ice *ice, struct ice_pair *pair, enum bk_ice_pair_state to) {
+static inline void ice_move(struct bk_checker *ice, struct ice_pair *pair,
+                            enum bk_ice_pair_state to) {
     ice_pair_move(pair, to, &ice->config.trace, ice->now);
 }
 
 /* pairs.c */
 /* Pairs candidate `index` of one side with all of the other side it fits. */
-void ice_pair_up_local(struct bk_ice *ice, uint16_t index);
-void ice_pair_up_remote(struct bk_ice *ice, uint16_t index);
+void ice_pair_up_local(struct bk_checker *ice, uint16_t index);
+void ice_pair_up_remote(struct bk_checker *ice, uint16_t index);
 /* The pair of these two, made if need be and if there is room, else ICE_NONE. */
-uint16_t ice_pair_up(struct bk_ice *ice, uint16_t local, uint16_t remote);
-void ice_remove_pair(struct bk_ice *ice, uint16_t index);
+uint16_t ice_pair_up(struct bk_checker *ice, uint16_t local, uint16_t remote);
+void ice_remove_pair(struct bk_checker *ice, uint16_t index);
 /* Removes the dead remote candidate that was heard of longest ago. false: none. */
-bool ice_make_remote_room(struct bk_ice *ice, bool prflx_only);
+bool ice_make_remote_room(struct bk_checker *ice, bool prflx_only);
 /* Ends a pair: valid ones die with an event, the others fail. Old ones are removed. */
-void ice_fail_pair(struct bk_ice *ice, uint16_t index, enum bk_ice_failure failure);
+void ice_fail_pair(struct bk_checker *ice, uint16_t index, enum bk_ice_failure failure);
 /* The priority of the valid pair: with the local candidate the peer sees. */
-uint64_t ice_valid_priority(const struct bk_ice *ice, const struct ice_pair *pair);
+uint64_t ice_valid_priority(const struct bk_checker *ice, const struct ice_pair *pair);
 
 /* pace.c */
 /* Puts a pair into the triggered queue, whatever state it is in, RFC 8445 section 7.3.1.4. */
-void ice_trigger(struct bk_ice *ice, uint16_t index);
+void ice_trigger(struct bk_checker *ice, uint16_t index);
 /* Starts a check by the rules for `purpose`; false: no slot. */
-bool ice_start_check(struct bk_ice *ice, uint16_t index, enum ice_purpose purpose,
+bool ice_start_check(struct bk_checker *ice, uint16_t index, enum ice_purpose purpose,
                      uint32_t nomination);
-bool ice_start_mtu_check(struct bk_ice *ice, uint16_t index, uint16_t size);
-void ice_pace_turn(struct bk_ice *ice);
-struct bk_time ice_pace_deadline(const struct bk_ice *ice);
+bool ice_start_mtu_check(struct bk_checker *ice, uint16_t index, uint16_t size);
+void ice_pace_turn(struct bk_checker *ice);
+struct bk_time ice_pace_deadline(const struct bk_checker *ice);
 
 /* request.c, response.c */
-BK_MUST_USE enum bk_err ice_request_recv(struct bk_ice *ice, const struct bk_datagram *in,
+BK_MUST_USE enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *in,
                                          const struct stun_msg *msg);
-void ice_learn(struct bk_ice *ice, const struct bk_addr *local, const struct bk_addr *remote,
+void ice_learn(struct bk_checker *ice, const struct bk_addr *local, const struct bk_addr *remote,
                const struct ice_request *request, bool old);
-BK_MUST_USE enum bk_err ice_response_recv(struct bk_ice *ice, const struct bk_datagram *in,
+BK_MUST_USE enum bk_err ice_response_recv(struct bk_checker *ice, const struct bk_datagram *in,
                                           const struct stun_msg *msg);
-void ice_check_timed_out(struct bk_ice *ice, struct ice_check *check);
-void ice_switch_role(struct bk_ice *ice, bool controlling);
+void ice_check_timed_out(struct bk_checker *ice, struct ice_check *check);
+void ice_switch_role(struct bk_checker *ice, bool controlling);
 
 /* nominate.c */
 /* The peer nominated this pair; `number` 0: without a counter. */
-void ice_take_nomination(struct bk_ice *ice, struct ice_pair *pair, uint32_t number);
+void ice_take_nomination(struct bk_checker *ice, struct ice_pair *pair, uint32_t number);
 /* Controlling, eager: the number for a triggered check of this pair, or 0 for a plain one. */
-uint32_t ice_eager_nomination(struct bk_ice *ice, const struct ice_pair *pair);
-void ice_select_turn(struct bk_ice *ice);
+uint32_t ice_eager_nomination(struct bk_checker *ice, const struct ice_pair *pair);
+void ice_select_turn(struct bk_checker *ice);
 
 /* consent.c */
 /* When this valid pair is checked next, and when its consent ends. Call it when the pair becomes
  * valid, and when it becomes or ceases to be the selected one. */
-void ice_consent_schedule(struct bk_ice *ice, struct ice_pair *pair);
+void ice_consent_schedule(struct bk_checker *ice, struct ice_pair *pair);
 /* The pair answered: its consent lasts anew. */
-void ice_consent_refresh(struct bk_ice *ice, struct ice_pair *pair);
-void ice_consent_turn(struct bk_ice *ice);
-struct bk_time ice_consent_deadline(const struct bk_ice *ice);
+void ice_consent_refresh(struct bk_checker *ice, struct ice_pair *pair);
+void ice_consent_turn(struct bk_checker *ice);
+struct bk_time ice_consent_deadline(const struct bk_checker *ice);
 
 /* probe.c */
-void ice_mtu_answered(struct bk_ice *ice, const struct ice_pair *pair, uint16_t size);
-void ice_mtu_turn(struct bk_ice *ice);
+void ice_mtu_answered(struct bk_checker *ice, const struct ice_pair *pair, uint16_t size);
+void ice_mtu_turn(struct bk_checker *ice);
 
 /* restart.c */
 /* The new generation has a selected pair: the old one goes. */
-void ice_drop_old(struct bk_ice *ice);
+void ice_drop_old(struct bk_checker *ice);
 
 /* Panics if an invariant does not hold; for debug builds, tests and fuzzing. */
-void bk_ice_check(const struct bk_ice *ice);
+void bk_checker_check(const struct bk_checker *ice);
 
 #endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ * A TURN client (RFC 8656): one allocation on one server, from one local socket or connection.
+ * Peers send to its relayed address; what they send arrives here, and the other way round.
+ *
+ * It does no I/O and knows no sockets. Over UDP and DTLS messages are datagrams; over TCP and TLS
+ * bytes go in through bk_turn_stream_recv(), and every outgoing "datagram" is whole messages,
+ * padded as section 12.5 asks, to be written as they are.
+ *
+ *     bk_turn_new(&config, &alloc, &rng, now, &turn);
+ *     ... BK_TURN_ALLOCATED: event.relayed is the address peers send to
+ *     bk_turn_permit(turn, &peer, true, now);           permission, and a channel
+ *     bk_turn_send(turn, &peer, data, len, &out);       send out.data to the server
+ *     bk_turn_recv(turn, &in, now, &data);              data.peer, data.data, or a control message
+ *     bk_turn_close(turn, now);                         refresh with lifetime 0
+ *
+ * Refreshes, new nonces, permissions and channels are renewed by themselves. A lost refresh is sent
+ * again; an allocation is given up only when the server says that it is gone (437) or its lifetime
+ * has passed, and is then made anew if `again` is set. */
+#ifndef BODKIN_TURN_H
+#define BODKIN_TURN_H
+
+#include <bodkin/addr.h>
+#include <bodkin/env.h>
+#include <bodkin/err.h>
+#include <bodkin/time.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct bk_turn; /* opaque */
+
+/* Copy bk_turn_config_default and change fields. The texts are copied. */
+struct bk_turn_config {
+    size_t size;                  /* sizeof(struct bk_turn_config) */
+    struct bk_addr local, server; /* copied into datagrams; server: an address, not a name */
+    const char *user, *password;  /* long-term credential; needed */
+    bool stream; /* TCP or TLS to the server: no retransmission, framed by section 12.5 */
+    enum bk_family
+        family;         /* of the relayed address; BK_IPV4 asks for nothing special (section 7.1) */
+    bool dont_fragment; /* DONT-FRAGMENT, section 14.8; dropped when the server does not know it */
+    bool even_port;     /* EVEN-PORT, section 14.6 */
+    bool again;         /* make a new allocation when the server lost it; on */
+    uint32_t lifetime_s; /* asked for; 0: the server's default, 10 minutes */
+    int64_t rto_us;      /* first retransmission; 1 ms..60 s; 500 ms, RFC 8489 section 6.2.1 */
+    uint8_t tries;       /* sends of one request; 1..16; 7 */
+    uint32_t peers_max;  /* permissions and channels; 1..4096; 64 */
+};
+
+BK_API extern const struct bk_turn_config bk_turn_config_default;
+/* Names the first field out of range, or NULL. */
+BK_API const char *bk_turn_config_check(const struct bk_turn_config *config);
+
+enum bk_turn_event_kind {
+    BK_TURN_ALLOCATED, /* `relayed`, `mapped`, `lifetime_s`; again after a loss, if `again` */
+    BK_TURN_PERMITTED, /* data from and to `peer` passes */
+    BK_TURN_REFUSED,   /* the server does not permit `peer`: `code`; 403 by its rules */
+    BK_TURN_REDIRECT,  /* 300: try `alternate` instead; this client is done. RFC 8489 section 10 */
+    BK_TURN_ICMP,      /* an ICMP error for `peer`: `icmp_type`, `icmp_code`; section 11.5 */
+    BK_TURN_LOST,   /* the allocation is gone: `err`, `code`; with `again` a new one is under way */
+    BK_TURN_FAILED, /* no allocation: `err` is BK_ERR_TIMEOUT, BK_ERR_AUTH, BK_ERR_REFUSED with
+                       `code`, BK_ERR_MALFORMED. Final */
+    BK_TURN_CLOSED  /* after bk_turn_close() */
+};
+
+struct bk_turn_event {
+    enum bk_turn_event_kind kind;
+    struct bk_addr relayed; /* ALLOCATED */
+    struct bk_addr mapped;  /* ALLOCATED: our address as the server sees it */
+    struct bk_addr peer;
+    struct bk_addr alternate;
+    uint32_t lifetime_s;
+    int64_t rtt_us; /* ALLOCATED: of the last exchange; -1: not measured */
+    enum bk_err err;
+    uint16_t code; /* the server's STUN error code */
+    uint8_t icmp_type, icmp_code;
+};
+
+/* Starts. BK_ERR_ARGUMENT: bk_turn_config_check() says which field. BK_ERR_NO_MEMORY. */
+BK_API BK_MUST_USE enum bk_err bk_turn_new(const struct bk_turn_config *config,
+                                           const struct bk_alloc *alloc, const struct bk_rng *rng,
+                                           struct bk_time now, struct bk_turn **out);
+/* Wipes. NULL is fine. The allocation stays until its lifetime ends; bk_turn_close() ends it. */
+BK_API void bk_turn_free(struct bk_turn *turn);
+/* Gives the allocation back (section 8.3); BK_TURN_CLOSED when the server agreed or is silent. */
+BK_API void bk_turn_close(struct bk_turn *turn, struct bk_time now);
+
+/* Installs a permission for this address (ports play no part), and with `channel` a channel for the
+ * address and port; both are kept alive from then on. Before the allocation it waits for it.
+ * BK_ERR_FULL: peers_max. BK_ERR_ARGUMENT: not the relayed address's family. BK_ERR_EXISTS: is
+ * there already. */
+BK_API BK_MUST_USE enum bk_err bk_turn_permit(struct bk_turn *turn, const struct bk_addr *peer,
+                                              bool channel, struct bk_time now);
+/* No longer renews them. BK_ERR_NOT_FOUND. */
+BK_API BK_MUST_USE enum bk_err bk_turn_forget(struct bk_turn *turn, const struct bk_addr *peer);
+
+/* Wraps data for a peer: a channel where there is one, else a Send indication. *out is valid until
+ * the next call. BK_ERR_STATE: no allocation. BK_ERR_NOT_FOUND: no permission was asked for.
+ * BK_ERR_TOO_LONG. */
+BK_API BK_MUST_USE enum bk_err bk_turn_send(struct bk_turn *turn, const struct bk_addr *peer,
+                                            const void *data, size_t len, struct bk_datagram *out);
+
+/* Data from a peer; a view into what was handed in, or valid until the next call. */
+struct bk_turn_data {
+    struct bk_addr peer;
+    const uint8_t *data; /* NULL: there was none */
+    size_t len;
+};
+
+/* The five verbs, and one for streams. recv: BK_OK with data, or without (a control message).
+ * BK_ERR_NOT_OURS: not from the server, or neither STUN nor a channel of ours. BK_ERR_MALFORMED. */
+BK_API BK_MUST_USE enum bk_err bk_turn_recv(struct bk_turn *turn, const struct bk_datagram *in,
+                                            struct bk_time now, struct bk_turn_data *out);
+/* Bytes of the connection, however cut; all are taken. Drain bk_turn_next_data() before the next
+ * call. BK_ERR_MALFORMED: the stream has lost its framing; close it, the client is done. */
+BK_API BK_MUST_USE enum bk_err bk_turn_stream_recv(struct bk_turn *turn, const void *data,
+                                                   size_t len, struct bk_time now);
+BK_API bool bk_turn_next_data(struct bk_turn *turn, struct bk_turn_data *out);
+BK_API void bk_turn_advance(struct bk_turn *turn, struct bk_time now);
+BK_API struct bk_time bk_turn_deadline(const struct bk_turn *turn);
+BK_API bool bk_turn_next_datagram(struct bk_turn *turn, struct bk_datagram *out);
+BK_API bool bk_turn_next_event(struct bk_turn *turn, struct bk_turn_event *out);
+
+/* Family NONE: not allocated. */
+BK_API struct bk_addr bk_turn_relayed(const struct bk_turn *turn);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
