@@ -51,10 +51,11 @@ enum bk_ice_trickle {
 
 enum { BK_ICE_SERVERS_MAX = 8, BK_ICE_STREAMS_MAX = 16, BK_ICE_COMPONENTS_MAX = 8 };
 
+/* `uri` is one of RFC 7064's or RFC 7065's: "stun:host", "stun:host:port", "stuns:host";
+ * "turn:host" (UDP), "turn:host?transport=tcp"; "turns:host" (TLS), "turns:host?transport=udp"
+ * (DTLS). IPv6 addresses stand in brackets. */
 struct bk_ice_server {
-    const char *uri;             /* RFC 7064, RFC 7065: "stun:host", "stun:host:port",
-                                    "turn:host?transport=udp",             "turn:host?transport=tcp", "turns:host" (TLS),
-                                    "turns:host?transport=udp"             (DTLS), "stuns:host"; IPv6 in brackets */
+    const char *uri;
     const char *user, *password; /* TURN's long-term credential, RFC 8489 section 9.2 */
 };
 
