@@ -18,7 +18,7 @@ group() {
         libuv1-dev libhttp-parser-dev libcjson-dev libinih-dev libqrencode-dev" ;;
     gcc) echo "gcc=gcc" ;;
     test) echo "libcmocka-dev python3=python3 openssl=openssl iproute2 nftables c++=g++" ;;
-    peers) echo "turnutils_natdiscovery=coturn" ;; # programs of others that tests/system can use
+    peers) echo "turnutils_natdiscovery=coturn libnice-dev" ;; # programs of others that tests/system can use
     demo) echo "ip=iproute2 sha256sum=coreutils" ;;
     clang) echo "clang=clang libclang-rt-%clang%-dev" ;;
     fuzz) echo "clang=clang libclang-rt-%clang%-dev
@@ -26,7 +26,9 @@ group() {
     lint) echo "clang=clang clang-format=clang-format clang-tidy=clang-tidy cppcheck=cppcheck
         git=git mandoc=mandoc" ;;
     interop) echo "turnutils_stunclient=coturn go=golang-go python3=python3
-        ca-certificates" ;;
+        ca-certificates libnice-dev python3-aioice python3-aiortc tcpdump=tcpdump
+        chromium=chromium node=nodejs npm=npm gstreamer1.0-nice gstreamer1.0-plugins-bad
+        gstreamer1.0-plugins-good gir1.2-gst-plugins-bad-1.0 python3-gi" ;;
     bench) echo "iperf3=iperf3" ;;
     *) echo "scripts/deps.sh: no group '$1' (build gcc test peers demo clang fuzz lint interop bench)" >&2
        exit 2 ;;
