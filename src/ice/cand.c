@@ -5,10 +5,12 @@
 
 #include <string.h>
 
-/* RFC 8445 section 5.1.2.2: recommended type preferences. */
+/* RFC 8445 sections 5.1.2.1 and 5.1.2.2: recommended type preferences. */
 static const uint8_t type_preference[BK_ICE_KINDS] = {
     [BK_ICE_HOST] = 126, [BK_ICE_SRFLX] = 100, [BK_ICE_PRFLX] = 110, [BK_ICE_RELAYED] = 0};
 
+/* RFC 8445 sections 5.1.2 and 5.1.2.1: the sum is unique as the preference is, and below 2^31 as
+ * the kind's is at most 126. */
 uint32_t ice_priority(enum bk_ice_kind kind, uint16_t preference) {
     return (uint32_t)type_preference[kind] << 24 | (uint32_t)preference << 8 | 255u;
 }
@@ -51,7 +53,7 @@ size_t ice_cands_count(const struct ice_cands *cands, enum bk_ice_kind kind) {
 }
 
 /* RFC 8421 section 4.1: IPv6 a little before IPv4; and unique within a kind, RFC 8445 section
- * 5.1.2.1: two steps down for each one that is there. */
+ * 5.1.2.1: two steps down for each one that is there, from whichever server (section 5.1.2.2). */
 static uint16_t default_preference(const struct ice_cands *cands, const struct ice_cand *cand) {
     uint32_t before = 0;
     for (uint16_t i = 0; i < cands->top; i++) {

@@ -113,7 +113,7 @@ uint16_t ice_checklist_add(struct ice_checklist *list, const struct ice_cands *l
                          .kinds = class_of(l, r),
                          .foundation = foundation_of(l, r),
                          .priority = ice_pair_priority_of(l, r, controlling),
-                         .base = l->base,
+                         .base = l->base, /* for reflexive ones as well, RFC 8445 section 6.1.2.4 */
                          .to = r->addr,
                          .rtt_us = -1,
                          .started = BK_NEVER,

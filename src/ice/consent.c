@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Consent freshness, RFC 7675, of the selected pair; and the same at a slower pace for the other
- * valid pairs, so that their NAT bindings live and they are there when the selected one dies. Every
- * check is a transaction of its own, never retransmitted (section 5.1). Only answers to our checks
- * count: a request from the peer shows that it is alive, not that it wants our data. */
+ * Consent freshness, RFC 7675, of the selected pair, which is its keepalive as well (RFC 8445
+ * section 11); and the same at a slower pace for the other valid pairs, so that their NAT bindings
+ * live and they are there when the selected one dies. Every check is a transaction of its own,
+ * never retransmitted (RFC 7675 section 5.1). Only answers to our checks count: a request from the
+ * peer
+ * shows that it is alive, not that it wants our data. */
 #include "ice/checker.h"
 
 #include "base/rng.h"

@@ -30,11 +30,13 @@ static void put_filler(struct stun_builder *b, size_t pad_to) {
         memset(p, 0, len);
 }
 
+/* RFC 8445 section 7.2.4: with FINGERPRINT, always. */
 static void put_seal(struct stun_builder *b, const char *pwd) {
     stun_put_integrity(b, pwd, strlen(pwd));
     stun_put_fingerprint(b);
 }
 
+/* RFC 8445 sections 7.1.1 and 7.1.3: every check says its priority and our role. */
 enum bk_err ice_build_check(const struct ice_check_message *m, void *buf, size_t cap, size_t *len) {
     struct stun_builder b = stun_start(buf, cap, STUN_REQUEST, STUN_BINDING, m->txid);
     put_username(&b, m);

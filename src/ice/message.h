@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The STUN messages of ICE, RFC 8445 sections 7.1 and 16: building checks and answers, and reading
- * what a check says. Pure functions. */
+ * The STUN messages of ICE, RFC 8445 sections 7, 7.1 and 16: building checks and answers, and
+ * reading what a check says. Pure functions. */
 #ifndef ICE_MESSAGE_H
 #define ICE_MESSAGE_H
 

@@ -53,9 +53,9 @@ static struct ice_pair *chosen_pair(struct bk_checker *ice) {
 
 /* ---- The controlled side ------------------------------------------------------------------ */
 
-/* A peer without counters. RFC 8445 nominates once; RFC 5245's aggressive nomination puts
- * USE-CANDIDATE into every check and means the highest priority. Both are served by following to a
- * better pair at once, and to a worse one only when the selected is not nominated any more. */
+/* A peer without counters. RFC 8445 section 8.1.1 nominates once; RFC 5245's aggressive nomination
+ * puts USE-CANDIDATE into every check and means the highest priority. Both are served by following
+ * to a better pair at once, and to a worse one only when the selected is not nominated any more. */
 static bool follows_plain(struct bk_checker *ice, const struct ice_pair *p) {
     const struct ice_pair *chosen = chosen_pair(ice);
     if (chosen == NULL || chosen == p || p->priority > chosen->priority)
@@ -227,7 +227,7 @@ static void decide(struct bk_checker *ice) {
 
 uint32_t ice_eager_nomination(struct bk_checker *ice, const struct ice_pair *pair) {
     if (!ice->role.controlling || !ice->config.eager || pair->deaths > 0)
-        return 0;
+        return 0; /* the controlled side never nominates, RFC 8445 section 7.1.2 */
     uint32_t number = 0;
     const struct ice_pair *target = target_pair(ice, &number);
     bool rival = target != NULL && target != pair;

@@ -25,6 +25,7 @@ static void adopt_local(struct bk_checker *ice, struct ice_pair *pair, uint16_t 
     ice_checklist_rerank(&ice->list, &ice->locals, &ice->remotes, ice->role.controlling);
 }
 
+/* RFC 8445 section 6.1.2.5: no more than pairs_max pairs, so no more checks under way. */
 static bool make_pair_room(struct bk_checker *ice, uint16_t local, uint16_t remote) {
     if (ice->list.count < ice->list.cap)
         return true;

@@ -30,7 +30,7 @@ static enum bk_err answer(struct bk_checker *ice, const struct bk_datagram *in, 
     return BK_OK;
 }
 
-/* ---- Roles, RFC 8445 section 7.3.1.1 ------------------------------------------------------- */
+/* ---- Roles, RFC 8445 sections 6.1.1 and 7.3.1.1 -------------------------------------------- */
 
 void ice_switch_role(struct bk_checker *ice, bool controlling) {
     ice->role.controlling = controlling;
@@ -115,8 +115,8 @@ void ice_learn(struct bk_checker *ice, const struct bk_addr *local, const struct
         ice_take_nomination(ice, p, request->nomination);
 }
 
-/* Section 7.3: before the remote credentials no check of ours can leave; remember what to do. The
- * same path again replaces what was known of it. */
+/* Sections 5.3 and 7.3: before the remote credentials no check of ours can leave; remember what to
+ * do. The same path again replaces what was known of it. */
 static void keep_early(struct bk_checker *ice, const struct bk_datagram *in,
                        const struct ice_request *request) {
     struct ice_early e = {.local = in->local, .remote = in->remote, .request = *request};
@@ -183,7 +183,7 @@ enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *i
     }
     if (settle_roles(ice, &request))
         return answer(ice, in, msg->txid, STUN_CODE_ROLE_CONFLICT, NULL, old);
-    err = answer(ice, in, msg->txid, 0, NULL, old);
+    err = answer(ice, in, msg->txid, 0, NULL, old); /* whatever was nominated, section 8.1.2 */
     if (err != BK_OK)
         return err; /* unanswered is unlearned: the peer sends it again */
     if (!old && !ice_cred_is_set(&ice->remote))

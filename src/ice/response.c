@@ -127,7 +127,8 @@ static void take_success(struct bk_checker *ice, struct ice_check *c,
 
 /* ---- Failure ------------------------------------------------------------------------------ */
 
-/* Section 7.2.5.1. The check may be from before a switch that has been made already. */
+/* Section 7.2.5.1, and section 16.1: only here does the tie-breaker change. The check may be from
+ * before a switch that has been made already. */
 static void take_role_conflict(struct bk_checker *ice, const struct ice_check_plan *plan) {
     if (plan->controlling == ice->role.controlling) {
         ice_switch_role(ice, !ice->role.controlling);

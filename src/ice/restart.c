@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * ICE restart, RFC 8445 section 9. There are at most two generations: the current one, and the old
- * one whose valid pairs carry data until the current one has a selected pair. */
+ * ICE restart, RFC 8445 section 9; the role stays (section 6.1.1). There are at most two
+ * generations: the current one, and the old one whose valid pairs carry data until the current one
+ * has a selected pair. */
 #include "ice/checker.h"
 
 #include <string.h>
