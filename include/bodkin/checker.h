@@ -25,6 +25,30 @@
  * of bk_checker_best_valid(). For a relayed local candidate the base is the relayed address itself;
  * the caller maps it to the allocation, for datagrams both ways.
  *
+ * Several components: a base (address and protocol) belongs to the one stream and component that
+ * its first candidate named, because a check does not say which it is for; the same base for
+ * another component is BK_ERR_EXISTS. Only active TCP candidates, which nobody connects to, may
+ * share theirs. Pairs are formed within one component. A restart is one for all streams.
+ *
+ * TCP (RFC 6544). A message of a connection is a bk_datagram with `protocol` BK_TCP, both ways, one
+ * STUN message each, without the frame of RFC 4571. (base, protocol) is what tells bases apart: UDP
+ * and TCP may use the same port.
+ *   active   base (our IP address, port 9; port 0 counts as 9; any other is kept as given, for who
+ *            needs to tell two apart). Its pairs with passive candidates are checked by us. The
+ *            first datagram from that base to a remote address asks for the connection: the caller
+ *            opens it (from any port), keeps the datagram until it is up and then sends it.
+ *            Messages that come in on it have in->local = that base as registered and in->remote =
+ *            the address it was opened to, whatever the ports of the connection are.
+ *   passive  base = the listening address. Its pairs are not checked by us (section 6.2); a check
+ *            that comes in on an accepted connection makes one, with a peer-reflexive active
+ *            candidate (section 7.2). in->local = the listener's address, in->remote = the address
+ *            the connection comes from; our checks and answers go out on that same connection.
+ *   so       base = the bound address, both sides open; otherwise as for an active one.
+ * Connections are never opened by an answer: a datagram to a passive pair whose connection is gone
+ * is to be dropped. bk_checker_broken() says that a connection could not be opened or ended; a
+ * later datagram on an active pair asks for a new one. Closing is the caller's decision: a
+ * connection is of no use once its pair is gone (bk_checker_find_pair()).
+ *
  * Three departures from RFC 8445, all harmless to peers that follow it: checks may leave faster
  * than one per Ta (`burst`) and in turn by kind of pair, not by priority alone; the controlling
  * side may nominate before its own check was answered (`eager`); and again later (`renominate`).
@@ -100,6 +124,17 @@ struct bk_checker_config {
     uint32_t early_max;   /* checks kept that came before the remote credentials; 16 */
     uint32_t events_max;  /* undelivered events; 8..; 64 */
 
+    uint16_t streams;     /* data streams; 1..256; 1 */
+    uint16_t components;  /* of each stream; 1..256; 1; streams x components: 1024 at most */
+    bool lite;            /* only answers checks, RFC 8445 section 2.5; host candidates only; the
+                             role is controlled unless the peer is lite, too */
+    uint32_t patience_us; /* BK_ICE_FAILED is not said before this long after the remote credentials
+                             came, RFC 8863 section 4 (which says 39.5 s); 0..; 0 */
+    uint32_t tcp_wait_us; /* a check over TCP is sent once and waits this long; 1 s..; 39.5 s;
+                             RFC 8489 section 6.2.2 (Ti) */
+    uint32_t doubt_us;    /* a selected pair that was not heard of for this long is asked, fast; see
+                             bk_checker_heard(); 0: off; 0 or 50000..; 0 */
+
     /* Local credentials (RFC 8445 section 5.3); NULL: made from `rng`. Copied. */
     const char *ufrag, *pwd;
 
@@ -125,8 +160,14 @@ enum bk_checker_event_kind {
     BK_CHECKER_REMOTE_PRFLX, /* the peer sent a check from `addr`, which was not signalled */
     BK_CHECKER_PROBE_ALIVE,  /* bk_checker_probe(): `pair` answered after `rtt_us` */
     BK_CHECKER_PROBE_DEAD, /* bk_checker_probe(): `pair` did not answer; PAIR_DIED comes as well */
-    BK_CHECKER_MTU         /* bk_checker_test_mtu(): `pair` carries `mtu` bytes of UDP payload, the
-                                largest tested size that was answered; 0: not even the least */
+    BK_CHECKER_MTU,        /* bk_checker_test_mtu(): `pair` carries `mtu` bytes of UDP payload, the
+                              largest tested size that was answered; 0: not even the least */
+    BK_CHECKER_STREAM,     /* the checklist of `stream` changed: `state` is its new state; only
+                              where there are several streams or components */
+    BK_CHECKER_SILENT,     /* config.doubt_us: selected `pair` was asked and did not answer. With a
+                              spare pair that does, PAIR_DIED and SELECTED follow; else it stays
+                              selected until its consent ends */
+    BK_CHECKER_BACK        /* a `pair` that was SILENT is heard again */
 };
 
 struct bk_checker_event {
@@ -138,7 +179,8 @@ struct bk_checker_event {
     uint32_t pair, previous; /* pair ids: never 0, never used twice by one agent; 0: no pair */
     int64_t rtt_us;
     struct bk_addr addr;
-    uint64_t reserved[4];
+    uint16_t stream, component; /* of `pair` or `addr`; STREAM: component 0; STATE, ROLE: 0 and 0 */
+    uint64_t reserved[3];
 };
 
 /* ---- Life --------------------------------------------------------------------------------- */
@@ -162,11 +204,20 @@ BK_API BK_MUST_USE enum bk_err bk_checker_set_remote_credentials(struct bk_check
                                                                  const char *ufrag, const char *pwd,
                                                                  struct bk_time now);
 
+/* RFC 8445 section 6.1.1, as the peer's a=ice-lite says. A full agent becomes controlling. With two
+ * lite agents the initiator (config.controlling) is, nothing is checked, and the pair of highest
+ * priority of each component is selected (section 8.2). */
+BK_API void bk_checker_set_remote_lite(struct bk_checker *ice, bool lite, struct bk_time now);
+/* Turns config.renominate on or off: on only for peers that announce a=ice-options:renomination. A
+ * peer that nominates again is followed either way. */
+BK_API void bk_checker_set_renominate(struct bk_checker *ice, bool on, struct bk_time now);
+
 /* Adds a local candidate; a server-reflexive one whose base is not known as host is taken with its
  * base. `as_signalled`, unless NULL, gets the candidate as it is to be signalled (foundation and
  * priority filled in). BK_ERR_EXISTS: a candidate with this address and base is there; with the
- * same pairs it is redundant, RFC 8445 section 5.1.3. BK_ERR_ARGUMENT: not an address one can have.
- * BK_ERR_FULL: locals_max. */
+ * same pairs it is redundant, RFC 8445 section 5.1.3; or the base serves another component.
+ * BK_ERR_ARGUMENT: not an address one can have, no such stream or component, or not for a lite
+ * agent. BK_ERR_FULL: locals_max. */
 BK_API BK_MUST_USE enum bk_err
 bk_checker_add_local_candidate(struct bk_checker *ice, const struct bk_ice_candidate *candidate,
                                struct bk_time now, struct bk_ice_candidate *as_signalled);
@@ -175,9 +226,21 @@ bk_checker_add_local_candidate(struct bk_checker *ice, const struct bk_ice_candi
 BK_API BK_MUST_USE enum bk_err
 bk_checker_remove_local(struct bk_checker *ice, const struct bk_addr *base, struct bk_time now);
 
+/* The same for one of two bases with the same address. */
+BK_API BK_MUST_USE enum bk_err bk_checker_remove_base(struct bk_checker *ice,
+                                                      const struct bk_addr *base,
+                                                      enum bk_protocol protocol,
+                                                      struct bk_time now);
+/* 16 bits of local preference for a TCP candidate, RFC 6544 section 4.2: the direction's part,
+ * which depends on the kind, and 13 bits of the caller's own (65535 of the UDP scale counts as
+ * 8191). */
+BK_API uint16_t bk_checker_tcp_preference(enum bk_ice_kind kind, enum bk_ice_transport transport,
+                                          uint16_t preference);
+
 /* Adds a candidate the peer signalled, at any time; a peer-reflexive one with the same address
- * becomes it. BK_ERR_EXISTS: known. BK_ERR_ARGUMENT: not an address one can send to.
- * BK_ERR_FULL: remotes_max. All three are counted; none is a reason to stop. */
+ * becomes it. BK_ERR_EXISTS: known. BK_ERR_ARGUMENT: not an address one can send to, or no such
+ * stream or component. BK_ERR_FULL: remotes_max. All three are counted; none is a reason to stop.
+ */
 BK_API BK_MUST_USE enum bk_err
 bk_checker_add_remote_candidate(struct bk_checker *ice, const struct bk_ice_candidate *candidate,
                                 struct bk_time now);
@@ -211,6 +274,26 @@ BK_API bool bk_checker_next_datagram(struct bk_checker *ice, struct bk_datagram 
 /* false: nothing to tell. */
 BK_API bool bk_checker_next_event(struct bk_checker *ice, struct bk_checker_event *out);
 
+/* ---- What else the caller sees ------------------------------------------------------------- */
+
+/* Data came in from `remote` on base `local`: the path is alive. It proves no consent (RFC 7675
+ * section 5.1); it only puts off the doubt of config.doubt_us. Cheap; call it for every packet, or
+ * for one of many. */
+BK_API void bk_checker_heard(struct bk_checker *ice, const struct bk_addr *local,
+                             const struct bk_addr *remote, struct bk_time now);
+/* The TCP connection of this pair could not be opened, or ended: the pair fails or dies at once. An
+ * active one is tried again later (config.retry); one of a passive candidate is gone. */
+BK_API void bk_checker_broken(struct bk_checker *ice, const struct bk_addr *local,
+                              const struct bk_addr *remote, struct bk_time now);
+
+/* Gives back memory: every table shrinks to what it holds. Call it when a session has become quiet.
+ * What needs more room later takes it by itself from the allocator, up to the configured limits; if
+ * that fails it is as if the limit were reached, counted in `memory_full`. This is the one place
+ * where something allocates after bk_checker_new(): docs/decisions/0014. */
+BK_API void bk_checker_settle(struct bk_checker *ice, struct bk_time now);
+/* Bytes this checker holds from its allocator now. */
+BK_API size_t bk_checker_size(const struct bk_checker *ice);
+
 /* ---- Asking about paths --------------------------------------------------------------------- */
 
 /* Checks the selected and all other valid pairs right now, with fast retransmissions. Every pair
@@ -232,6 +315,14 @@ BK_API BK_MUST_USE enum bk_err bk_checker_selected(const struct bk_checker *ice,
  * section 12.1 allows data there. BK_ERR_NOT_FOUND: none. */
 BK_API BK_MUST_USE enum bk_err bk_checker_best_valid(const struct bk_checker *ice,
                                                      struct bk_ice_pair_info *out);
+/* The two above are of stream 0, component 1; these are of any. BK_ERR_NOT_FOUND also: no such
+ * stream or component. */
+BK_API BK_MUST_USE enum bk_err bk_checker_selected_of(const struct bk_checker *ice, uint16_t stream,
+                                                      uint16_t component,
+                                                      struct bk_ice_pair_info *out);
+BK_API BK_MUST_USE enum bk_err bk_checker_best_valid_of(const struct bk_checker *ice,
+                                                        uint16_t stream, uint16_t component,
+                                                        struct bk_ice_pair_info *out);
 /* By id, as events name it. BK_ERR_NOT_FOUND: gone. */
 BK_API BK_MUST_USE enum bk_err bk_checker_pair(const struct bk_checker *ice, uint32_t id,
                                                struct bk_ice_pair_info *out);
@@ -247,7 +338,12 @@ BK_API size_t bk_checker_pairs(const struct bk_checker *ice);
 BK_API BK_MUST_USE enum bk_err bk_checker_pair_at(const struct bk_checker *ice, size_t index,
                                                   struct bk_ice_pair_info *out);
 
-/* The state that the last event told, or will tell. */
+/* The state of one checklist, RFC 8445 section 6.1.2.1: BK_ICE_SELECTED is its Completed (every
+ * component has a nominated pair), BK_ICE_FAILED its Failed (one of them can have none), the others
+ * are its Running (BK_ICE_VALID: data may flow on every component). No such stream: IDLE. */
+BK_API enum bk_ice_state bk_checker_stream_state(const struct bk_checker *ice, uint16_t stream);
+/* The state that the last event told, or will tell: FAILED when every stream failed, otherwise the
+ * least of the streams that did not. */
 BK_API enum bk_ice_state bk_checker_get_state(const struct bk_checker *ice);
 /* Our role now: a role conflict may have turned it (RFC 8445 section 7.3.1.1). */
 BK_API bool bk_checker_is_controlling(const struct bk_checker *ice);
@@ -274,6 +370,7 @@ struct bk_checker_stats {
     uint64_t pairs_evicted;      /* pairs pushed out by others of a kind with fewer pairs */
     uint64_t candidates_refused; /* remote ones nobody can send to, or known */
     uint64_t events_lost;
+    uint64_t memory_full; /* after bk_checker_settle(): the allocator had no more */
 };
 
 /* Valid until bk_checker_free(); later versions only append. Never NULL. */

@@ -83,7 +83,8 @@ enum bk_ice_failure {
     BK_ICE_FAILURE_REFUSED,    /* an error response other than 487 */
     BK_ICE_FAILURE_CONSENT,    /* consent expired, RFC 7675 */
     BK_ICE_FAILURE_PROBE,      /* bk_checker_probe() found it dead */
-    BK_ICE_FAILURE_REMOVED     /* the local address went away */
+    BK_ICE_FAILURE_REMOVED,    /* the local address went away */
+    BK_ICE_FAILURE_BROKEN      /* the TCP connection could not be opened, or ended */
 };
 
 /* What is known about one pair. Set `size` to sizeof(struct bk_ice_pair_info) before the call. */

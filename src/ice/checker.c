@@ -383,6 +383,31 @@ enum bk_err bk_checker_add_remote_candidate(struct bk_checker *ice,
     return BK_OK;
 }
 
+enum bk_err bk_checker_remove_base(struct bk_checker *ice, const struct bk_addr *base,
+                                   enum bk_protocol protocol, struct bk_time now) {
+    (void)protocol;
+    return bk_checker_remove_local(ice, base, now);
+}
+
+void bk_checker_set_remote_lite(struct bk_checker *ice, bool lite, struct bk_time now) {
+    ice->now = bk_later(ice->now, now);
+    if (lite && !ice->role.controlling)
+        ice_switch_role(ice, true);
+    checker_turn(ice, now);
+}
+
+void bk_checker_set_renominate(struct bk_checker *ice, bool on, struct bk_time now) {
+    ice->config.renominate = on;
+    checker_turn(ice, now);
+}
+
+void bk_checker_heard(struct bk_checker *ice, const struct bk_addr *local,
+                      const struct bk_addr *remote, struct bk_time now) {
+    (void)local;
+    (void)remote;
+    ice->now = bk_later(ice->now, now);
+}
+
 void bk_checker_end_of_local_candidates(struct bk_checker *ice, struct bk_time now) {
     ice->locals_done = true;
     checker_turn(ice, now);

@@ -28,6 +28,9 @@ const struct bk_checker_config bk_checker_config_default = {
     .pairs_max = 100,
     .early_max = 16,
     .events_max = 64,
+    .streams = 1,
+    .components = 1,
+    .tcp_wait_us = 39500000,
 };
 
 static const uint32_t HOUR_US = UINT32_C(3600000000);
@@ -60,15 +63,24 @@ static const char *check_times(const struct bk_checker_config *c) {
         {"probe_tries", c->probe_tries, 1, 10},
         {"retry_us", c->retry_us[0], c->retry ? 1000 : 0, HOUR_US},
         {"retry_tries", c->retry_tries, 1, 10},
+        {"patience_us", c->patience_us, 0, HOUR_US},
+        {"tcp_wait_us", c->tcp_wait_us, 1000000, HOUR_US},
+        {"doubt_us", c->doubt_us, c->doubt_us == 0 ? 0 : 50000, HOUR_US},
     };
     return first_outside(ranges, sizeof ranges / sizeof ranges[0]);
 }
 
 static const char *check_limits(const struct bk_checker_config *c) {
     const struct range ranges[] = {
-        {"locals_max", c->locals_max, 1, 1024}, {"remotes_max", c->remotes_max, 1, 4096},
-        {"prflx_max", c->prflx_max, 0, 4096},   {"pairs_max", c->pairs_max, 1, 4096},
-        {"early_max", c->early_max, 0, 4096},   {"events_max", c->events_max, 8, 65536},
+        {"locals_max", c->locals_max, 1, 1024},
+        {"remotes_max", c->remotes_max, 1, 4096},
+        {"prflx_max", c->prflx_max, 0, 4096},
+        {"pairs_max", c->pairs_max, 1, 4096},
+        {"early_max", c->early_max, 0, 4096},
+        {"events_max", c->events_max, 8, 65536},
+        {"streams", c->streams, 1, 256},
+        {"components", c->components, 1, 256},
+        {"components", (uint32_t)c->streams * c->components, 1, 1024},
     };
     return first_outside(ranges, sizeof ranges / sizeof ranges[0]);
 }

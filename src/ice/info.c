@@ -87,6 +87,24 @@ enum bk_err bk_checker_selected(const struct bk_checker *ice, struct bk_ice_pair
     return describe(ice, ice_checklist_find_id(&ice->list, ice->selected), out);
 }
 
+enum bk_err bk_checker_selected_of(const struct bk_checker *ice, uint16_t stream,
+                                   uint16_t component, struct bk_ice_pair_info *out) {
+    if (stream != 0 || component > 1)
+        return BK_ERR_NOT_FOUND;
+    return bk_checker_selected(ice, out);
+}
+
+enum bk_err bk_checker_best_valid_of(const struct bk_checker *ice, uint16_t stream,
+                                     uint16_t component, struct bk_ice_pair_info *out) {
+    if (stream != 0 || component > 1)
+        return BK_ERR_NOT_FOUND;
+    return bk_checker_best_valid(ice, out);
+}
+
+enum bk_ice_state bk_checker_stream_state(const struct bk_checker *ice, uint16_t stream) {
+    return stream == 0 ? ice->state : BK_ICE_IDLE;
+}
+
 enum bk_err bk_checker_best_valid(const struct bk_checker *ice, struct bk_ice_pair_info *out) {
     uint16_t best = ice_checklist_find_id(&ice->list, ice->selected);
     if (best != ICE_NONE)

@@ -64,6 +64,8 @@ const char *bk_ice_failure_text(enum bk_ice_failure failure) {
         return "no answer to a probe";
     case BK_ICE_FAILURE_REMOVED:
         return "local address gone";
+    case BK_ICE_FAILURE_BROKEN:
+        return "connection failed or ended";
     }
     return "?";
 }

@@ -249,6 +249,9 @@ static void on_ice_event(struct session *s, const struct bk_checker_event *event
     case BK_CHECKER_ROLE:
     case BK_CHECKER_LOCAL_PRFLX:
     case BK_CHECKER_REMOTE_PRFLX:
+    case BK_CHECKER_STREAM:
+    case BK_CHECKER_SILENT:
+    case BK_CHECKER_BACK:
         break;
     }
 }
