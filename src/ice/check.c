@@ -54,7 +54,7 @@ struct ice_check *ice_checks_start(struct ice_checks *checks, const struct ice_c
     if (c == NULL)
         return NULL;
     struct ice_check fresh = {.state = ICE_CHECK_ACTIVE, .plan = *plan, .sent = 1, .started = now};
-    rng_fill(rng, fresh.txid, sizeof fresh.txid);
+    rng_fill(rng, fresh.txid, sizeof fresh.txid); /* nobody else's choice, RFC 7675 section 5.1 */
     fresh.deadline = bk_after(now, gap_after(plan, 1));
     *c = fresh;
     set_want(checks, c, true);

@@ -98,6 +98,8 @@ static bool may_start(const struct ice_checklist *list, const struct ice_pair *p
     return first;
 }
 
+/* A check leaves from its candidate's base, so pairs are of bases: RFC 8445 section 6.1.2.4, RFC
+ * 8838 sections 10 and 11. */
 uint16_t ice_checklist_add(struct ice_checklist *list, const struct ice_cands *locals,
                            const struct ice_cands *remotes, uint16_t local, uint16_t remote,
                            bool controlling) {
@@ -113,7 +115,7 @@ uint16_t ice_checklist_add(struct ice_checklist *list, const struct ice_cands *l
                          .kinds = class_of(l, r),
                          .foundation = foundation_of(l, r),
                          .priority = ice_pair_priority_of(l, r, controlling),
-                         .base = l->base, /* for reflexive ones as well, RFC 8445 section 6.1.2.4 */
+                         .base = l->base,
                          .to = r->addr,
                          .rtt_us = -1,
                          .started = BK_NEVER,

@@ -3,8 +3,7 @@
  * section 11); and the same at a slower pace for the other valid pairs, so that their NAT bindings
  * live and they are there when the selected one dies. Every check is a transaction of its own,
  * never retransmitted (RFC 7675 section 5.1). Only answers to our checks count: a request from the
- * peer
- * shows that it is alive, not that it wants our data. */
+ * peer shows that it is alive, not that it wants our data. */
 #include "ice/checker.h"
 
 #include "base/rng.h"

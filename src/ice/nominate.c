@@ -313,6 +313,7 @@ static bool is_undecided(const struct bk_checker *ice) {
     return false;
 }
 
+/* RFC 8838 section 8: no failure while candidates may still come from either side. */
 static enum bk_ice_state state_now(const struct bk_checker *ice) {
     if (ice->selected != 0)
         return BK_ICE_SELECTED;

@@ -30,7 +30,8 @@ static void remove_unused_remotes(struct bk_checker *ice) {
     }
 }
 
-/* The current generation's valid pairs become the old ones; the rest is forgotten. */
+/* The current generation's valid pairs become the old ones, with their consent checks (RFC 7675
+ * section 5.1); the rest is forgotten. */
 static void age_pairs(struct bk_checker *ice) {
     for (uint16_t i = ice->list.top; i-- > 0;) {
         struct ice_pair *p = ice_pair_at(ice, i);
