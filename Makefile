@@ -18,7 +18,7 @@ test: ## configure, build with ASan and UBSan, run every test (CC=gcc or CC=clan
 lint: ## clang-format, clang-tidy, cppcheck and the house's own rules
 	@scripts/lint.sh
 
-format: ## clang-format every C file in place
+format: ## clang-format every C file in place; the tables of citations
 	@scripts/format.sh
 
 fuzz: ## one fuzz harness: make fuzz T=stun S=60

@@ -24,7 +24,7 @@ group() {
     fuzz) echo "clang=clang libclang-rt-%clang%-dev
         llvm-symbolizer=llvm" ;;
     lint) echo "clang=clang clang-format=clang-format clang-tidy=clang-tidy cppcheck=cppcheck
-        git=git mandoc=mandoc" ;;
+        git=git mandoc=mandoc python3=python3" ;;
     interop) echo "turnutils_stunclient=coturn go=golang-go python3=python3
         ca-certificates libnice-dev python3-aioice python3-aiortc tcpdump=tcpdump
         chromium=chromium node=nodejs npm=npm gstreamer1.0-nice gstreamer1.0-plugins-bad

@@ -8,3 +8,4 @@ mode=-i
 [ "${1:-}" != --check ] || mode="--dry-run -Werror"
 find include src nat topology sim lab server cli tests fuzz bench examples -name '*.[ch]' -print0 |
     xargs -0 clang-format $mode
+[ "$mode" != -i ] || scripts/rfc-table.sh # it names lines

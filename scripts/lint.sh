@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# scripts/lint.sh [CHECK...]: format tidy cppcheck spdx readme length manual; all of them without
+# scripts/lint.sh [CHECK...]: format tidy cppcheck spdx readme length manual rfc; all of them without
 # names. Findings are errors; a suppression is one line in the source with its reason.
 . "$(dirname "$0")/lib.sh"
 
@@ -63,12 +63,17 @@ lint_manual() {
     done | fail_if_any
 }
 
+# Every citation is in the tables, and every MUST has one or a reason.
+lint_rfc() {
+    scripts/rfc-table.sh --check
+}
+
 fail_if_any() {
     awk '{print} END {exit NR > 0}'
 }
 
 scripts/deps.sh build test lint
-[ $# -gt 0 ] || set -- spdx readme length manual format cppcheck tidy
+[ $# -gt 0 ] || set -- spdx readme length manual rfc format cppcheck tidy
 for name in "$@"; do
     check "lint $name" "lint_$name"
 done

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Turns the sources' citations ("RFC 8445 section 7.2.5.3.3") into docs/rfc.md: which section is
-# obeyed where. scripts/rfc-table.sh writes the file; --check says whether it is up to date.
+# obeyed where; and, by conformance.py, docs/conformance.md. scripts/rfc-table.sh writes both files;
+# --check says whether they are up to date.
 . "$(dirname "$0")/lib.sh"
 
 table() {
@@ -9,6 +10,7 @@ table() {
 # Where the standards are obeyed
 
 Made by `scripts/rfc-table.sh` from citations of the form `RFC NNNN section X`; not edited by hand.
+Of the standards around ICE, every MUST with the line that obeys it: [conformance.md](conformance.md).
 
 | RFC | section | files |
 |---|---|---|
@@ -31,7 +33,9 @@ HEAD
 
 if [ "${1:-}" = --check ]; then
     table | cmp -s - docs/rfc.md || { echo "docs/rfc.md is old: run scripts/rfc-table.sh" >&2; exit 1; }
+    scripts/conformance.py --check
 else
     table >docs/rfc.md.new
     mv docs/rfc.md.new docs/rfc.md
+    scripts/conformance.py
 fi
