@@ -9,7 +9,8 @@
 #include <bodkin/ice_types.h>
 
 enum {
-    SDP_LINE_MAX = 512,       /* longest line written, with its NUL */
+    SDP_LINE_MAX = 768,       /* longest line written, with its NUL: a name and a ufrag that are as
+                                 long as they may be. Our own fit BK_ICE_LINE_MAX */
     SDP_TEXT_MAX = 64 * 1024, /* longest text read */
     SDP_NAME_MAX = 255,       /* of a host, RFC 1035 section 2.3.4 */
     SDP_MID_MAX = 32,
@@ -18,7 +19,8 @@ enum {
 };
 
 /* One candidate line. Of `at`, the stream is not in the line. The related address (raddr, rport) is
- * `at.base`; family NONE: not told. */
+ * `at.base`; family NONE: not told. Of a relayed candidate it is the mapped address, RFC 8839
+ * section 5.1: set it before writing. The port of TCP active is always 9. */
 struct sdp_candidate {
     struct bk_ice_candidate at;
     char name[SDP_NAME_MAX + 1]; /* the connection address when it is a name (mDNS): then at.addr
@@ -32,8 +34,9 @@ struct sdp_candidate {
  * has room for SDP_LINE_MAX. */
 size_t sdp_write_candidate(const struct sdp_candidate *c, bool hide_base, char *out);
 /* Reads it, with or without "a=". BK_ERR_MALFORMED: breaks RFC 8839 section 5.1 or RFC 6544 section
- * 4.5. BK_ERR_UNSUPPORTED: a transport, type or address of a kind not known, to be ignored.
- * BK_ERR_TOO_LONG. */
+ * 4.5. BK_ERR_UNSUPPORTED: a transport, type or address of a kind not known, or an address nothing
+ * can be sent to (0.0.0.0, multicast, port 0): to be ignored. BK_ERR_TOO_LONG: foundation or name.
+ * A name that is not one of mDNS is handed on; RFC 8839 section 5.1 has it ignored. */
 BK_MUST_USE enum bk_err sdp_read_candidate(const char *line, size_t len, struct sdp_candidate *out);
 
 /* What else a line can say. */
@@ -61,8 +64,9 @@ struct sdp_item {
     enum bk_err err; /* CANDIDATE: BK_OK or BK_ERR_UNSUPPORTED */
 };
 
-/* Walks a text line by line: start with *at = 0. false: the end. A line of ours that breaks its
- * rules: *err is BK_ERR_MALFORMED, and false. Lines of others are SDP_OTHER. */
+/* Walks a text line by line: start with *at = 0. false: the end, with *err BK_OK; or a line of ours
+ * that breaks its rules or limits: BK_ERR_MALFORMED; or BK_ERR_TOO_LONG: `len` is above
+ * SDP_TEXT_MAX. Lines of others, remote-candidates among them, are SDP_OTHER. */
 bool sdp_next(const char *text, size_t len, size_t *at, struct sdp_item *out, enum bk_err *err);
 
 /* ice-char of RFC 8839 section 5.4: ALPHA / DIGIT / "+" / "/"; and lengths. */
