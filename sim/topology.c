@@ -128,6 +128,10 @@ const char *world_name(const struct world *w, node_id node) {
     return w->nodes[node].name;
 }
 
+node_id world_parent(const struct world *w, node_id node) {
+    return w->nodes[node].parent;
+}
+
 bool world_address(const struct world *w, node_id host, size_t index, struct bk_ip *out) {
     const struct node *n = &w->nodes[host];
     if (index >= n->address_count)

@@ -150,6 +150,8 @@ struct nat *world_nat(struct world *w, node_id nat);
 /* A node's index by name; asserts when there is none. */
 node_id world_find(const struct world *w, const char *name);
 const char *world_name(const struct world *w, node_id node);
+/* What a node hangs on. */
+node_id world_parent(const struct world *w, node_id node);
 /* A host's index-th address. false: it has no more. */
 bool world_address(const struct world *w, node_id host, size_t index, struct bk_ip *out);
 
