@@ -32,11 +32,15 @@ DEEP = ("prc", "sym", "cgn") if os.environ.get("LONG") else ()
 
 
 def look_again(kind):
-    """Looks until the machine was fast enough, or the result is right."""
+    """Looks until the result is right, or was wrong without an excuse."""
+    traits = kernel_nat.KINDS[kind][2]
     for _ in range(3):
         with tempfile.TemporaryDirectory(prefix="bodkin-test-") as work:
             report = look(kind, work)
-        if report["took_ms"] < SLOW_MS or not faults(kernel_nat.KINDS[kind][2], report):
+        # A box that hashes gives a socket whose port is taken no mapping at all: one run in 200
+        # meets that where it matters.
+        excused = report["took_ms"] >= SLOW_MS or traits["ports"] == "hashed"
+        if not excused or not faults(traits, report):
             break
     return report
 
