@@ -20,10 +20,29 @@ configure "$preset" "$dir" || { tally 0 1; exit 1; }
 build "$dir" || { tally 0 1; exit 1; }
 
 report=$top/$dir/ctest.xml
-rm -f "$report"
+failed=$dir/Testing/Temporary/LastTestsFailed.log
+rm -f "$report" "$failed"
 # Half of the tests wait for virtual links most of the time.
 ctest --test-dir "$dir" -j $((cores * 2)) --output-on-failure --output-junit "$report" "$@" || true
 [ -f "$report" ] || { echo "ctest left no report" >&2; tally 0 1; exit 1; }
+
+# Tests with real programs in real time share a machine with whatever else runs on it. A few that
+# fail beside the others are run once more, alone; one that passes then is named, and counts as
+# passed. Tests without a clock get no second chance.
+again=0
+if [ -s "$failed" ] && ! grep -qv ':system/' "$failed" && [ "$(wc -l <"$failed")" -le 3 ]; then
+    names=$(sed 's/^[0-9]*://' "$failed")
+    echo "once more, alone:" $names
+    second=$top/$dir/ctest-again.xml
+    rm -f "$second"
+    ctest --test-dir "$dir" --rerun-failed --output-on-failure --output-junit "$second" || true
+    for name in $names; do
+        if grep -q "<testcase name=\"$name\".*status=\"run\"" "$second"; then
+            echo "flaky: $name failed beside the others and passed alone"
+            again=$((again + 1))
+        fi
+    done
+fi
 
 # <testsuite name=... tests="9" failures="1" disabled="0" skipped="0" ...>, one attribute per line.
 number() {
@@ -32,6 +51,6 @@ number() {
         /<testcase/ { exit }' "$report"
 }
 total=$(number tests)
-bad=$(number failures)
+bad=$(($(number failures) - again))
 skip=$(($(number skipped) + $(number disabled)))
 tally $((total - bad - skip)) "$bad" "$skip"
