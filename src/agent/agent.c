@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/agent.h"
+
+#include "base/wipe.h"
+
+#include <string.h>
+
+/* ---- Memory ------------------------------------------------------------------------------- */
+
+/* `rows` points to the table's pointer, of whatever type. */
+bool agent_grow(struct bk_ice *ice, void *rows, uint16_t *cap, size_t row, size_t max) {
+    size_t want = *cap == 0 ? 2 : (size_t)*cap * 2;
+    want = want > max ? max : want;
+    if (want <= *cap)
+        return false;
+    void *old, *bigger = ice->alloc.get(ice->alloc.ctx, want * row);
+    if (bigger == NULL)
+        return false;
+    memcpy(&old, rows, sizeof old);
+    if (old != NULL)
+        memcpy(bigger, old, *cap * row);
+    memcpy(rows, &bigger, sizeof bigger);
+    ice->alloc.put(ice->alloc.ctx, old);
+    *cap = (uint16_t)want;
+    return true;
+}
+
+void agent_trace(const struct bk_ice *ice, const struct text *line) {
+    ice->config.trace.line(ice->config.trace.ctx, line->out);
+}
+
+/* ---- Life --------------------------------------------------------------------------------- */
+
+static size_t text_size(const char *s) {
+    return s == NULL ? 0 : strlen(s) + 1;
+}
+
+static const char *copy_text(char **at, const char *s) {
+    if (s == NULL)
+        return NULL;
+    char *copy = *at;
+    size_t n = text_size(s);
+    memcpy(copy, s, n);
+    *at += n;
+    return copy;
+}
+
+static bool copy_servers(struct bk_ice *ice) {
+    size_t total = 0;
+    for (size_t i = 0; i < ice->config.server_count; i++) {
+        const struct bk_ice_server *s = &ice->config.servers[i];
+        total += text_size(s->uri) + text_size(s->user) + text_size(s->password);
+    }
+    if (total == 0)
+        return true;
+    ice->texts = ice->alloc.get(ice->alloc.ctx, total);
+    if (ice->texts == NULL)
+        return false;
+    ice->texts_len = total;
+    char *at = ice->texts;
+    for (size_t i = 0; i < ice->config.server_count; i++) {
+        struct bk_ice_server *s = &ice->config.servers[i];
+        s->uri = copy_text(&at, s->uri);
+        s->user = copy_text(&at, s->user);
+        s->password = copy_text(&at, s->password);
+    }
+    return true;
+}
+
+static enum bk_err make_checker(struct bk_ice *ice) {
+    const struct bk_ice_config *from = &ice->config;
+    struct bk_checker_config c = bk_checker_config_default;
+    c.controlling = from->role == BK_ICE_CONTROLLING;
+    c.ta_us = from->ta_us;
+    c.rto_min_us = 200000;
+    c.consent_us = from->consent_us;
+    c.consent_expiry_us = from->consent_expiry_us;
+    c.warm_us = from->keep_warm ? c.warm_us : 0;
+    c.locals_max = from->locals_max;
+    c.remotes_max = from->remotes_max;
+    c.pairs_max = from->pairs_max;
+    c.rng = from->rng;
+    c.trace = from->trace;
+    return bk_checker_new(&c, &ice->alloc, &ice->checker);
+}
+
+static bool make_components(struct bk_ice *ice) {
+    uint16_t count = (uint16_t)(ice->config.streams * ice->config.components);
+    ice->components = ice->alloc.get(ice->alloc.ctx, count * sizeof *ice->components);
+    ice->notes.cap = (uint16_t)(AGENT_EVENTS_MIN + 4 * count);
+    ice->notes.ring = ice->alloc.get(ice->alloc.ctx, ice->notes.cap * sizeof *ice->notes.ring);
+    if (ice->components == NULL || ice->notes.ring == NULL)
+        return false;
+    ice->component_count = count;
+    for (uint16_t i = 0; i < count; i++) {
+        ice->components[i].stream = i / ice->config.components;
+        ice->components[i].component = (uint16_t)(i % ice->config.components + 1);
+        ice->components[i].heard = BK_NEVER;
+    }
+    return true;
+}
+
+enum bk_err bk_ice_new(const struct bk_ice_config *config, const struct bk_alloc *alloc,
+                       struct bk_ice **out) {
+    if (bk_ice_config_check(config) != NULL)
+        return BK_ERR_ARGUMENT;
+    struct bk_ice *ice = alloc->get(alloc->ctx, sizeof *ice);
+    if (ice == NULL)
+        return BK_ERR_NO_MEMORY;
+    ice->config = *config;
+    ice->alloc = *alloc;
+    ice->now.us = INT64_MIN;
+    ice->closed_by = BK_NEVER;
+    enum bk_err err = BK_ERR_NO_MEMORY;
+    if (copy_servers(ice) && make_components(ice))
+        err = make_checker(ice);
+    if (err != BK_OK) {
+        bk_ice_free(ice);
+        return err;
+    }
+    *out = ice;
+    return BK_OK;
+}
+
+void bk_ice_free(struct bk_ice *ice) {
+    if (ice == NULL)
+        return;
+    const struct bk_alloc alloc = ice->alloc;
+    agent_gather_free(ice);
+    bk_checker_free(ice->checker);
+    if (ice->texts != NULL)
+        wipe(ice->texts, ice->texts_len);
+    void *const parts[] = {ice->texts, ice->bases, ice->cands, ice->components, ice->notes.ring};
+    wipe(ice, sizeof *ice);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        alloc.put(alloc.ctx, parts[i]);
+    alloc.put(alloc.ctx, ice);
+}
+
+void bk_ice_close(struct bk_ice *ice, struct bk_time now) {
+    (void)agent_see(ice, now);
+    if (ice->closing)
+        return;
+    ice->closing = true;
+    ice->gathering = false;
+    agent_gather_free(ice);
+    agent_tell(ice, BK_ICE_ON_CLOSED, NULL, 0);
+}
+
+/* ---- The verbs; bk_ice_recv() is in send.c ------------------------------------------------- */
+
+void agent_turn(struct bk_ice *ice, struct bk_time now) {
+    (void)agent_see(ice, now);
+    agent_gather_turn(ice);
+    agent_paths_turn(ice);
+}
+
+void bk_ice_advance(struct bk_ice *ice, struct bk_time now) {
+    bk_checker_advance(ice->checker, agent_see(ice, now));
+    agent_turn(ice, now);
+}
+
+struct bk_time bk_ice_deadline(const struct bk_ice *ice) {
+    struct bk_time t = bk_checker_deadline(ice->checker);
+    t = bk_earlier(t, agent_gather_deadline(ice));
+    return bk_earlier(t, agent_paths_deadline(ice));
+}
+
+bool bk_ice_next_datagram(struct bk_ice *ice, struct bk_datagram *out) {
+    return bk_checker_next_datagram(ice->checker, out) || agent_gather_next_datagram(ice, out);
+}
+
+const char *bk_ice_ufrag(const struct bk_ice *ice) {
+    return bk_checker_ufrag(ice->checker);
+}
+
+const char *bk_ice_pwd(const struct bk_ice *ice) {
+    return bk_checker_pwd(ice->checker);
+}

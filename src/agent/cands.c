@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/agent.h"
+
+#include <string.h>
+
+/* RFC 8445 section 14 of the privacy considerations, RFC 8828: what reveals the inside's layout. */
+static bool is_inside(const struct bk_ip *ip) {
+    return bk_ip_scope(ip) != BK_SCOPE_GLOBAL;
+}
+
+bool agent_may_show_host(const struct bk_ice *ice, const struct bk_addr *addr) {
+    switch (ice->config.policy) {
+    case BK_ICE_ALL:
+        return true;
+    case BK_ICE_PUBLIC:
+        return !is_inside(&addr->ip);
+    case BK_ICE_RELAYED_ONLY:
+        return false;
+    }
+    return false;
+}
+
+static void remember(struct bk_ice *ice, const struct bk_ice_candidate *c,
+                     const struct bk_addr *related, uint16_t base) {
+    if (!agent_grow(ice, &ice->cands, &ice->cand_cap, sizeof *ice->cands, ice->config.locals_max) &&
+        ice->cand_count == ice->cand_cap)
+        return;
+    struct agent_cand *mine = &ice->cands[ice->cand_count++];
+    *mine = (struct agent_cand){.addr = c->addr,
+                                .related = *related,
+                                .priority = c->priority,
+                                .base = base,
+                                .stream = c->stream,
+                                .component = c->component == 0 ? 1 : c->component,
+                                .kind = (uint8_t)c->kind,
+                                .transport = (uint8_t)c->transport,
+                                .used = true};
+    memcpy(mine->foundation, c->foundation, sizeof mine->foundation - 1);
+}
+
+void agent_cand_add(struct bk_ice *ice, const struct bk_ice_candidate *candidate, uint16_t base) {
+    struct bk_ice_candidate signalled;
+    if (bk_checker_add_local_candidate(ice->checker, candidate, ice->now, &signalled) != BK_OK)
+        return; /* redundant, or one too many: RFC 8445 section 5.1.3 */
+    signalled.stream = candidate->stream;
+    signalled.component = candidate->component;
+    signalled.transport = candidate->transport;
+    remember(ice, &signalled, &candidate->base, base);
+}
+
+void agent_cands_drop_base(struct bk_ice *ice, uint16_t base) {
+    uint16_t kept = 0;
+    for (uint16_t i = 0; i < ice->cand_count; i++)
+        if (ice->cands[i].base != base)
+            ice->cands[kept++] = ice->cands[i];
+    ice->cand_count = kept;
+}
+
+void agent_cand_export(const struct agent_cand *cand, struct bk_ice_candidate *out) {
+    *out = (struct bk_ice_candidate){.kind = (enum bk_ice_kind)cand->kind,
+                                     .transport = (enum bk_ice_transport)cand->transport,
+                                     .stream = cand->stream,
+                                     .component = cand->component,
+                                     .addr = cand->addr,
+                                     .base = cand->related,
+                                     .priority = cand->priority};
+    memcpy(out->foundation, cand->foundation, sizeof cand->foundation);
+}
+
+size_t agent_cand_write(const struct bk_ice *ice, const struct agent_cand *cand, char *out) {
+    struct sdp_candidate line;
+    memset(&line, 0, sizeof line);
+    agent_cand_export(cand, &line.at);
+    bool hide = ice->config.policy != BK_ICE_ALL || ice->config.mdns;
+    return sdp_write_candidate(&line, hide, out);
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT
+ * Gathering, RFC 8445 section 5.1.1.
+ *
+ * Every base asks every server of its family. Exchanges leave in a burst and then one per Ta. A
+ * candidate is told the moment its answer comes; nothing waits for the end of gathering but the
+ * event that says so, and that does not wait for sockets that are plainly dead: once a server has
+ * answered on one base, the others get as long as that took, and a little more. Whatever answers
+ * later is a candidate all the same.
+ *
+ * The exchanges are repeated to keep the mappings open (section 5.1.1.4) until a path is selected,
+ * whose own checks do that from then on. */
+#include "agent/agent.h"
+
+#include <string.h>
+
+enum {
+    BURST = 24,              /* exchanges that may leave at once: 20 bytes each */
+    GATHER_TA_US = 5000,     /* then one per; RFC 8445 section 14.2 allows no less */
+    RTO_US = 100000,         /* candidates are worth haste: one packet each */
+    TRIES = 6,               /* at 0, 0.1, 0.3, 0.7, 1.5, 3.1 s */
+    SLACK_US = 30000,        /* for bases slower than the first one that answered */
+    KEEP_OPEN_US = 15000000, /* RFC 8445 section 11 */
+    QUERIES_MAX = 1024
+};
+
+/* ---- Servers ------------------------------------------------------------------------------ */
+
+static bool asks_over_udp(const struct agent_server *s) {
+    return s->uri.protocol == BK_UDP && !s->uri.secure;
+}
+
+static struct agent_query *take_query(struct bk_ice *ice) {
+    struct agent_gather *g = ice->gather;
+    if (g->query_count == g->query_cap &&
+        !agent_grow(ice, &g->queries, &g->query_cap, sizeof *g->queries, QUERIES_MAX))
+        return NULL;
+    return &g->queries[g->query_count++];
+}
+
+static bool is_asked(const struct agent_gather *g, uint16_t base, uint16_t server) {
+    for (uint16_t i = 0; i < g->query_count; i++)
+        if (g->queries[i].base == base && g->queries[i].server == server)
+            return true;
+    return false;
+}
+
+/* The first address of the base's family, if the server has one. */
+static bool address_for(const struct agent_server *s, const struct agent_base *base, uint8_t from,
+                        uint8_t *at) {
+    for (uint8_t i = from; i < s->ip_count; i++) {
+        if (s->ips[i].family != base->addr.ip.family)
+            continue;
+        *at = i;
+        return true;
+    }
+    return false;
+}
+
+/* From where a server can be reached at all. */
+static bool can_reach(const struct agent_base *base, const struct bk_ip *server) {
+    enum bk_scope from = bk_ip_scope(&base->addr.ip), to = bk_ip_scope(server);
+    return (from == BK_SCOPE_LOOPBACK) == (to == BK_SCOPE_LOOPBACK) &&
+           !(from == BK_SCOPE_LINK && base->addr.ip.family == BK_IPV6);
+}
+
+static void plan_query(struct bk_ice *ice, uint16_t base, uint16_t server) {
+    const struct agent_base *b = &ice->bases[base];
+    struct agent_server *s = &ice->gather->servers[server];
+    uint8_t at;
+    if (!b->used || b->protocol != BK_UDP || s->state != SERVER_READY || !asks_over_udp(s) ||
+        is_asked(ice->gather, base, server) || !address_for(s, b, 0, &at) ||
+        !can_reach(b, &s->ips[at]))
+        return;
+    struct agent_query *q = take_query(ice);
+    if (q == NULL)
+        return;
+    memset(q, 0, sizeof *q);
+    q->state = QUERY_PLANNED;
+    q->base = base;
+    q->server = server;
+    q->ip = at;
+    q->to = bk_addr(s->ips[at], s->uri.port);
+    q->answered = BK_NEVER;
+}
+
+static void server_ready(struct bk_ice *ice, uint16_t server) {
+    ice->gather->servers[server].state = SERVER_READY;
+    for (uint16_t b = 0; b < ice->base_count; b++)
+        plan_query(ice, b, server);
+}
+
+static void start_server(struct bk_ice *ice, uint16_t i) {
+    struct agent_server *s = &ice->gather->servers[i];
+    if (uri_read(ice->config.servers[i].uri, &s->uri) != BK_OK) {
+        s->state = SERVER_OVER;
+        return;
+    }
+    s->give_up = bk_after(ice->now, ice->config.gather_us);
+    s->answered_at = BK_NEVER;
+    if (s->uri.ip.family == BK_FAMILY_NONE) {
+        s->state = SERVER_OVER; /* names: below */
+        return;
+    }
+    s->ips[0] = s->uri.ip;
+    s->ip_count = 1;
+    server_ready(ice, i);
+}
+
+/* ---- Starting ----------------------------------------------------------------------------- */
+
+void agent_gather_base(struct bk_ice *ice, uint16_t base) {
+    const struct agent_base *b = &ice->bases[base];
+    if (b->protocol == BK_UDP && agent_may_show_host(ice, &b->addr)) {
+        struct bk_ice_candidate host = {.kind = BK_ICE_HOST,
+                                        .addr = b->addr,
+                                        .base = b->addr,
+                                        .stream = b->stream,
+                                        .component = b->component,
+                                        .preference = b->preference};
+        agent_cand_add(ice, &host, base);
+    }
+    if (ice->gather == NULL)
+        return;
+    for (uint16_t s = 0; s < ice->config.server_count; s++)
+        plan_query(ice, base, s);
+}
+
+void agent_gather_drop_base(struct bk_ice *ice, uint16_t base) {
+    struct agent_gather *g = ice->gather;
+    for (uint16_t i = 0; g != NULL && i < g->query_count;) {
+        if (g->queries[i].base == base)
+            g->queries[i] = g->queries[--g->query_count];
+        else
+            i++;
+    }
+}
+
+void bk_ice_gather(struct bk_ice *ice, struct bk_time now) {
+    (void)agent_see(ice, now);
+    if (ice->gathering || ice->closing)
+        return;
+    ice->gathering = true;
+    ice->gathered = false;
+    if (ice->gather == NULL && ice->config.server_count > 0) {
+        ice->gather = ice->alloc.get(ice->alloc.ctx, sizeof *ice->gather);
+        if (ice->gather != NULL)
+            ice->gather->pace_at.us = ice->now.us - (int64_t)BURST * GATHER_TA_US;
+    }
+    for (uint16_t b = 0; b < ice->base_count; b++)
+        if (ice->bases[b].used)
+            agent_gather_base(ice, b);
+    for (uint16_t s = 0; ice->gather != NULL && s < ice->config.server_count; s++)
+        start_server(ice, s);
+    agent_turn(ice, now);
+}
+
+void agent_gather_free(struct bk_ice *ice) {
+    if (ice->gather == NULL)
+        return;
+    ice->alloc.put(ice->alloc.ctx, ice->gather->queries);
+    ice->alloc.put(ice->alloc.ctx, ice->gather);
+    ice->gather = NULL;
+}
+
+/* ---- One exchange ------------------------------------------------------------------------- */
+
+static void ask(struct bk_ice *ice, struct agent_query *q) {
+    struct stun_client_config config = stun_client_config_default;
+    config.local = ice->bases[q->base].addr;
+    config.server = q->to;
+    config.txn.rto_us = RTO_US;
+    config.txn.rc = TRIES;
+    config.every_us = KEEP_OPEN_US;
+    q->state = QUERY_ASKING;
+    q->started = ice->now;
+    ice->facts[q->server].asked = true;
+    if (stun_client_init(&q->client, &config, ice->config.rng, ice->now) != BK_OK)
+        q->state = QUERY_OVER;
+}
+
+/* The server's next address of the same family, when one is silent. */
+static bool ask_next_address(struct bk_ice *ice, struct agent_query *q) {
+    const struct agent_server *s = &ice->gather->servers[q->server];
+    uint8_t at;
+    if (!address_for(s, &ice->bases[q->base], (uint8_t)(q->ip + 1), &at))
+        return false;
+    q->ip = at;
+    q->to = bk_addr(s->ips[at], s->uri.port);
+    ask(ice, q);
+    return true;
+}
+
+static void query_mapped(struct bk_ice *ice, struct agent_query *q,
+                         const struct stun_client_event *e) {
+    struct agent_base *b = &ice->bases[q->base];
+    struct agent_server *s = &ice->gather->servers[q->server];
+    q->state = QUERY_OVER;
+    q->answered = ice->now;
+    b->alive = true;
+    ice->facts[q->server].answered = true;
+    if (bk_is_never(s->answered_at)) {
+        s->answered_at = ice->now;
+        s->rtt_us = e->rtt.us;
+    }
+    if (ice->config.policy == BK_ICE_RELAYED_ONLY)
+        return;
+    struct bk_ice_candidate srflx = {.kind = BK_ICE_SRFLX,
+                                     .addr = e->mapped,
+                                     .base = b->addr,
+                                     .server = e->server,
+                                     .stream = b->stream,
+                                     .component = b->component,
+                                     .preference = b->preference};
+    agent_cand_add(ice, &srflx, q->base);
+}
+
+/* RFC 8489 section 10: to the alternate server, once. It must be of the same family there. */
+static bool follow_redirect(struct bk_ice *ice, struct agent_query *q,
+                            const struct stun_client_event *e) {
+    if (e->code != 300 || q->redirected || e->alternate.ip.family != q->to.ip.family ||
+        e->alternate.port == 0 || bk_ip_scope(&e->alternate.ip) == BK_SCOPE_NONE)
+        return false;
+    q->redirected = true;
+    q->to = e->alternate;
+    ask(ice, q);
+    return true;
+}
+
+static void query_failed(struct bk_ice *ice, struct agent_query *q,
+                         const struct stun_client_event *e) {
+    if (e->err == BK_ERR_REFUSED) {
+        ice->facts[q->server].refused = true;
+        ice->facts[q->server].code = e->code;
+        if (follow_redirect(ice, q, e))
+            return;
+    } else if (bk_is_never(q->answered) && ask_next_address(ice, q)) {
+        return;
+    }
+    q->state = QUERY_OVER;
+}
+
+static void read_events(struct bk_ice *ice, struct agent_query *q) {
+    struct stun_client_event e;
+    while (stun_client_next_event(&q->client, &e)) {
+        if (e.kind == STUN_CLIENT_MAPPED)
+            query_mapped(ice, q, &e);
+        else
+            query_failed(ice, q, &e);
+    }
+}
+
+enum bk_err agent_gather_recv(struct bk_ice *ice, const struct bk_datagram *in) {
+    struct agent_gather *g = ice->gather;
+    for (uint16_t i = 0; g != NULL && i < g->query_count; i++) {
+        struct agent_query *q = &g->queries[i];
+        if (q->state == QUERY_PLANNED || !bk_addr_equal(&q->to, &in->remote))
+            continue;
+        enum bk_err err = stun_client_recv(&q->client, in, ice->now);
+        if (err == BK_ERR_NOT_OURS)
+            continue;
+        read_events(ice, q);
+        return err;
+    }
+    return BK_ERR_NOT_OURS;
+}
+
+/* ---- Time --------------------------------------------------------------------------------- */
+
+static void start_planned(struct bk_ice *ice) {
+    struct agent_gather *g = ice->gather;
+    for (uint16_t i = 0; i < g->query_count; i++) {
+        struct agent_query *q = &g->queries[i];
+        if (q->state != QUERY_PLANNED)
+            continue;
+        if (g->pace_at.us > ice->now.us)
+            return;
+        struct bk_time least = {ice->now.us - (int64_t)BURST * GATHER_TA_US};
+        g->pace_at = bk_after(bk_later(g->pace_at, least), GATHER_TA_US);
+        ask(ice, q);
+    }
+}
+
+/* Until when the end of gathering waits for this exchange. */
+static struct bk_time waits_until(const struct agent_gather *g, const struct agent_query *q) {
+    const struct agent_server *s = &g->servers[q->server];
+    if (q->state == QUERY_PLANNED || bk_is_never(s->answered_at))
+        return s->give_up;
+    struct bk_time fair = bk_later(s->answered_at, bk_after(q->started, s->rtt_us));
+    return bk_earlier(s->give_up, bk_after(fair, SLACK_US));
+}
+
+static bool server_is_pending(const struct agent_server *s) {
+    return s->state == SERVER_NEW || s->state == SERVER_LOOKING;
+}
+
+/* When is gathering over, if nothing more comes? In the past: it is. */
+static struct bk_time over_at(const struct bk_ice *ice) {
+    const struct agent_gather *g = ice->gather;
+    struct bk_time t = {INT64_MIN};
+    if (g == NULL)
+        return t;
+    for (size_t i = 0; i < ice->config.server_count; i++)
+        if (server_is_pending(&g->servers[i]))
+            t = bk_later(t, g->servers[i].give_up);
+    for (uint16_t i = 0; i < g->query_count; i++)
+        if (g->queries[i].state != QUERY_OVER)
+            t = bk_later(t, waits_until(g, &g->queries[i]));
+    return t;
+}
+
+static void finish(struct bk_ice *ice) {
+    ice->gathering = false;
+    ice->gathered = true;
+    agent_tell(ice, BK_ICE_ON_GATHERED, NULL, 0);
+    bk_checker_end_of_local_candidates(ice->checker, ice->now);
+}
+
+void agent_gather_turn(struct bk_ice *ice) {
+    struct agent_gather *g = ice->gather;
+    if (g != NULL) {
+        start_planned(ice);
+        for (uint16_t i = 0; i < g->query_count; i++) {
+            if (g->queries[i].state == QUERY_PLANNED)
+                continue;
+            stun_client_advance(&g->queries[i].client, ice->now);
+            read_events(ice, &g->queries[i]);
+        }
+    }
+    if (ice->gathering && over_at(ice).us <= ice->now.us)
+        finish(ice);
+}
+
+struct bk_time agent_gather_deadline(const struct bk_ice *ice) {
+    const struct agent_gather *g = ice->gather;
+    struct bk_time t = ice->gathering ? over_at(ice) : BK_NEVER;
+    for (uint16_t i = 0; g != NULL && i < g->query_count; i++) {
+        const struct agent_query *q = &g->queries[i];
+        t = bk_earlier(t,
+                       q->state == QUERY_PLANNED ? g->pace_at : stun_client_deadline(&q->client));
+    }
+    return t;
+}
+
+bool agent_gather_next_datagram(struct bk_ice *ice, struct bk_datagram *out) {
+    struct agent_gather *g = ice->gather;
+    for (uint16_t i = 0; g != NULL && i < g->query_count; i++)
+        if (g->queries[i].state != QUERY_PLANNED &&
+            stun_client_next_datagram(&g->queries[i].client, out))
+            return true;
+    return false;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT
+ * The peer's side, as its lines say it; and restarts, which begin there. */
+#include "agent/agent.h"
+
+#include "base/table.h"
+
+#include <string.h>
+
+/* ---- Reading ------------------------------------------------------------------------------ */
+
+/* Everything but the candidates, and where we are in the text. */
+struct reading {
+    const char *ufrag, *pwd;
+    size_t ufrag_len, pwd_len;
+    bool lite, trickle, renomination, done;
+    size_t candidates;
+    uint16_t stream;   /* of the lines that follow */
+    uint16_t sections; /* m= lines or, without them, a=mid lines so far */
+    bool media;
+};
+
+/* a=mid of our own descriptions counts streams; anybody else's is a name. */
+static uint16_t stream_of_mid(const struct sdp_item *item, const struct reading *r,
+                              uint16_t streams) {
+    if (item->len == 1 && item->value[0] >= '0' && item->value[0] <= '9' &&
+        item->value[0] - '0' < streams)
+        return (uint16_t)(item->value[0] - '0');
+    if (item->len == 2 && item->value[0] == '1' && item->value[1] >= '0' && item->value[1] <= '9' &&
+        10 + item->value[1] - '0' < streams)
+        return (uint16_t)(10 + item->value[1] - '0');
+    return r->sections;
+}
+
+static void follow_section(const struct bk_ice *ice, const struct sdp_item *item,
+                           struct reading *r) {
+    if (item->kind == SDP_MEDIA) {
+        r->sections = (uint16_t)(r->media ? r->sections + 1 : 0);
+        r->media = true;
+        r->stream = r->sections;
+    } else if (item->kind == SDP_MID && !r->media && ice->config.streams > 1) {
+        r->stream = stream_of_mid(item, r, ice->config.streams);
+        r->sections++;
+    }
+}
+
+/* RFC 8839 section 5.4 allows credentials for each stream. Here the session's, or the first
+ * stream's, count for all: RFC 8445 section 5.3 allows that, and browsers bundle. */
+static void note(struct reading *r, const struct sdp_item *item) {
+    if (item->kind == SDP_UFRAG && r->ufrag == NULL) {
+        r->ufrag = item->value;
+        r->ufrag_len = item->len;
+    } else if (item->kind == SDP_PWD && r->pwd == NULL) {
+        r->pwd = item->value;
+        r->pwd_len = item->len;
+    } else if (item->kind == SDP_OPTIONS) {
+        r->trickle |= sdp_has_option(item->value, item->len, "trickle");
+        r->renomination |= sdp_has_option(item->value, item->len, "renomination");
+    }
+    r->lite |= item->kind == SDP_LITE;
+    r->done |= item->kind == SDP_END_OF_CANDIDATES;
+    r->candidates += item->kind == SDP_CANDIDATE;
+}
+
+static enum bk_err read_all(const struct bk_ice *ice, const char *text, size_t len,
+                            struct reading *r) {
+    struct sdp_item item;
+    enum bk_err err = BK_OK;
+    memset(r, 0, sizeof *r);
+    for (size_t at = 0; sdp_next(text, len, &at, &item, &err);) {
+        follow_section(ice, &item, r);
+        note(r, &item);
+    }
+    if (err != BK_OK)
+        return err;
+    return r->ufrag == NULL || r->pwd == NULL ? BK_ERR_NOT_FOUND : BK_OK;
+}
+
+/* ---- Credentials -------------------------------------------------------------------------- */
+
+static uint64_t hash(const char *text, size_t len) {
+    static const uint64_t seed[2] = {1, 2}; /* tells texts apart, hides nothing */
+    return siphash24(seed, text, len);
+}
+
+enum bk_err agent_restart(struct bk_ice *ice) {
+    enum bk_err err = bk_checker_restart(ice->checker, NULL, NULL, ice->now);
+    if (err != BK_OK)
+        return err;
+    if (ice->remote_set)
+        ice->remote_old_id = ice->remote_id;
+    ice->remote_set = ice->remote_done = false;
+    if (ice->gathered)
+        bk_checker_end_of_local_candidates(ice->checker, ice->now);
+    return BK_OK;
+}
+
+enum bk_err bk_ice_restart(struct bk_ice *ice, struct bk_time now) {
+    (void)agent_see(ice, now);
+    enum bk_err err = agent_restart(ice);
+    if (err == BK_OK)
+        agent_turn(ice, now);
+    return err;
+}
+
+/* RFC 8839 section 4.4.1.1.1: the peer's new credentials, while others are set, are its restart; we
+ * follow with new ones of our own (RFC 8445 section 9). */
+static enum bk_err take_credentials(struct bk_ice *ice, const struct reading *r) {
+    char ufrag[BK_ICE_CRED_MAX + 1], pwd[BK_ICE_CRED_MAX + 1];
+    memcpy(ufrag, r->ufrag, r->ufrag_len);
+    memcpy(pwd, r->pwd, r->pwd_len);
+    ufrag[r->ufrag_len] = pwd[r->pwd_len] = '\0';
+    enum bk_err err = bk_checker_set_remote_credentials(ice->checker, ufrag, pwd, ice->now);
+    if (err == BK_ERR_STATE) {
+        err = agent_restart(ice);
+        if (err == BK_OK)
+            err = bk_checker_set_remote_credentials(ice->checker, ufrag, pwd, ice->now);
+        if (err == BK_OK)
+            agent_tell(ice, BK_ICE_ON_RESTART, NULL, 0);
+    }
+    if (err != BK_OK)
+        return err;
+    ice->remote_set = true;
+    ice->remote_id = hash(r->ufrag, r->ufrag_len);
+    return BK_OK;
+}
+
+/* ---- Candidates --------------------------------------------------------------------------- */
+
+static bool is_of_old_generation(const struct bk_ice *ice, const struct sdp_candidate *c) {
+    if (c->ufrag[0] == '\0')
+        return false;
+    uint64_t id = hash(c->ufrag, strlen(c->ufrag));
+    return ice->remote_set ? id != ice->remote_id : id == ice->remote_old_id;
+}
+
+static enum bk_err add_candidate(struct bk_ice *ice, struct sdp_candidate *c, uint16_t stream) {
+    if (stream >= ice->config.streams || c->at.component > ice->config.components)
+        return BK_ERR_UNSUPPORTED;
+    if (is_of_old_generation(ice, c) || c->name[0] != '\0')
+        return BK_ERR_UNSUPPORTED;
+    c->at.stream = stream;
+    return bk_checker_add_remote_candidate(ice->checker, &c->at, ice->now);
+}
+
+static void end_of_candidates(struct bk_ice *ice) {
+    ice->remote_done = true;
+    bk_checker_end_of_remote_candidates(ice->checker, ice->now);
+}
+
+static enum bk_err take_candidates(struct bk_ice *ice, const char *text, size_t len) {
+    struct reading r;
+    struct sdp_item item;
+    enum bk_err err = BK_OK, result = BK_OK;
+    memset(&r, 0, sizeof r);
+    for (size_t at = 0; sdp_next(text, len, &at, &item, &err);) {
+        follow_section(ice, &item, &r);
+        if (item.kind == SDP_CANDIDATE && item.err == BK_OK &&
+            add_candidate(ice, &item.candidate, r.stream) == BK_ERR_FULL)
+            result = BK_ERR_TOO_LONG;
+    }
+    return result;
+}
+
+/* ---- The calls ---------------------------------------------------------------------------- */
+
+enum bk_err bk_ice_set_remote(struct bk_ice *ice, const char *text, size_t len,
+                              struct bk_time now) {
+    struct reading r;
+    if (len > SDP_TEXT_MAX)
+        return BK_ERR_TOO_LONG;
+    enum bk_err err = read_all(ice, text, len, &r);
+    if (err != BK_OK)
+        return err;
+    (void)agent_see(ice, now);
+    /* After a restart of ours the peer's description from before it may still be on its way. */
+    if (!ice->remote_set && ice->remote_old_id != 0 &&
+        hash(r.ufrag, r.ufrag_len) == ice->remote_old_id)
+        return BK_OK;
+    err = take_credentials(ice, &r);
+    if (err != BK_OK)
+        return err;
+    err = take_candidates(ice, text, len);
+    /* RFC 8838 section 4: who does not trickle has said it all. */
+    if (r.done || (!r.trickle && r.candidates > 0))
+        end_of_candidates(ice);
+    agent_turn(ice, now);
+    return err;
+}
+
+static size_t line_length(const char *line) {
+    size_t n = strlen(line);
+    while (n > 0 && (line[n - 1] == '\r' || line[n - 1] == '\n'))
+        n--;
+    return n;
+}
+
+static bool is_end(const char *line, size_t len) {
+    static const char end[] = "end-of-candidates";
+    if (len >= 2 && line[0] == 'a' && line[1] == '=') {
+        line += 2;
+        len -= 2;
+    }
+    return len == 0 || (len == sizeof end - 1 && memcmp(line, end, len) == 0);
+}
+
+enum bk_err bk_ice_add_remote_candidate(struct bk_ice *ice, uint16_t stream, const char *line,
+                                        struct bk_time now) {
+    struct sdp_candidate c;
+    size_t len = line_length(line);
+    (void)agent_see(ice, now);
+    if (is_end(line, len)) {
+        end_of_candidates(ice);
+        agent_turn(ice, now);
+        return BK_OK;
+    }
+    enum bk_err err = sdp_read_candidate(line, len, &c);
+    if (err == BK_OK)
+        err = add_candidate(ice, &c, stream);
+    if (err == BK_OK)
+        agent_turn(ice, now);
+    return err;
+}
