@@ -165,8 +165,10 @@ struct bk_ice_event {
 /* ---- Data --------------------------------------------------------------------------------- */
 
 /* Readies one message for the best path: `*out` is a view, to be sent before the next call on the
- * agent. For UDP without a relay it views `data` itself. BK_ERR_STATE: not connected.
- * BK_ERR_TOO_LONG: more than the path can frame. With bk_run_add() use bk_run_send() instead. */
+ * agent. For UDP without a relay it views `data` itself. On a path inside a connection out->len is
+ * 0, and the framed message leaves by bk_ice_next_stream_data(). BK_ERR_STATE: not connected.
+ * BK_ERR_TOO_LONG: more than the path can frame. BK_ERR_FULL: fetch the stream data first. With
+ * bk_run_add() use bk_run_send() instead. */
 BK_API BK_MUST_USE enum bk_err bk_ice_send(struct bk_ice *ice, uint16_t stream, uint16_t component,
                                            const void *data, size_t len, struct bk_datagram *out);
 

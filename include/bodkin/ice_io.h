@@ -5,8 +5,9 @@
  * UDP needs only the first part: bind sockets, tell the agent their addresses as bases, and hand
  * datagrams to and fro. Any number of agents may share a socket: offer a datagram to
  * bk_ice_recv() of one after the other, or look up its user name (bk_ice_peek_ufrag()) or, later,
- * its remote address. Requests are drained by bk_ice_next_request() after the datagrams; whoever
- * has no TCP answers BK_ERR_UNSUPPORTED and loses those candidates, no more. */
+ * its remote address. Requests are drained by bk_ice_next_request() after the datagrams, stream
+ * data after the requests; whoever has no TCP answers BK_ERR_UNSUPPORTED and loses those
+ * candidates, no more. */
 #ifndef BODKIN_ICE_IO_H
 #define BODKIN_ICE_IO_H
 
@@ -48,7 +49,8 @@ BK_API bool bk_ice_peek_ufrag(const void *data, size_t len, const char **ufrag, 
 /* ---- Requests ----------------------------------------------------------------------------- */
 
 enum bk_ice_request_kind {
-    BK_ICE_DIAL,    /* open connection `id`: answer bk_ice_dialled() */
+    BK_ICE_DIAL,    /* open connection `id`: answer bk_ice_dialled(), also after a failure; but not
+                       after a HANG_UP, which may come before the answer */
     BK_ICE_HANG_UP, /* close connection `id`, which is then forgotten; no answer */
     BK_ICE_RESOLVE, /* look `name` up: answer bk_ice_resolved() */
     BK_ICE_PUBLISH  /* answer mDNS questions for `name` with `local.ip`; until the agent is freed */
@@ -61,7 +63,8 @@ struct bk_ice_request {
     uint32_t id;                   /* of the connection, or of the question; never 0 */
     enum bk_protocol protocol;     /* DIAL: BK_UDP only with BK_ICE_DTLS */
     enum bk_ice_security security; /* DIAL: with TLS and DTLS `name` is the server to be verified */
-    struct bk_addr local;          /* DIAL: bind to this; port 0: any. PUBLISH: the address */
+    struct bk_addr local;          /* DIAL: bind to this; port 0: any; the wildcard address: leave
+                                      it to routing. PUBLISH: the address */
     struct bk_addr remote;         /* DIAL */
     bool reuse;                    /* DIAL: from the listener's own port (simultaneous open) */
     bool mdns;                     /* RESOLVE: a name in .local, for mDNS (RFC 6762) */
@@ -80,8 +83,8 @@ BK_API BK_MUST_USE enum bk_err bk_ice_accepted(struct bk_ice *ice, const struct 
                                                const struct bk_addr *remote, struct bk_time now,
                                                uint32_t *id);
 /* Bytes came in on a connection, however cut. Messages of data in them: drain bk_ice_next_data()
- * before the next call. BK_ERR_MALFORMED: not what such a connection carries: close it, and
- * bk_ice_hung_up(). For DTLS one call is one record's content. */
+ * before the next call, and before `data` goes. BK_ERR_MALFORMED: not what such a connection
+ * carries: close it, and bk_ice_hung_up(). For DTLS one call is one record's content. */
 BK_API BK_MUST_USE enum bk_err bk_ice_stream_recv(struct bk_ice *ice, uint32_t id, const void *data,
                                                   size_t len, struct bk_time now);
 BK_API bool bk_ice_next_data(struct bk_ice *ice, struct bk_ice_data *out);
@@ -90,9 +93,15 @@ BK_API void bk_ice_hung_up(struct bk_ice *ice, uint32_t id, struct bk_time now);
 /* Bytes to write on connection *id; valid until the next call. They are whole messages, framed. */
 BK_API bool bk_ice_next_stream_data(struct bk_ice *ice, uint32_t *id, const uint8_t **data,
                                     size_t *len);
-/* What a name means; count 0: nothing. At most 8 are used. */
+/* What a name means; count 0: nothing. At most 8 are used. An unknown `id` is fine. */
 BK_API void bk_ice_resolved(struct bk_ice *ice, uint32_t id, const struct bk_ip *ips, size_t count,
                             struct bk_time now);
+
+/* ---- Upkeep ------------------------------------------------------------------------------- */
+
+/* Bytes this agent, with its checker, holds from its allocator now. (TURN clients take about 3 KB
+ * each besides.) */
+BK_API size_t bk_ice_size(const struct bk_ice *ice);
 
 #ifdef __cplusplus
 }

@@ -177,3 +177,7 @@ const char *bk_ice_ufrag(const struct bk_ice *ice) {
 const char *bk_ice_pwd(const struct bk_ice *ice) {
     return bk_checker_pwd(ice->checker);
 }
+
+size_t bk_ice_size(const struct bk_ice *ice) {
+    return sizeof *ice;
+}
