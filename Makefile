@@ -1,7 +1,7 @@
 # The front door. CMake is the build system; this only names the things one does with it.
 # Every target does its own set-up: scripts/deps.sh installs what is missing (as root) or names it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz fuzz-all bench lab interop matrix soak build install clean
+.PHONY: help demo test lint format fuzz fuzz-all bench bench-ice lab interop matrix soak build install clean
 PREFIX ?= /usr/local
 S ?= 60
 export PREFIX DESTDIR S T F
@@ -29,6 +29,9 @@ fuzz-all: ## every fuzz harness, S seconds each, as many at a time as there are 
 
 bench: ## the benchmarks and their tables
 	@scripts/bench.sh
+
+bench-ice: ## how fast ICE connects, beside libnice and aioice; RUNS=200 for all the quantiles
+	@scripts/bench.sh ice
 
 lab: ## run a topology file: make lab F=lab/two-homes.lab
 	@scripts/lab.sh $(F)

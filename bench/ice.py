@@ -13,6 +13,7 @@ and packets are those of both sides until it is nominated. BODKIN is the program
 
 import argparse
 import asyncio
+import collections
 import json
 import os
 import signal
@@ -76,6 +77,10 @@ class Scenario:
         self.name, self.title, self.trickle, self.servers = name, title, trickle, servers
         self.dead, self.goal, self.lan, self.policy = dead, goal, lan, policy
         self.topology = LAN if lan else WAN.format(nat=nat, loss=loss)
+
+    def has_full(self):
+        """Is the same measured in full mode as well?"""
+        return any(s.name == self.name + "-full" for s in SCENARIOS)
 
 
 # `goal`: milliseconds, (quantile, event) each
@@ -351,7 +356,7 @@ HEAD = """| | | failures | connected, ms: p50 / p95 / p99 | nominated, ms | pack
 
 
 async def run_all(options, folder, log):
-    programs, everything, misses = commands(folder), {}, []
+    programs, everything, misses, reasons = commands(folder), {}, [], collections.Counter()
     for name in options.peers:
         if isinstance(programs[name], str):
             print(f"skipped: {name}: {programs[name]}")
@@ -359,16 +364,20 @@ async def run_all(options, folder, log):
     for scenario in options.scenarios:
         with Lab(scenario, folder) as lab:
             for name in options.peers:
-                if isinstance(programs[name], str) or (name == "aioice" and scenario.trickle
-                                                       and not options.all):
+                if isinstance(programs[name], str) or (name == "aioice" and scenario.has_full()):
                     continue  # aioice does not trickle
                 runs = options.runs if name == "us" else options.others
                 results = await cell(lab, programs[name], name, runs, log)
                 everything[f"{scenario.name} {name}"] = results
+                reasons.update(f"{scenario.name}: {name}: {r['failed']}" for r in results
+                               if "failed" in r)
                 show_progress("")
                 print(row(scenario.title, name, results), flush=True)
                 if name == "us":
                     misses += missed(scenario, results)
+    print()
+    for text, times in sorted(reasons.items()):
+        print(f"{times} times {text}")
     return everything, misses
 
 
@@ -384,7 +393,6 @@ def arguments():
     options = parser.parse_args()
     options.others = options.others or min(max(options.runs // 2, 1), 50)
     options.peers = options.peers.split(",")
-    options.all = False
     if unknown := [s for s in options.scenario if s not in names]:
         parser.error(f"no scenario {unknown[0]}: {', '.join(names)}")
     options.scenarios = [s for s in SCENARIOS if not options.scenario or s.name in options.scenario]
@@ -402,7 +410,6 @@ def main():
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(everything, file, indent=1)
-    print()
     for text in misses:
         print("missed:", text)
     if not misses and "us" in options.peers:

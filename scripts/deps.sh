@@ -29,7 +29,7 @@ group() {
         ca-certificates libnice-dev python3-aioice python3-aiortc tcpdump=tcpdump
         chromium=chromium node=nodejs npm=npm gstreamer1.0-nice gstreamer1.0-plugins-bad
         gstreamer1.0-plugins-good gir1.2-gst-plugins-bad-1.0 python3-gi" ;;
-    bench) echo "iperf3=iperf3" ;;
+    bench) echo "iperf3=iperf3 turnserver=coturn libnice-dev python3-aioice iproute2" ;;
     *) echo "scripts/deps.sh: no group '$1' (build gcc test peers demo clang fuzz lint interop bench)" >&2
        exit 2 ;;
     esac
