@@ -98,19 +98,19 @@ static enum bk_err read_name(const struct mdns_msg *m, size_t *at, struct name *
             if (to >= run || to < HEADER_LEN || jumps++ == JUMPS_MAX)
                 return BK_ERR_MALFORMED;
             pos = run = to;
-        } else if (len > LABEL_MAX) {
-            return BK_ERR_MALFORMED;
-        } else if (len == 0) {
-            if (jumps == 0)
-                *at = pos;
-            return BK_OK;
-        } else if (len > m->len - pos) {
-            return BK_ERR_SHORT;
-        } else if (!add_label(n, m->data + pos, len)) {
-            return BK_ERR_MALFORMED;
-        } else {
-            pos += len;
+            continue;
         }
+        if (jumps == 0)
+            *at = pos;
+        if (len == 0)
+            return BK_OK;
+        if (len > LABEL_MAX)
+            return BK_ERR_MALFORMED;
+        if (len > m->len - pos)
+            return BK_ERR_SHORT;
+        if (!add_label(n, m->data + pos, len))
+            return BK_ERR_MALFORMED;
+        pos += len;
     }
 }
 
