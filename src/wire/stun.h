@@ -56,18 +56,31 @@ enum stun_attr_type {
     STUN_MESSAGE_INTEGRITY = 0x0008,
     STUN_ERROR_CODE = 0x0009,
     STUN_UNKNOWN_ATTRIBUTES = 0x000a,
+    TURN_CHANNEL_NUMBER = 0x000c, /* the names with TURN_: RFC 8656 section 18 */
+    TURN_LIFETIME = 0x000d,
+    TURN_XOR_PEER_ADDRESS = 0x0012,
+    TURN_DATA_ATTR = 0x0013, /* DATA; TURN_DATA is the method */
     STUN_REALM = 0x0014,
     STUN_NONCE = 0x0015,
+    TURN_XOR_RELAYED_ADDRESS = 0x0016,
+    TURN_REQUESTED_ADDRESS_FAMILY = 0x0017,
+    TURN_EVEN_PORT = 0x0018,
+    TURN_REQUESTED_TRANSPORT = 0x0019,
+    TURN_DONT_FRAGMENT = 0x001a,
     STUN_MESSAGE_INTEGRITY_SHA256 = 0x001c,
     STUN_PASSWORD_ALGORITHM = 0x001d,
     STUN_USERHASH = 0x001e,
     STUN_XOR_MAPPED_ADDRESS = 0x0020,
+    TURN_RESERVATION_TOKEN = 0x0022,
     STUN_PRIORITY = 0x0024,
     STUN_USE_CANDIDATE = 0x0025,
     STUN_PADDING = 0x0026,
     STUN_RESPONSE_PORT = 0x0027,
+    TURN_ADDITIONAL_ADDRESS_FAMILY = 0x8000,
+    TURN_ADDRESS_ERROR_CODE = 0x8001,
     STUN_PASSWORD_ALGORITHMS = 0x8002,
     STUN_ALTERNATE_DOMAIN = 0x8003,
+    TURN_ICMP = 0x8004,
     STUN_SOFTWARE = 0x8022,
     STUN_ALTERNATE_SERVER = 0x8023,
     STUN_FINGERPRINT = 0x8028,
@@ -80,16 +93,23 @@ enum stun_attr_type {
     STUN_OTHER_PORT = 0xf0b0,
 };
 
-/* Error codes, RFC 8489 section 14.8 and RFC 8445 section 16.2. */
+/* Error codes, RFC 8489 section 14.8, RFC 8445 section 16.2; TURN's: RFC 8656 section 19. */
 enum {
     STUN_CODE_TRY_ALTERNATE = 300,
     STUN_CODE_BAD_REQUEST = 400,
     STUN_CODE_UNAUTHENTICATED = 401,
     STUN_CODE_FORBIDDEN = 403, /* RFC 8656 section 19 */
     STUN_CODE_UNKNOWN_ATTRIBUTE = 420,
+    TURN_CODE_ALLOCATION_MISMATCH = 437,
     STUN_CODE_STALE_NONCE = 438,
+    TURN_CODE_FAMILY_UNSUPPORTED = 440,
+    TURN_CODE_WRONG_CREDENTIALS = 441,
+    TURN_CODE_TRANSPORT_UNSUPPORTED = 442,
+    TURN_CODE_PEER_FAMILY_MISMATCH = 443,
+    TURN_CODE_QUOTA_REACHED = 486,
     STUN_CODE_ROLE_CONFLICT = 487,
     STUN_CODE_SERVER_ERROR = 500,
+    TURN_CODE_INSUFFICIENT_CAPACITY = 508,
 };
 
 /* Who understands an attribute; a set for stun_unknown_required(). */
@@ -97,6 +117,7 @@ enum stun_use {
     STUN_USE_BASE = 1,      /* RFC 8489 */
     STUN_USE_ICE = 2,       /* RFC 8445 section 16.1 */
     STUN_USE_DISCOVERY = 4, /* RFC 5780 section 7 */
+    STUN_USE_TURN = 8,      /* RFC 8656 section 18 */
 };
 
 /* Password algorithms, RFC 8489 section 18.5. */
@@ -151,12 +172,15 @@ bool stun_has(const struct stun_msg *msg, uint16_t type);
 /* MAPPED-ADDRESS, XOR-MAPPED-ADDRESS, ALTERNATE-SERVER ...: the table knows which are XORed. */
 BK_MUST_USE enum bk_err stun_get_addr(const struct stun_msg *msg, uint16_t type,
                                       struct bk_addr *out);
+/* The same of an attribute of `msg` at hand, where there may be several: XOR-PEER-ADDRESS. */
+BK_MUST_USE enum bk_err stun_read_addr(const struct stun_msg *msg, const struct stun_attr *attr,
+                                       struct bk_addr *out);
 /* The raw value of any attribute: USERNAME, REALM, NONCE, SOFTWARE, USERHASH, PADDING ... */
 BK_MUST_USE enum bk_err stun_get_bytes(const struct stun_msg *msg, uint16_t type,
                                        struct wire_span *out);
 BK_MUST_USE enum bk_err stun_get_u32(const struct stun_msg *msg, uint16_t type, uint32_t *out);
 BK_MUST_USE enum bk_err stun_get_u64(const struct stun_msg *msg, uint16_t type, uint64_t *out);
-/* RESPONSE-PORT and OTHER-PORT: a port, RFC 5780 section 7.5. */
+/* RESPONSE-PORT and OTHER-PORT: a port, RFC 5780 section 7.5. CHANNEL-NUMBER has the same form. */
 BK_MUST_USE enum bk_err stun_get_port(const struct stun_msg *msg, uint16_t type, uint16_t *out);
 /* ERROR-CODE: a code from 300 to 699. `reason` may be NULL. */
 BK_MUST_USE enum bk_err stun_get_error(const struct stun_msg *msg, uint16_t *code,
@@ -204,7 +228,7 @@ void stun_put_u32(struct stun_builder *b, uint16_t type, uint32_t value);
 void stun_put_u64(struct stun_builder *b, uint16_t type, uint64_t value);
 /* XORed where the table says so. */
 void stun_put_addr(struct stun_builder *b, uint16_t type, const struct bk_addr *addr);
-/* RESPONSE-PORT, OTHER-PORT. */
+/* RESPONSE-PORT, OTHER-PORT, CHANNEL-NUMBER. */
 void stun_put_port(struct stun_builder *b, uint16_t type, uint16_t port);
 /* `reason` NULL: none. */
 void stun_put_error(struct stun_builder *b, uint16_t code, const char *reason);

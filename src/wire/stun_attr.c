@@ -17,21 +17,38 @@ static const struct stun_attr_row rows[] = {
     {STUN_MESSAGE_INTEGRITY, 20, 20, STUN_USE_BASE, STUN_KIND_BYTES, "MESSAGE-INTEGRITY"},
     {STUN_ERROR_CODE, 4, 4 + TEXT_MAX, STUN_USE_BASE, STUN_KIND_ERROR, "ERROR-CODE"},
     {STUN_UNKNOWN_ATTRIBUTES, 0, UINT16_MAX, STUN_USE_BASE, STUN_KIND_TYPES, "UNKNOWN-ATTRIBUTES"},
+    /* These and the others named TURN_: RFC 8656 section 18. Numbers that fill the first bytes of a
+     * word, the rest being reserved, are read as the whole word. */
+    {TURN_CHANNEL_NUMBER, 4, 4, STUN_USE_TURN, STUN_KIND_BYTES, "CHANNEL-NUMBER"},
+    {TURN_LIFETIME, 4, 4, STUN_USE_TURN, STUN_KIND_U32, "LIFETIME"},
+    {TURN_XOR_PEER_ADDRESS, 8, 20, STUN_USE_TURN, STUN_KIND_XOR_ADDR, "XOR-PEER-ADDRESS"},
+    {TURN_DATA_ATTR, 0, UINT16_MAX, STUN_USE_TURN, STUN_KIND_BYTES, "DATA"},
     {STUN_REALM, 0, TEXT_MAX, STUN_USE_BASE, STUN_KIND_BYTES, "REALM"},
     {STUN_NONCE, 0, TEXT_MAX, STUN_USE_BASE, STUN_KIND_BYTES, "NONCE"},
+    {TURN_XOR_RELAYED_ADDRESS, 8, 20, STUN_USE_TURN, STUN_KIND_XOR_ADDR, "XOR-RELAYED-ADDRESS"},
+    {TURN_REQUESTED_ADDRESS_FAMILY, 4, 4, STUN_USE_TURN, STUN_KIND_U32, "REQUESTED-ADDRESS-FAMILY"},
+    {TURN_EVEN_PORT, 1, 4, STUN_USE_TURN, STUN_KIND_BYTES, "EVEN-PORT"},
+    {TURN_REQUESTED_TRANSPORT, 4, 4, STUN_USE_TURN, STUN_KIND_U32, "REQUESTED-TRANSPORT"},
+    {TURN_DONT_FRAGMENT, 0, 0, STUN_USE_TURN, STUN_KIND_FLAG, "DONT-FRAGMENT"},
     {STUN_MESSAGE_INTEGRITY_SHA256, 16, 32, STUN_USE_BASE, STUN_KIND_BYTES,
      "MESSAGE-INTEGRITY-SHA256"},
     {STUN_PASSWORD_ALGORITHM, 4, UINT16_MAX, STUN_USE_BASE, STUN_KIND_ALGORITHMS,
      "PASSWORD-ALGORITHM"},
     {STUN_USERHASH, 32, 32, STUN_USE_BASE, STUN_KIND_BYTES, "USERHASH"},
     {STUN_XOR_MAPPED_ADDRESS, 8, 20, STUN_USE_BASE, STUN_KIND_XOR_ADDR, "XOR-MAPPED-ADDRESS"},
+    {TURN_RESERVATION_TOKEN, 8, 8, STUN_USE_TURN, STUN_KIND_U64, "RESERVATION-TOKEN"},
     {STUN_PRIORITY, 4, 4, STUN_USE_ICE, STUN_KIND_U32, "PRIORITY"}, /* RFC 8445 section 16.1 */
     {STUN_USE_CANDIDATE, 0, 0, STUN_USE_ICE, STUN_KIND_FLAG, "USE-CANDIDATE"},
     {STUN_PADDING, 0, UINT16_MAX, STUN_USE_DISCOVERY, STUN_KIND_BYTES, "PADDING"}, /* RFC 5780 */
     {STUN_RESPONSE_PORT, 2, 4, STUN_USE_DISCOVERY, STUN_KIND_BYTES, "RESPONSE-PORT"},
+    {TURN_ADDITIONAL_ADDRESS_FAMILY, 4, 4, STUN_USE_TURN, STUN_KIND_U32,
+     "ADDITIONAL-ADDRESS-FAMILY"},
+    {TURN_ADDRESS_ERROR_CODE, 4, 4 + TEXT_MAX, STUN_USE_TURN, STUN_KIND_BYTES,
+     "ADDRESS-ERROR-CODE"},
     {STUN_PASSWORD_ALGORITHMS, 4, UINT16_MAX, STUN_USE_BASE, STUN_KIND_ALGORITHMS,
      "PASSWORD-ALGORITHMS"},
     {STUN_ALTERNATE_DOMAIN, 0, 255, STUN_USE_BASE, STUN_KIND_BYTES, "ALTERNATE-DOMAIN"},
+    {TURN_ICMP, 8, 8, STUN_USE_TURN, STUN_KIND_U64, "ICMP"},
     {STUN_SOFTWARE, 0, TEXT_MAX, STUN_USE_BASE, STUN_KIND_BYTES, "SOFTWARE"},
     {STUN_ALTERNATE_SERVER, 8, 20, STUN_USE_BASE, STUN_KIND_ADDR, "ALTERNATE-SERVER"},
     {STUN_FINGERPRINT, 4, 4, STUN_USE_BASE, STUN_KIND_U32, "FINGERPRINT"},
@@ -113,15 +130,13 @@ static void unmask(struct bk_addr *addr, const uint8_t *mask) {
         addr->ip.bytes[i] ^= mask[i];
 }
 
-enum bk_err stun_get_addr(const struct stun_msg *msg, uint16_t type, struct bk_addr *out) {
-    const struct stun_attr_row *row = stun_attr_row(type);
-    struct stun_attr a;
-    if (!stun_find(msg, type, &a))
-        return BK_ERR_NOT_FOUND;
+enum bk_err stun_read_addr(const struct stun_msg *msg, const struct stun_attr *attr,
+                           struct bk_addr *out) {
+    const struct stun_attr_row *row = stun_attr_row(attr->type);
     if (row == NULL || (row->kind != STUN_KIND_ADDR && row->kind != STUN_KIND_XOR_ADDR))
         return BK_ERR_MALFORMED;
     struct bk_addr addr = {.port = 0};
-    struct wire_reader r = wire_reader(a.value, a.len);
+    struct wire_reader r = wire_reader(attr->value, attr->len);
     wire_skip(&r, 1); /* RFC 8489 section 14.1: must be ignored */
     uint8_t family = wire_u8(&r);
     addr.port = wire_u16(&r);
@@ -135,6 +150,13 @@ enum bk_err stun_get_addr(const struct stun_msg *msg, uint16_t type, struct bk_a
         unmask(&addr, msg->data + 4);
     *out = addr;
     return BK_OK;
+}
+
+enum bk_err stun_get_addr(const struct stun_msg *msg, uint16_t type, struct bk_addr *out) {
+    struct stun_attr a;
+    if (!stun_find(msg, type, &a))
+        return BK_ERR_NOT_FOUND;
+    return stun_read_addr(msg, &a, out);
 }
 
 enum bk_err stun_get_error(const struct stun_msg *msg, uint16_t *code, struct wire_span *reason) {

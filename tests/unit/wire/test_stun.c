@@ -219,7 +219,7 @@ static void test_unknown_required(void **state) {
     stun_put_u32(&b, STUN_PRIORITY, 1);
     stun_put_bytes(&b, 0x7fff, "", 0);
     stun_put_bytes(&b, 0x7fff, "", 0);
-    stun_put_bytes(&b, 0x8000, "", 0);
+    stun_put_bytes(&b, 0x80ff, "", 0);
     stun_put_u32(&b, STUN_CHANGE_REQUEST, 0);
     assert_int_equal(stun_finish(&b, &len), BK_OK);
     struct stun_msg m = parsed(buf, len);
