@@ -13,6 +13,9 @@
  *     bk_turn_recv(turn, &in, now, &data);              data.peer, data.data, or a control message
  *     bk_turn_close(turn, now);                         refresh with lifetime 0
  *
+ * Outgoing messages are made in a workspace of data_max bytes and some, which clients of one thread
+ * may share (`work`); an idle client with a few peers then takes about 1.5 KB.
+ *
  * Refreshes, new nonces, permissions and channels are renewed by themselves. A lost refresh is sent
  * again; an allocation is given up only when the server says that it is gone (437) or its lifetime
  * has passed, and is then made anew if `again` is set. */
@@ -41,18 +44,28 @@ struct bk_turn_config {
     bool stream; /* TCP or TLS to the server: no retransmission, framed by section 12.5 */
     enum bk_family
         family;         /* of the relayed address; BK_IPV4 asks for nothing special (section 7.1) */
-    bool dont_fragment; /* DONT-FRAGMENT, section 14.8; dropped when the server does not know it */
-    bool even_port;     /* EVEN-PORT, section 14.6 */
+    bool dont_fragment; /* DONT-FRAGMENT, section 18.9; dropped when the server does not know it */
+    bool even_port;     /* EVEN-PORT, section 18.7 */
     bool again;         /* make a new allocation when the server lost it; on */
     uint32_t lifetime_s; /* asked for; 0: the server's default, 10 minutes */
     int64_t rto_us;      /* first retransmission; 1 ms..60 s; 500 ms, RFC 8489 section 6.2.1 */
     uint8_t tries;       /* sends of one request; 1..16; 7 */
     uint32_t peers_max;  /* permissions and channels; 1..4096; 64 */
+    bool both;           /* an IPv6 relayed address besides the IPv4 one of `family`, if the server
+                            has it (ADDITIONAL-ADDRESS-FAMILY, section 18.11) */
+    uint32_t data_max;   /* longest data of one message, either way on streams; 64..65000; 1500.
+                            Longer ones that come in on a stream are skipped */
+    uint32_t challenge_max; /* room for the server's realm, nonce and algorithms; 64..1600; 320 */
+    void *work;             /* *keeps*: bk_turn_work_size() bytes that all clients of one thread may
+                               share; then what one returned is valid until the next call on any of
+                               them. NULL: a workspace of its own */
 };
 
 BK_API extern const struct bk_turn_config bk_turn_config_default;
 /* Names the first field out of range, or NULL. */
 BK_API const char *bk_turn_config_check(const struct bk_turn_config *config);
+/* What config->work must have room for: about data_max, or 900 bytes if that is more. */
+BK_API size_t bk_turn_work_size(const struct bk_turn_config *config);
 
 enum bk_turn_event_kind {
     BK_TURN_ALLOCATED, /* `relayed`, `mapped`, `lifetime_s`; again after a loss, if `again` */
@@ -77,6 +90,8 @@ struct bk_turn_event {
     enum bk_err err;
     uint16_t code; /* the server's STUN error code */
     uint8_t icmp_type, icmp_code;
+    uint32_t icmp_data;      /* ICMP: the next hop's MTU, where the error is about that */
+    struct bk_addr relayed6; /* ALLOCATED with `both`: the second one; family NONE: not given */
 };
 
 /* Starts. BK_ERR_ARGUMENT: bk_turn_config_check() says which field. BK_ERR_NO_MEMORY. */
@@ -85,13 +100,14 @@ BK_API BK_MUST_USE enum bk_err bk_turn_new(const struct bk_turn_config *config,
                                            struct bk_time now, struct bk_turn **out);
 /* Wipes. NULL is fine. The allocation stays until its lifetime ends; bk_turn_close() ends it. */
 BK_API void bk_turn_free(struct bk_turn *turn);
-/* Gives the allocation back (section 8.3); BK_TURN_CLOSED when the server agreed or is silent. */
+/* Gives the allocation back (section 8.1); BK_TURN_CLOSED when the server agreed or is silent. */
 BK_API void bk_turn_close(struct bk_turn *turn, struct bk_time now);
 
 /* Installs a permission for this address (ports play no part), and with `channel` a channel for the
  * address and port; both are kept alive from then on. Before the allocation it waits for it.
- * BK_ERR_FULL: peers_max. BK_ERR_ARGUMENT: not the relayed address's family. BK_ERR_EXISTS: is
- * there already. */
+ * BK_ERR_FULL: peers_max; a channel that was forgotten counts until 5 minutes after it ended, as
+ * its number must not be used again before (section 12). BK_ERR_ARGUMENT: not the relayed address's
+ * family. BK_ERR_EXISTS: is there already. BK_ERR_STATE: the client is done. */
 BK_API BK_MUST_USE enum bk_err bk_turn_permit(struct bk_turn *turn, const struct bk_addr *peer,
                                               bool channel, struct bk_time now);
 /* No longer renews them. BK_ERR_NOT_FOUND. */
@@ -102,6 +118,16 @@ BK_API BK_MUST_USE enum bk_err bk_turn_forget(struct bk_turn *turn, const struct
  * BK_ERR_TOO_LONG. */
 BK_API BK_MUST_USE enum bk_err bk_turn_send(struct bk_turn *turn, const struct bk_addr *peer,
                                             const void *data, size_t len, struct bk_datagram *out);
+
+/* The same without a copy: `data` has BK_TURN_HEADROOM writable bytes before it and
+ * BK_TURN_TAILROOM after it, and what is sent lies around it, in place. */
+enum { BK_TURN_HEADROOM = 56, BK_TURN_TAILROOM = 4 };
+BK_API BK_MUST_USE enum bk_err bk_turn_send_in_place(struct bk_turn *turn,
+                                                     const struct bk_addr *peer, void *data,
+                                                     size_t len, struct bk_datagram *out);
+/* The number of the peer's channel, for callers that write the header of section 12.4 themselves
+ * (batches, offloads): two bytes of number, two of length, the data. 0: has none now. */
+BK_API uint16_t bk_turn_channel(const struct bk_turn *turn, const struct bk_addr *peer);
 
 /* Data from a peer; a view into what was handed in, or valid until the next call. */
 struct bk_turn_data {
@@ -114,8 +140,9 @@ struct bk_turn_data {
  * BK_ERR_NOT_OURS: not from the server, or neither STUN nor a channel of ours. BK_ERR_MALFORMED. */
 BK_API BK_MUST_USE enum bk_err bk_turn_recv(struct bk_turn *turn, const struct bk_datagram *in,
                                             struct bk_time now, struct bk_turn_data *out);
-/* Bytes of the connection, however cut; all are taken. Drain bk_turn_next_data() before the next
- * call. BK_ERR_MALFORMED: the stream has lost its framing; close it, the client is done. */
+/* Bytes of the connection, however cut; all are taken. *Keeps* a view of `data` until
+ * bk_turn_next_data() has said false, which is due before the next call and before the bytes go.
+ * BK_ERR_MALFORMED: the stream has lost its framing; close it, the client is done. */
 BK_API BK_MUST_USE enum bk_err bk_turn_stream_recv(struct bk_turn *turn, const void *data,
                                                    size_t len, struct bk_time now);
 BK_API bool bk_turn_next_data(struct bk_turn *turn, struct bk_turn_data *out);
