@@ -49,6 +49,7 @@ void alarm_set(struct net_alarm *a, struct bk_time deadline, struct bk_time now)
 static void on_closed(uv_handle_t *handle) {
     struct net_alarm *a = handle->data;
     close(a->fd);
+    a->closed = true;
 }
 
 void alarm_fini(struct net_alarm *a) {

@@ -24,9 +24,14 @@ void alarm_set(struct net_alarm *a, struct bk_time deadline, struct bk_time now)
     a->armed = deadline;
 }
 
+static void on_closed(uv_handle_t *handle) {
+    struct net_alarm *a = handle->data;
+    a->closed = true;
+}
+
 void alarm_fini(struct net_alarm *a) {
     uv_timer_stop(&a->uv.timer);
-    uv_close((uv_handle_t *)&a->uv.timer, NULL);
+    uv_close((uv_handle_t *)&a->uv.timer, on_closed);
 }
 
 #else

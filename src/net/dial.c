@@ -132,7 +132,7 @@ static bool attempt_new(struct net_dial *d, size_t i) {
         return false;
     }
     struct attempt *a = loop_get(d->loop, sizeof *a);
-    if (a == NULL || uv_poll_init(&d->loop->uv, &a->poll, fd) != 0) {
+    if (a == NULL || uv_poll_init(d->loop->uv, &a->poll, fd) != 0) {
         d->err = BK_ERR_NO_MEMORY;
         loop_put(d->loop, a);
         close(fd);

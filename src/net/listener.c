@@ -118,7 +118,7 @@ enum bk_err net_listener_open(struct net_loop *loop, const struct bk_addr *bind,
     l->events = *events;
     net_timer_init(&l->rest, loop, on_rested, l);
     enum bk_err err = open_socket(bind, config, &l->fd, &l->local);
-    if (err == BK_OK && uv_poll_init(&loop->uv, &l->poll, l->fd) != 0) {
+    if (err == BK_OK && uv_poll_init(loop->uv, &l->poll, l->fd) != 0) {
         close(l->fd);
         err = BK_ERR_IO;
     }

@@ -114,36 +114,68 @@ static void on_prepare(uv_prepare_t *prepare) {
     loop->now_valid = false;
 }
 
-enum bk_err net_loop_new(const struct bk_alloc *alloc, struct net_loop **out) {
+/* The parts of a loop whose `uv` is ready. */
+static enum bk_err start(struct net_loop *loop) {
+    loop->rx = loop->alloc.get(loop->alloc.ctx, (size_t)NET_RX_SLOT * NET_RX_SLOTS);
+    if (loop->rx == NULL)
+        return BK_ERR_NO_MEMORY;
+    enum bk_err err = alarm_init(&loop->alarm, loop->uv);
+    if (err != BK_OK)
+        return err;
+    uv_prepare_init(loop->uv, &loop->prepare);
+    loop->prepare.data = loop;
+    uv_prepare_start(&loop->prepare, on_prepare);
+    return BK_OK;
+}
+
+static struct net_loop *loop_new(const struct bk_alloc *alloc) {
     struct net_loop *loop = alloc->get(alloc->ctx, sizeof *loop);
     if (loop == NULL)
-        return BK_ERR_NO_MEMORY;
+        return NULL;
     loop->alloc = *alloc;
     list_init(&loop->deferred);
     list_init(&loop->late);
-    loop->rx = loop_get(loop, (size_t)NET_RX_SLOT * NET_RX_SLOTS);
-    enum bk_err err = loop->rx == NULL ? BK_ERR_NO_MEMORY : BK_OK;
-    if (err == BK_OK && uv_loop_init(&loop->uv) != 0)
-        err = BK_ERR_IO;
-    if (err != BK_OK)
-        goto out;
     loop->prepare.data = loop;
-    uv_prepare_init(&loop->uv, &loop->prepare);
-    err = alarm_init(&loop->alarm, &loop->uv);
+    return loop;
+}
+
+static void loop_end(struct net_loop *loop) {
+    const struct bk_alloc alloc = loop->alloc;
+    alloc.put(alloc.ctx, loop->rx);
+    alloc.put(alloc.ctx, loop);
+}
+
+enum bk_err net_loop_new_on(void *uv_loop, const struct bk_alloc *alloc, struct net_loop **out) {
+    struct net_loop *loop = loop_new(alloc);
+    if (loop == NULL)
+        return BK_ERR_NO_MEMORY;
+    loop->uv = uv_loop;
+    enum bk_err err = start(loop);
     if (err != BK_OK) {
-        uv_close((uv_handle_t *)&loop->prepare, NULL);
-        uv_run(&loop->uv, UV_RUN_DEFAULT);
-        uv_loop_close(&loop->uv);
-        goto out;
+        loop_end(loop);
+        return err;
     }
-    loop->prepare.data = loop;
-    uv_prepare_start(&loop->prepare, on_prepare);
     *out = loop;
     return BK_OK;
-out:
-    loop_put(loop, loop->rx);
-    loop_put(loop, loop);
-    return err;
+}
+
+enum bk_err net_loop_new(const struct bk_alloc *alloc, struct net_loop **out) {
+    struct net_loop *loop = loop_new(alloc);
+    if (loop == NULL)
+        return BK_ERR_NO_MEMORY;
+    loop->uv = &loop->own;
+    if (uv_loop_init(&loop->own) != 0) {
+        loop_end(loop);
+        return BK_ERR_IO;
+    }
+    enum bk_err err = start(loop);
+    if (err != BK_OK) {
+        uv_loop_close(&loop->own);
+        loop_end(loop);
+        return err;
+    }
+    *out = loop;
+    return BK_OK;
 }
 
 static void run_all(struct net_loop *loop) {
@@ -153,6 +185,20 @@ static void run_all(struct net_loop *loop) {
     }
 }
 
+static void on_foreign_closed(uv_handle_t *handle) {
+    loop_end(handle->data);
+}
+
+/* The prepare step of a loop that is gone: waits until libuv holds nothing of it any more. */
+static void on_foreign_end(uv_prepare_t *prepare) {
+    struct net_loop *loop = prepare->data;
+    run_all(loop);
+    if (loop->objects > 0 || !loop->alarm.closed)
+        return;
+    uv_prepare_stop(prepare);
+    uv_close((uv_handle_t *)prepare, on_foreign_closed);
+}
+
 void net_loop_free(struct net_loop *loop) {
     if (loop == NULL)
         return;
@@ -160,28 +206,31 @@ void net_loop_free(struct net_loop *loop) {
     run_all(loop); /* streams closed in their last turn are freed here */
     alarm_fini(&loop->alarm);
     uv_prepare_stop(&loop->prepare);
+    if (loop->uv != &loop->own) {
+        uv_prepare_start(&loop->prepare, on_foreign_end);
+        return;
+    }
     uv_close((uv_handle_t *)&loop->prepare, NULL);
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_run(loop->uv, UV_RUN_DEFAULT);
     run_all(loop);
-    bk_assert(uv_loop_close(&loop->uv) == 0); /* else something was not closed before its loop */
-    loop_put(loop, loop->rx);
-    loop_put(loop, loop);
+    bk_assert(uv_loop_close(loop->uv) == 0); /* else something was not closed before its loop */
+    loop_end(loop);
 }
 
 void net_loop_run(struct net_loop *loop) {
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_run(loop->uv, UV_RUN_DEFAULT);
 }
 
 void net_loop_turn(struct net_loop *loop) {
-    uv_run(&loop->uv, UV_RUN_ONCE);
+    uv_run(loop->uv, UV_RUN_ONCE);
 }
 
 int net_loop_fd(const struct net_loop *loop) {
-    return uv_backend_fd(&loop->uv);
+    return uv_backend_fd(loop->uv);
 }
 
 void net_loop_stop(struct net_loop *loop) {
-    uv_stop(&loop->uv);
+    uv_stop(loop->uv);
 }
 
 enum bk_err loop_err(int errno_value) {

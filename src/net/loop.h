@@ -22,10 +22,15 @@ struct net_loop;
 /* `alloc` is borrowed for the life of the loop and serves all its sockets and streams.
  * BK_ERR_NO_MEMORY, BK_ERR_IO: out of file descriptors. */
 BK_MUST_USE enum bk_err net_loop_new(const struct bk_alloc *alloc, struct net_loop **out);
-/* Waits for the closing of what was closed, then frees. Streams that linger after
+/* The same on a loop that somebody else runs: `uv_loop` is a uv_loop_t, which must outlive it. */
+BK_MUST_USE enum bk_err net_loop_new_on(void *uv_loop, const struct bk_alloc *alloc,
+                                        struct net_loop **out);
+/* Waits for the closing of what was closed, then frees. A foreign loop does so in its next turns;
+ * it has nothing of ours left when uv_run() says that it is done. Streams that linger after
  * net_stream_finish() end here. NULL is fine. */
 void net_loop_free(struct net_loop *loop);
-/* Runs turns until net_loop_stop(). May be called again afterwards. */
+/* Runs turns until net_loop_stop(). May be called again afterwards. Like the three that follow it
+ * not for foreign loops. */
 void net_loop_run(struct net_loop *loop);
 /* Ends net_loop_run() after the present turn. */
 void net_loop_stop(struct net_loop *loop);

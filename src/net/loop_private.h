@@ -14,7 +14,8 @@ enum {
 };
 
 struct net_loop {
-    uv_loop_t uv;
+    uv_loop_t *uv; /* `own`, or somebody else's */
+    uv_loop_t own;
     uv_prepare_t prepare;
     struct net_alarm alarm;
     struct bk_alloc alloc;
@@ -24,15 +25,19 @@ struct net_loop {
     struct net_stream *streams;         /* all of them: those without an owner end with the loop */
     struct bk_time now;
     bool now_valid;
+    size_t objects; /* given out by loop_get(): while there are some, libuv may hold handles */
     uint8_t
         *rx; /* NET_RX_SLOTS * NET_RX_SLOT: every socket and stream receives here, one at a time */
 };
 
 static inline void *loop_get(struct net_loop *loop, size_t size) {
-    return loop->alloc.get(loop->alloc.ctx, size);
+    void *memory = loop->alloc.get(loop->alloc.ctx, size);
+    loop->objects += memory != NULL;
+    return memory;
 }
 
 static inline void loop_put(struct net_loop *loop, void *memory) {
+    loop->objects -= memory != NULL;
     loop->alloc.put(loop->alloc.ctx, memory);
 }
 

@@ -89,7 +89,7 @@ enum bk_err net_resolve(struct net_loop *loop, const char *host, uint16_t port,
     if (bk_ip_parse(host, &ip) == BK_OK) {
         r->addrs[r->count++] = bk_addr(ip, port);
         net_defer(&r->tell);
-    } else if (uv_getaddrinfo(&loop->uv, &r->request, on_answer, host, NULL, &hints) == 0) {
+    } else if (uv_getaddrinfo(loop->uv, &r->request, on_answer, host, NULL, &hints) == 0) {
         r->asking = true;
     } else {
         r->err = BK_ERR_IO;

@@ -193,7 +193,7 @@ static void set_options(int fd) {
 enum bk_err stream_take_socket(struct net_stream *s, int fd, const struct bk_addr *remote) {
     union net_sockaddr sa;
     socklen_t len = sizeof sa;
-    if (uv_poll_init(&s->loop->uv, &s->poll, fd) != 0) {
+    if (uv_poll_init(s->loop->uv, &s->poll, fd) != 0) {
         close(fd);
         return BK_ERR_IO;
     }

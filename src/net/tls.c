@@ -76,13 +76,15 @@ bool net_tls_is_self_signed(const struct net_tls *tls) {
 enum bk_err net_tls_client_new(const struct net_tls_client_config *config, struct net_tls **out,
                                char *reason) {
     struct net_tls *tls;
-    if (!config->verify_name && config->pin == NULL)
+    bool verify_name = config->verify_name && !config->insecure;
+    bool has_pin = config->pin != NULL && !config->insecure;
+    if (!verify_name && !has_pin && !config->insecure)
         return BK_ERR_ARGUMENT;
     enum bk_err err = tls_new(false, config->alpn, &tls);
     if (err != BK_OK)
         return err;
-    tls->verify_name = config->verify_name;
-    tls->has_pin = config->pin != NULL;
+    tls->verify_name = verify_name;
+    tls->has_pin = has_pin;
     if (tls->has_pin)
         memcpy(tls->pin, config->pin, NET_PIN_LEN);
     int cas = 1;

@@ -220,7 +220,7 @@ enum bk_err net_udp_open(struct net_loop *loop, const struct bk_addr *bind,
     enum bk_err err = u->arena == NULL ? BK_ERR_NO_MEMORY : batch_open(bind, config, &u->socket);
     if (err != BK_OK)
         goto out;
-    if (uv_poll_init(&loop->uv, &u->poll, u->socket.fd) != 0) {
+    if (uv_poll_init(loop->uv, &u->poll, u->socket.fd) != 0) {
         batch_close(&u->socket);
         err = BK_ERR_IO;
         goto out;

@@ -26,7 +26,7 @@ enum bk_err net_wakeup_new(struct net_loop *loop, void (*on_wake)(void *ctx), vo
         return BK_ERR_NO_MEMORY;
     *w = (struct net_wakeup){.loop = loop, .on_wake = on_wake, .ctx = ctx};
     w->async.data = w;
-    if (uv_async_init(&loop->uv, &w->async, wakeup_on_async) != 0) {
+    if (uv_async_init(loop->uv, &w->async, wakeup_on_async) != 0) {
         loop_put(loop, w);
         return BK_ERR_IO;
     }
@@ -70,7 +70,7 @@ enum bk_err net_signal_new(struct net_loop *loop, int signum,
     if (s == NULL)
         return BK_ERR_NO_MEMORY;
     *s = (struct net_signal){.loop = loop, .on_signal = on_signal, .ctx = ctx};
-    if (uv_signal_init(&loop->uv, &s->signal) != 0) {
+    if (uv_signal_init(loop->uv, &s->signal) != 0) {
         loop_put(loop, s);
         return BK_ERR_IO;
     }
@@ -136,10 +136,10 @@ enum bk_err net_watch_new(struct net_loop *loop, int fd,
     w->loop = loop;
     w->on_ready = on_ready;
     w->ctx = ctx;
-    int failed = uv_poll_init(&loop->uv, &w->uv.poll, fd);
+    int failed = uv_poll_init(loop->uv, &w->uv.poll, fd);
     if (failed == UV_EPERM) { /* epoll refuses regular files */
         w->is_file = true;
-        failed = uv_idle_init(&loop->uv, &w->uv.idle);
+        failed = uv_idle_init(loop->uv, &w->uv.idle);
     }
     if (failed != 0) {
         loop_put(loop, w);

@@ -7,9 +7,11 @@
 #include "net/interfaces.h"
 #include "net/loop.h"
 #include "net/resolve.h"
+#include "net/udp.h"
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
+#include <uv.h>
 
 static struct net_loop *loop_new(void) {
     struct net_loop *loop;
@@ -255,6 +257,84 @@ static void the_interface_watch_starts_and_stops(void **state) {
     net_loop_free(loop);
 }
 
+static struct {
+    struct net_loop *loop;
+    struct net_udp *udp;
+    int timers, received;
+} guest;
+
+static void on_guest_timer(void *ctx, struct bk_time now) {
+    struct net_timer *t = ctx;
+    struct bk_datagram d = {.data = (const uint8_t *)"hello", .len = 5};
+    guest.timers++;
+    if (guest.timers < 3)
+        net_timer_set(t, bk_after(now, 2000));
+    d.remote = net_udp_local(guest.udp);
+    assert_int_equal(net_udp_send(guest.udp, &d), BK_OK);
+}
+
+static void on_never_resolved(void *ctx, enum bk_err err, const struct bk_addr *addrs, size_t n) {
+    (void)ctx;
+    (void)err;
+    (void)addrs;
+    (void)n;
+    fail();
+}
+
+/* The third datagram is the end: everything of ours leaves the loop, a name still being asked for.
+ */
+static void on_guest_batch(void *ctx, const struct bk_datagram *in, size_t n, struct bk_time now) {
+    struct net_resolve *r;
+    (void)ctx;
+    (void)in;
+    (void)now;
+    guest.received += (int)n;
+    if (guest.received < 3)
+        return;
+    assert_int_equal(net_resolve(guest.loop, "localhost", 1, on_never_resolved, NULL, &r), BK_OK);
+    net_resolve_cancel(r);
+    net_udp_close(guest.udp);
+    net_loop_free(guest.loop);
+}
+
+static void a_loop_lives_on_a_foreign_one(void **state) {
+    const struct net_udp_events events = {.on_batch = on_guest_batch};
+    struct bk_addr bind;
+    struct net_timer timer;
+    uv_loop_t uv;
+    (void)state;
+    assert_int_equal(bk_addr_parse("127.0.0.1:0", &bind), BK_OK);
+    assert_int_equal(uv_loop_init(&uv), 0);
+    assert_int_equal(net_loop_new_on(&uv, net_alloc(), &guest.loop), BK_OK);
+    assert_int_equal(net_udp_open(guest.loop, &bind, &net_udp_config_default, &events, &guest.udp),
+                     BK_OK);
+    net_timer_init(&timer, guest.loop, on_guest_timer, &timer);
+    net_timer_set(&timer, net_now(guest.loop));
+    assert_int_equal(uv_run(&uv, UV_RUN_DEFAULT), 0); /* it ends by itself */
+    assert_int_equal(guest.timers, 3);
+    assert_int_equal(guest.received, 3);
+    assert_int_equal(uv_loop_close(&uv), 0);
+}
+
+static void on_no_wake(void *ctx) {
+    (void)ctx;
+    fail();
+}
+
+static void a_foreign_loop_need_not_have_run(void **state) {
+    struct net_wakeup *wakeup;
+    struct net_loop *loop;
+    uv_loop_t uv;
+    (void)state;
+    assert_int_equal(uv_loop_init(&uv), 0);
+    assert_int_equal(net_loop_new_on(&uv, net_alloc(), &loop), BK_OK);
+    assert_int_equal(net_wakeup_new(loop, on_no_wake, NULL, &wakeup), BK_OK);
+    net_wakeup_free(wakeup);
+    net_loop_free(loop);
+    assert_int_equal(uv_run(&uv, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&uv), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_in_order_of_deadline),
@@ -266,6 +346,8 @@ int main(void) {
         cmocka_unit_test(names_and_addresses_resolve),
         cmocka_unit_test(interfaces_include_loopback),
         cmocka_unit_test(the_interface_watch_starts_and_stops),
+        cmocka_unit_test(a_loop_lives_on_a_foreign_one),
+        cmocka_unit_test(a_foreign_loop_need_not_have_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -424,7 +424,7 @@ static void a_stream_that_was_blocked_sleeps_again(void **state) {
         net_listener_open(loop, &bind, &net_listener_config_default, &accepted, &listener), BK_OK);
     net_timer_init(&resume_timer, loop, on_resume, &server);
     net_timer_init(&quiet, loop, on_quiet, NULL);
-    uv_prepare_init(&loop->uv, &prepare);
+    uv_prepare_init(loop->uv, &prepare);
     uv_prepare_start(&prepare, on_prepare);
     counting = false;
     turns = 0;
