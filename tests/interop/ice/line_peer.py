@@ -22,6 +22,11 @@ class LinePeer:
         line = " ".join([str((time.monotonic_ns() - cls.START) // 1000), *map(str, words)])
         os.write(1, line.encode() + b"\n")
 
+    @classmethod
+    def say_data(cls, data):
+        """One line, whatever the bytes."""
+        cls.say("data", "".join(chr(b) if 32 <= b < 127 else f"\\x{b:02x}" for b in data))
+
     def on_role(self, args):
         self.role = args
 

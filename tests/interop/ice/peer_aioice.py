@@ -69,7 +69,7 @@ class Peer(LinePeer):
             except ConnectionError:
                 self.say("failed consent is gone")
                 return
-            self.say("data", data.decode(errors="replace"))
+            self.say_data(data)
 
     def on_remote_credentials(self, args):
         if self.connection.remote_username:
