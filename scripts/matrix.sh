@@ -15,4 +15,6 @@ configure dev "$dir" && build "$dir" >build/matrix-build.log 2>&1 ||
     { tail -n 30 build/matrix-build.log; exit 1; }
 check "model, lab and kernel, in full" env LONG=1 ctest --test-dir "$dir" --timeout 3000 \
     -R '^system/nat_(equivalence|linux)$' --output-on-failure
+check "10 000 sessions of two ICE agents" env BODKIN_SESSIONS=10000 \
+    "$dir/tests/test-scenario-agent_sessions"
 tally "$passed" "$failed"

@@ -98,6 +98,16 @@ static char *name_of(const char *what, size_t home, size_t way, char *out) {
     return out;
 }
 
+/* The number of the box that has the public address; SIM_HABITAT_BOXES: the host has it itself,
+ * because nothing translates. */
+static size_t public_box(const struct sim_way *way) {
+    for (size_t i = way->boxes; i-- > 0;) {
+        if (way->box[i].ipv4 == NAT_MODE_TRANSLATE)
+            return i;
+    }
+    return SIM_HABITAT_BOXES;
+}
+
 /* The box, or the host's router, that its host hangs on. */
 static node_id build_boxes(const struct sim_habitat *h, struct world *w, size_t home, size_t way) {
     const struct sim_way *at = &h->home[home].way[way];
@@ -106,8 +116,8 @@ static node_id build_boxes(const struct sim_habitat *h, struct world *w, size_t 
     for (size_t i = at->boxes; i-- > 0;) {
         struct nat_config c = at->box[i];
         bool outmost = i + 1 == at->boxes;
-        c.external[0] = outmost ? outside(home, way) : between(home, way);
-        c.external_count = 1;
+        c.external[0] = i == public_box(at) ? outside(home, way) : between(home, way);
+        c.external_count = c.ipv4 == NAT_MODE_TRANSLATE ? 1 : 0;
         parent = world_add_nat(w, name_of(outmost ? "box" : "inner", home, way, name), parent, &c,
                                outmost ? &at->link : NULL);
     }
@@ -123,12 +133,12 @@ void sim_habitat_build(const struct sim_habitat *h, struct world *w,
             const struct sim_way *at = &h->home[i].way[k];
             bool guest = h->shared && i == 1 && k == 0;
             node_id parent = guest ? first_box : build_boxes(h, w, i, k);
-            bool open = parent == WORLD_CORE;
+            bool open = public_box(guest ? &h->home[0].way[0] : at) == SIM_HABITAT_BOXES;
             char name[WORLD_NAME_MAX];
             first_box = i == 0 && k == 0 ? parent : first_box;
-            host[i][k] =
-                world_add_host(w, name_of(who[i], i, k, name), parent,
-                               open ? outside(i, k) : inside(h, i, k), open ? &at->link : NULL);
+            host[i][k] = world_add_host(w, name_of(who[i], i, k, name), parent,
+                                        open ? outside(i, k) : inside(h, i, k),
+                                        parent == WORLD_CORE ? &at->link : NULL);
             if (at->ipv6)
                 world_add_address(w, host[i][k], global6(i, k));
         }

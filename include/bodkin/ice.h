@@ -135,7 +135,7 @@ BK_API BK_MUST_USE enum bk_err bk_ice_set_remote(struct bk_ice *ice, const char 
 BK_API BK_MUST_USE enum bk_err bk_ice_add_remote_candidate(struct bk_ice *ice, uint16_t stream,
                                                            const char *line, struct bk_time now);
 /* New credentials, new checks; data goes on over the old path until there is a new one. Describe
- * again. */
+ * again. A restart that the peer has not answered yet is not begun anew. */
 BK_API BK_MUST_USE enum bk_err bk_ice_restart(struct bk_ice *ice, struct bk_time now);
 
 /* ---- Events ------------------------------------------------------------------------------- */

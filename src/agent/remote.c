@@ -94,8 +94,12 @@ enum bk_err agent_restart(struct bk_ice *ice) {
     return BK_OK;
 }
 
+/* While the peer has not answered the last description, its next one is the answer; with another
+ * restart in between neither side could tell whose answer it is, and both would restart for ever. */
 enum bk_err bk_ice_restart(struct bk_ice *ice, struct bk_time now) {
     (void)agent_see(ice, now);
+    if (!ice->remote_set)
+        return BK_OK;
     enum bk_err err = agent_restart(ice);
     if (err == BK_OK)
         agent_turn(ice, now);
