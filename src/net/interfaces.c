@@ -62,6 +62,7 @@ enum bk_err net_interfaces(struct net_interface *out, size_t cap, size_t *count)
         if (convert(i, &out[n]))
             n++;
     freeifaddrs(list);
+    interfaces_mark_temporary(out, n);
     *count = n;
     return BK_OK;
 }

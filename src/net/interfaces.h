@@ -15,11 +15,24 @@ struct net_interface {
     uint8_t prefix_len;
     bool loopback;
     bool point_to_point; /* a tunnel or VPN, most likely */
+    bool temporary;      /* IPv6, made so that the host cannot be followed: RFC 8981 */
 };
 
 /* Lists the addresses of interfaces that are up, in the kernel's order, at most `cap`. Nothing
  * multicast or unspecified. *count says how many were written. BK_ERR_IO. */
 BK_MUST_USE enum bk_err net_interfaces(struct net_interface *out, size_t cap, size_t *count);
+
+/* Leaves out, in place, what RFC 8445 section 5.1.1.1 forbids as a candidate, but for loopback:
+ * site-local and IPv4-compatible addresses, and what would betray a host that hides behind
+ * temporary addresses: others of the same prefix and interface, and link-local ones. How many are
+ * left. */
+size_t net_interfaces_choose(struct net_interface *list, size_t count);
+
+/* For net_interfaces(): sets `temporary` where the system tells. */
+void interfaces_mark_temporary(struct net_interface *list, size_t count);
+/* The same by one line of Linux's /proc/net/if_inet6: address, index, prefix length, scope, flags,
+ * each in hexadecimal, and a name. */
+void interfaces_mark_by_line(const char *line, struct net_interface *list, size_t count);
 
 /* The address the system would send from to reach `to`: connects a UDP socket, sends nothing.
  * BK_ERR_UNREACHABLE: no route. */

@@ -9,10 +9,22 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { QUIET_US = 100000, MESSAGES_MAX = 64, MESSAGE_MAX = 8192 };
+
+/* getifaddrs() does not tell the addresses' flags. */
+void interfaces_mark_temporary(struct net_interface *list, size_t count) {
+    char line[128];
+    FILE *file = fopen("/proc/net/if_inet6", "re");
+    if (file == NULL)
+        return; /* no IPv6 here, or no /proc */
+    while (fgets(line, sizeof line, file) != NULL)
+        interfaces_mark_by_line(line, list, count);
+    (void)fclose(file);
+}
 
 struct net_interface_watch {
     struct net_loop *loop;

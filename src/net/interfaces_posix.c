@@ -8,6 +8,12 @@
 
 enum { LOOK_EVERY_US = 3000000 };
 
+/* Nothing portable tells which addresses are temporary. */
+void interfaces_mark_temporary(struct net_interface *list, size_t count) {
+    (void)list;
+    (void)count;
+}
+
 struct net_interface_watch {
     struct net_loop *loop;
     struct net_timer look;
