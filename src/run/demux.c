@@ -5,6 +5,7 @@
 
 #include "base/table.h"
 #include "wire/stun.h"
+#include <bodkin/ice_io.h>
 #include <string.h>
 
 enum { RING_MIN = 1024, ROUTE_KEY_LEN = 2 * (1 + 16 + 2), ROUTES_FIRST = 4 };
@@ -276,25 +277,15 @@ size_t demux_find_named(const struct demux *d, const char *ufrag, size_t len,
     return collect(&d->names, siphash24(d->seed, ufrag, len), out);
 }
 
-/* RFC 8445 section 7.2.2: USERNAME is the receiver's ufrag, a colon, the sender's. */
-static size_t find_requested(const struct demux *d, const struct bk_datagram *in,
-                             uint32_t out[DEMUX_OFFERS]) {
-    struct stun_msg m;
-    struct wire_span name;
-    if (stun_parse(&m, in->data, in->len) != BK_OK || m.method != STUN_BINDING ||
-        stun_get_bytes(&m, STUN_USERNAME, &name) != BK_OK)
-        return 0;
-    const uint8_t *colon = memchr(name.data, ':', name.len);
-    if (colon == NULL)
-        return 0;
-    return demux_find_named(d, (const char *)name.data, (size_t)(colon - name.data), out);
-}
-
 size_t demux_find(struct demux *d, const struct bk_datagram *in, uint32_t out[DEMUX_OFFERS]) {
+    const char *ufrag;
+    size_t len;
     if (stun_is_message(in->data, in->len)) {
         enum stun_class cls = class_of(in->data);
         if (cls == STUN_REQUEST)
-            return find_requested(d, in, out);
+            return bk_ice_peek_ufrag(in->data, in->len, &ufrag, &len)
+                       ? demux_find_named(d, ufrag, len, out)
+                       : 0;
         if (cls != STUN_INDICATION) {
             size_t n = collect(&d->txns, siphash24(d->seed, in->data + 8, STUN_TXID_LEN), out);
             if (n > 0)

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ * One agent under the driver. Whatever is put into it (a datagram, time, a connection's bytes, a
+ * call of the user's) ends in driven_touch(), and at the end of the loop's turn driven_work() takes
+ * out everything it wants: datagrams first, so that packets of all agents leave together, events
+ * last, because their handlers may end its life. */
+#include "run/driver.h"
+
+#include "base/table.h"
+#include <string.h>
+
+enum { ROUNDS_PER_TURN = 16 }; /* handlers that cause events for ever get the next turn, too */
+
+static uint64_t hash_ice(const struct bk_run *run, const struct bk_ice *ice) {
+    return siphash24(run->demux.seed, &ice, sizeof ice);
+}
+
+struct driven *driven_find(const struct bk_run *run, const struct bk_ice *ice) {
+    size_t at = 0;
+    uint32_t number;
+    uint64_t hash = hash_ice(run, ice);
+    while (multimap_next(&run->by_ice, hash, &at, &number))
+        if (run->agents[number]->ice == ice)
+            return run->agents[number];
+    return NULL;
+}
+
+void driven_release(struct driven *a) {
+    if (--a->holders == 0)
+        run_put(a);
+}
+
+void driven_touch(struct driven *a) {
+    if (a->ice != NULL)
+        net_defer(&a->work);
+}
+
+void driven_tell_data(struct driven *a, const struct bk_ice_data *data) {
+    if (a->on.data == NULL)
+        return;
+    driven_hold(a);
+    a->on.data(a->ctx, a->ice, data);
+    driven_release(a);
+}
+
+bool driven_recv(struct driven *a, const struct bk_datagram *in, struct bk_time now) {
+    struct bk_ice_data data = {.data = NULL};
+    enum bk_err err = bk_ice_recv(a->ice, in, now, &data);
+    /* AUTH: another agent may have the same ufrag by chance, and the right password. */
+    if (err == BK_ERR_NOT_OURS || err == BK_ERR_AUTH)
+        return false;
+    driven_touch(a);
+    if (err == BK_OK && data.data != NULL)
+        driven_tell_data(a, &data);
+    return true;
+}
+
+static void send_datagrams(struct driven *a) {
+    struct bk_datagram out;
+    while (bk_ice_next_datagram(a->ice, &out)) {
+        struct net_udp *udp = run_port_of(a, &out.local);
+        demux_sent(&a->run->demux, a->number, &out);
+        if (udp != NULL && net_udp_send(udp, &out) != BK_OK)
+            continue; /* full: lost, like anywhere on the way */
+    }
+}
+
+static void serve(struct driven *a, const struct bk_ice_request *r) {
+    switch (r->kind) {
+    case BK_ICE_DIAL:
+        run_conn_dial(a, r);
+        break;
+    case BK_ICE_HANG_UP:
+        run_conn_hang_up(a, r->id);
+        break;
+    case BK_ICE_RESOLVE:
+        run_lookup_start(a, r);
+        break;
+    case BK_ICE_PUBLISH:
+        break;
+    }
+}
+
+/* Everything but events: what can be taken out without a handler. */
+static void take_out(struct driven *a) {
+    struct bk_ice_request request;
+    const char *ufrag = bk_ice_ufrag(a->ice);
+    if (demux_name(&a->run->demux, a->number, ufrag, strlen(ufrag)) != BK_OK)
+        driven_touch(a); /* no memory: until there is, the peer's checks are asked for again */
+    send_datagrams(a);
+    while (bk_ice_next_request(a->ice, &request))
+        serve(a, &request);
+    (void)run_conn_drain(a); /* full: lost, too */
+}
+
+/* false: there was none, or no agent is left. */
+static bool tell_events(struct driven *a) {
+    struct bk_ice_event event;
+    bool any = false;
+    while (a->ice != NULL && bk_ice_next_event(a->ice, &event)) {
+        any = true;
+        if (a->on.event != NULL)
+            a->on.event(a->ctx, a->ice, &event);
+    }
+    return any && a->ice != NULL;
+}
+
+static void on_work(void *ctx) {
+    struct driven *a = ctx;
+    bool more = true;
+    driven_hold(a);
+    for (int i = 0; i < ROUNDS_PER_TURN && more; i++) {
+        take_out(a);
+        more = tell_events(a);
+    }
+    if (a->ice != NULL)
+        net_timer_set(&a->timer, bk_ice_deadline(a->ice));
+    if (more)
+        driven_touch(a);
+    driven_release(a);
+}
+
+static void on_due(void *ctx, struct bk_time now) {
+    struct driven *a = ctx;
+    bk_ice_advance(a->ice, now);
+    driven_touch(a);
+}
+
+void bk_run_poke(struct bk_run *run, struct bk_ice *ice) {
+    struct driven *a = driven_find(run, ice);
+    if (a != NULL)
+        driven_touch(a);
+}
+
+/* --- coming and going --- */
+
+static enum bk_err make_room(struct bk_run *run) {
+    if (run->agent_count == run->config.agents_max)
+        return BK_ERR_FULL;
+    if (run->agent_count < run->agent_cap)
+        return BK_OK;
+    uint32_t cap = run->agent_cap == 0 ? 16 : run->agent_cap * 2;
+    struct driven **bigger = run_get(cap * sizeof(struct driven *));
+    if (bigger == NULL)
+        return BK_ERR_NO_MEMORY;
+    if (run->agent_cap > 0)
+        memcpy(bigger, run->agents, run->agent_cap * sizeof(struct driven *));
+    run->first_free = run->agent_cap;
+    run_put(run->agents);
+    run->agents = bigger;
+    run->agent_cap = cap;
+    return BK_OK;
+}
+
+static void leave(struct bk_run *run, struct driven *a) {
+    (void)multimap_remove(&run->by_ice, hash_ice(run, a->ice), a->number);
+    demux_leave(&run->demux, a->number);
+    run->agents[a->number] = NULL;
+    run->agent_count--;
+    if (a->number < run->first_free)
+        run->first_free = a->number;
+}
+
+/* Gives it a number, and with that a place in all tables. */
+static enum bk_err enter(struct bk_run *run, struct driven *a) {
+    const char *ufrag = bk_ice_ufrag(a->ice);
+    enum bk_err err = make_room(run);
+    if (err != BK_OK)
+        return err;
+    while (run->agents[run->first_free] != NULL)
+        run->first_free++;
+    a->number = run->first_free;
+    err = multimap_add(&run->by_ice, hash_ice(run, a->ice), a->number);
+    if (err != BK_OK)
+        return err;
+    err = demux_join(&run->demux, a->number);
+    if (err != BK_OK) {
+        (void)multimap_remove(&run->by_ice, hash_ice(run, a->ice), a->number);
+        return err;
+    }
+    run->agents[a->number] = a;
+    run->agent_count++;
+    err = demux_name(&run->demux, a->number, ufrag, strlen(ufrag));
+    if (err != BK_OK)
+        leave(run, a);
+    return err;
+}
+
+enum bk_err bk_run_add(struct bk_run *run, struct bk_ice *ice, const struct bk_run_handlers *on,
+                       void *ctx) {
+    if (driven_find(run, ice) != NULL)
+        return BK_ERR_EXISTS;
+    struct driven *a = run_get(sizeof *a);
+    if (a == NULL)
+        return BK_ERR_NO_MEMORY;
+    *a = (struct driven){.run = run, .ice = ice, .on = *on, .ctx = ctx, .holders = 1};
+    net_timer_init(&a->timer, run->loop, on_due, a);
+    net_deferred_init(&a->work, run->loop, on_work, a);
+    enum bk_err err = enter(run, a);
+    if (err != BK_OK) {
+        driven_release(a);
+        return err;
+    }
+    err = run_bases_start(run);
+    if (err == BK_OK)
+        err = run_ports_give(a);
+    if (err != BK_OK) {
+        bk_run_remove(run, ice);
+        return err;
+    }
+    run_bases_add(a, bk_run_now(run));
+    driven_touch(a);
+    return BK_OK;
+}
+
+void bk_run_remove(struct bk_run *run, struct bk_ice *ice) {
+    struct driven *a = driven_find(run, ice);
+    if (a == NULL)
+        return;
+    take_out(a); /* goodbyes leave; nobody is told of anything any more */
+    net_timer_set(&a->timer, BK_NEVER);
+    net_defer_cancel(&a->work);
+    run_lookup_end_all(a);
+    run_conn_end_all(a);
+    run_ports_take(a);
+    leave(run, a);
+    a->ice = NULL;
+    driven_release(a);
+}
