@@ -14,7 +14,8 @@ struct ice_answer {
     struct bk_addr local, remote;
     uint8_t txid[STUN_TXID_LEN];
     uint16_t code; /* 0: success */
-    bool old;      /* signed with the credentials from before the restart */
+    bool tcp;
+    bool old; /* signed with the credentials from before the restart */
     uint8_t unknown_count;
     uint16_t unknown[ICE_ANSWER_UNKNOWN_MAX]; /* of a 420 */
 };

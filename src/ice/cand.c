@@ -11,13 +11,25 @@ static const uint8_t type_preference[BK_ICE_KINDS] = {
 
 /* RFC 8445 sections 5.1.2 and 5.1.2.1: the sum is unique as the preference is, and below 2^31 as
  * the kind's is at most 126. */
-uint32_t ice_priority(enum bk_ice_kind kind, uint16_t preference) {
-    return (uint32_t)type_preference[kind] << 24 | (uint32_t)preference << 8 | 255u;
+/* How much less a type is worth over TCP: below every kind of UDP but the relayed one. */
+enum { TCP_TYPE_STEP = 27 };
+
+static uint32_t type_preference_of(enum bk_ice_kind kind, enum bk_ice_transport transport) {
+    uint32_t own = type_preference[kind];
+    if (transport == BK_ICE_UDP)
+        return own;
+    return own < TCP_TYPE_STEP ? 0 : own - TCP_TYPE_STEP;
+}
+
+uint32_t ice_priority(enum bk_ice_kind kind, enum bk_ice_transport transport, uint16_t preference,
+                      uint16_t component) {
+    return type_preference_of(kind, transport) << 24 | (uint32_t)preference << 8 |
+           (256u - component);
 }
 
 uint32_t ice_prflx_priority(const struct ice_cand *local) {
     uint32_t own = local->priority & 0xffffff;
-    return (uint32_t)type_preference[BK_ICE_PRFLX] << 24 | own;
+    return type_preference_of(BK_ICE_PRFLX, (enum bk_ice_transport)local->transport) << 24 | own;
 }
 
 bool ice_addr_same(const struct bk_addr *a, const struct bk_addr *b) {
@@ -39,10 +51,24 @@ static bool is_loopback(const struct bk_ip *ip) {
     return bk_ip_scope(ip) == BK_SCOPE_LOOPBACK;
 }
 
+/* RFC 6544 section 6.2's table. */
+static bool transports_fit(const struct ice_cand *local, const struct ice_cand *remote) {
+    switch ((enum bk_ice_transport)local->transport) {
+    case BK_ICE_UDP:
+    case BK_ICE_TCP_SO:
+        return remote->transport == local->transport;
+    case BK_ICE_TCP_ACTIVE:
+        return remote->transport == BK_ICE_TCP_PASSIVE;
+    case BK_ICE_TCP_PASSIVE: /* a signalled one has no port one could send to */
+        return remote->transport == BK_ICE_TCP_ACTIVE && remote->kind == BK_ICE_PRFLX;
+    }
+    return false;
+}
+
 bool ice_cands_fit(const struct ice_cand *local, const struct ice_cand *remote) {
     const struct bk_ip *a = &local->base.ip, *b = &remote->addr.ip;
-    return a->family == b->family && is_link_local_v6(a) == is_link_local_v6(b) &&
-           is_loopback(a) == is_loopback(b);
+    return local->comp == remote->comp && transports_fit(local, remote) && a->family == b->family &&
+           is_link_local_v6(a) == is_link_local_v6(b) && is_loopback(a) == is_loopback(b);
 }
 
 size_t ice_cands_count(const struct ice_cands *cands, enum bk_ice_kind kind) {
@@ -58,16 +84,23 @@ static uint16_t default_preference(const struct ice_cands *cands, const struct i
     uint32_t before = 0;
     for (uint16_t i = 0; i < cands->top; i++) {
         const struct ice_cand *c = &cands->slots[i];
-        before += c->used && c->kind == cand->kind && c->addr.ip.family == cand->addr.ip.family;
+        before += c->used && c->kind == cand->kind && c->comp == cand->comp &&
+                  c->transport == cand->transport && c->addr.ip.family == cand->addr.ip.family;
     }
     uint32_t down = 2 * before + (cand->addr.ip.family == BK_IPV4);
-    return (uint16_t)(down > 65000 ? 535 : 65535 - down);
+    if (cand->transport != BK_ICE_UDP) /* of the 13 bits that are left, RFC 6544 section 4.2 */
+        down *= 8;
+    uint16_t own = (uint16_t)(down > 65000 ? 535 : 65535 - down);
+    if (cand->transport == BK_ICE_UDP)
+        return own;
+    return bk_checker_tcp_preference((enum bk_ice_kind)cand->kind,
+                                     (enum bk_ice_transport)cand->transport, own);
 }
 
-/* RFC 8445 section 5.1.1.3: same kind, same base address, same server. */
+/* RFC 8445 section 5.1.1.3: same kind, same base address, same server, same transport protocol. */
 static bool same_foundation(const struct ice_cand *a, const struct ice_cand *b) {
-    return a->kind == b->kind && bk_ip_equal(&a->base.ip, &b->base.ip) &&
-           bk_ip_equal(&a->server.ip, &b->server.ip);
+    return a->kind == b->kind && a->transport == b->transport &&
+           bk_ip_equal(&a->base.ip, &b->base.ip) && bk_ip_equal(&a->server.ip, &b->server.ip);
 }
 
 static void make_foundation(struct ice_cands *cands, struct ice_cand *cand) {
@@ -93,8 +126,13 @@ static uint16_t take_slot(struct ice_cands *cands) {
     return ICE_NONE;
 }
 
-uint16_t ice_cands_add(struct ice_cands *cands, const struct bk_ice_candidate *from) {
-    struct ice_cand c = {.kind = from->kind,
+uint16_t ice_cands_add(struct ice_cands *cands, const struct bk_ice_candidate *from,
+                       uint16_t comp) {
+    struct ice_cand c = {.kind = (uint8_t)from->kind,
+                         .transport = (uint8_t)from->transport,
+                         .comp = comp,
+                         .stream = from->stream,
+                         .component = from->component == 0 ? 1 : from->component,
                          .preference = from->preference,
                          .priority = from->priority,
                          .addr = from->addr,
@@ -104,7 +142,7 @@ uint16_t ice_cands_add(struct ice_cands *cands, const struct bk_ice_candidate *f
     if (c.preference == 0)
         c.preference = default_preference(cands, &c);
     if (c.priority == 0)
-        c.priority = ice_priority(c.kind, c.preference);
+        c.priority = ice_priority(from->kind, from->transport, c.preference, c.component);
     uint16_t at = take_slot(cands);
     if (at == ICE_NONE)
         return at;
@@ -121,12 +159,12 @@ void ice_cands_remove(struct ice_cands *cands, uint16_t index) {
         cands->top--;
 }
 
-uint16_t ice_cands_find(const struct ice_cands *cands, const struct bk_addr *addr,
-                        const struct bk_addr *base) {
+uint16_t ice_cands_find(const struct ice_cands *cands, const struct ice_cand_key *key) {
     for (uint16_t i = 0; i < cands->top; i++) {
         const struct ice_cand *c = &cands->slots[i];
-        if (c->used && !c->old && ice_addr_same(&c->addr, addr) &&
-            (base == NULL || ice_addr_same(&c->base, base)))
+        if (c->used && !c->old && c->comp == key->comp && ice_cand_is_tcp(c) == key->tcp &&
+            ice_addr_same(&c->addr, key->addr) &&
+            (key->base == NULL || ice_addr_same(&c->base, key->base)))
             return i;
     }
     return ICE_NONE;
@@ -138,11 +176,12 @@ static bool leaves_from(const struct ice_cand *cand, const struct bk_addr *local
     return cand->base.ip.family == local->ip.family && cand->base.port == local->port;
 }
 
-uint16_t ice_cands_find_base(const struct ice_cands *cands, const struct bk_addr *local) {
+uint16_t ice_cands_find_base(const struct ice_cands *cands, const struct bk_addr *local, bool tcp) {
     uint16_t best = ICE_NONE;
     for (uint16_t i = 0; i < cands->top; i++) {
         const struct ice_cand *c = &cands->slots[i];
-        if (!c->used || c->kind == BK_ICE_PRFLX || !leaves_from(c, local))
+        if (!c->used || c->kind == BK_ICE_PRFLX || ice_cand_is_tcp(c) != tcp ||
+            !leaves_from(c, local))
             continue;
         if (best == ICE_NONE || c->priority > cands->slots[best].priority)
             best = i;
@@ -152,7 +191,10 @@ uint16_t ice_cands_find_base(const struct ice_cands *cands, const struct bk_addr
 
 void ice_cand_export(const struct ice_cand *cand, struct bk_ice_candidate *out) {
     memset(out, 0, sizeof *out);
-    out->kind = cand->kind;
+    out->kind = (enum bk_ice_kind)cand->kind;
+    out->transport = (enum bk_ice_transport)cand->transport;
+    out->stream = cand->stream;
+    out->component = cand->component;
     out->addr = cand->addr;
     out->base = cand->base;
     out->server = cand->server;

@@ -92,7 +92,8 @@ enum ice_check_turn ice_check_advance(struct ice_checks *checks, struct ice_chec
         return ICE_CHECK_ENDED;
     check->sent++;
     check->deadline = bk_after(now, gap_after(&check->plan, check->sent));
-    set_want(checks, check, true);
+    if (!check->plan.reliable)
+        set_want(checks, check, true);
     return ICE_CHECK_RESENT;
 }
 

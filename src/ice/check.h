@@ -35,6 +35,7 @@ struct ice_check_plan {
     uint32_t nomination; /* with use_candidate; 0: none told */
     uint64_t tie_breaker;
     uint16_t pad_to; /* the message's whole size, for MTU tests; 0: as it comes */
+    bool reliable;   /* over a connection: sent once, whatever `tries` says */
     uint8_t tries;
     int64_t rto_us;     /* the first gap; it doubles */
     int64_t gap_max_us; /* up to this; 0: without end */

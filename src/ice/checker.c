@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+enum { TCP_DISCARD_PORT = 9 };
+
 /* ---- Life --------------------------------------------------------------------------------- */
 
 static uint16_t checks_cap(const struct bk_checker_config *c) {
@@ -32,9 +34,10 @@ static bool allocate(struct bk_checker *ice) {
     const struct bk_checker_config *c = &ice->config;
     const struct bk_alloc *a = &ice->alloc;
     struct ice_pair *pairs = take(a, c->pairs_max, sizeof *pairs);
-    uint16_t *queue = take(a, c->pairs_max, sizeof *queue);
     struct ice_check *checks = take(a, checks_cap(c), sizeof *checks);
-    ice_checklist_init(&ice->list, pairs, queue, (uint16_t)c->pairs_max);
+    ice->comp_count = (uint16_t)(c->streams * c->components);
+    ice->comps = take(a, ice->comp_count, sizeof *ice->comps);
+    ice_checklist_init(&ice->list, pairs, (uint16_t)c->pairs_max);
     ice_checks_init(&ice->checks, checks, checks_cap(c));
     ice->locals.slots = take(a, c->locals_max, sizeof *ice->locals.slots);
     ice->locals.cap = (uint16_t)c->locals_max;
@@ -45,7 +48,7 @@ static bool allocate(struct bk_checker *ice) {
     ice->events.cap = c->events_max;
     ice->buf_cap = buffer_cap(c);
     ice->buf = take(a, ice->buf_cap, 1);
-    return pairs != NULL && queue != NULL && checks != NULL && ice->locals.slots != NULL &&
+    return pairs != NULL && ice->comps != NULL && checks != NULL && ice->locals.slots != NULL &&
            ice->remotes.slots != NULL && ice->early != NULL && ice->events.ring != NULL &&
            ice->buf != NULL;
 }
@@ -54,8 +57,13 @@ static void start_state(struct bk_checker *ice) {
     const struct bk_rng *rng = ice->config.rng;
     ice->now.us = INT64_MIN;
     ice->pace_at.us = INT64_MIN / 2; /* room for the burst to be subtracted */
-    ice->select_at = BK_NEVER;
+    ice->patience_until = BK_NEVER;
     ice->state = BK_ICE_IDLE;
+    for (uint16_t i = 0; i < ice->comp_count; i++) {
+        ice->comps[i].select_at = BK_NEVER;
+        ice->comps[i].stream = (uint16_t)(i / ice->config.components);
+        ice->comps[i].component = (uint16_t)(i % ice->config.components + 1);
+    }
     ice->role.controlling = ice->config.controlling;
     ice->role.tie_breaker = rng_u64(rng);
     if (ice->config.ufrag == NULL)
@@ -87,9 +95,8 @@ void bk_checker_free(struct bk_checker *ice) {
     if (ice == NULL)
         return;
     const struct bk_alloc alloc = ice->alloc;
-    void *const parts[] = {
-        ice->list.pairs,    ice->list.queue, ice->checks.slots, ice->locals.slots,
-        ice->remotes.slots, ice->early,      ice->events.ring,  ice->buf};
+    void *const parts[] = {ice->list.pairs,    ice->comps, ice->checks.slots, ice->locals.slots,
+                           ice->remotes.slots, ice->early, ice->events.ring,  ice->buf};
     wipe(ice, sizeof *ice);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         alloc.put(alloc.ctx, parts[i]);
@@ -106,7 +113,7 @@ static void turn_checks(struct bk_checker *ice) {
         case ICE_CHECK_QUIET:
             break;
         case ICE_CHECK_RESENT:
-            ice->stats.retransmissions++;
+            ice->stats.retransmissions += !c->plan.reliable;
             p->overdue |= c->plan.purpose == ICE_CHECK_CONNECT;
             break;
         case ICE_CHECK_ENDED:
@@ -132,7 +139,11 @@ void bk_checker_advance(struct bk_checker *ice, struct bk_time now) {
 }
 
 struct bk_time bk_checker_deadline(const struct bk_checker *ice) {
-    struct bk_time t = bk_earlier(ice->select_at, ice_checks_deadline(&ice->checks));
+    struct bk_time t = ice_checks_deadline(&ice->checks);
+    for (uint16_t i = 0; i < ice->comp_count; i++)
+        t = bk_earlier(t, ice->comps[i].select_at);
+    if (!bk_due(ice->patience_until, ice->now))
+        t = bk_earlier(t, ice->patience_until);
     t = bk_earlier(t, ice_consent_deadline(ice));
     return bk_earlier(t, ice_pace_deadline(ice));
 }
@@ -152,11 +163,11 @@ static enum bk_err recv_message(struct bk_checker *ice, const struct bk_datagram
     case STUN_ERROR:
         return ice_response_recv(ice, in, msg);
     case STUN_INDICATION: /* a keepalive, RFC 8445 section 11: says nothing, wants nothing */
-        return ice_checklist_find(&ice->list, &in->local, &in->remote, false) == ICE_NONE
-                   ? BK_ERR_NOT_OURS
-                   : BK_OK;
+        break;
     }
-    return BK_ERR_NOT_OURS;
+    const struct ice_path path = ice_path_of(in);
+    bool known = ice_checklist_find(&ice->list, &path, false) != ICE_NONE;
+    return known ? BK_OK : BK_ERR_NOT_OURS;
 }
 
 enum bk_err bk_checker_recv(struct bk_checker *ice, const struct bk_datagram *in,
@@ -216,6 +227,7 @@ bool bk_checker_next_datagram(struct bk_checker *ice, struct bk_datagram *out) {
     if (a != NULL) {
         d.local = a->local;
         d.remote = a->remote;
+        d.protocol = a->tcp ? BK_TCP : BK_UDP;
         d.len = build_answer(ice, a);
         *out = d;
         return true;
@@ -229,6 +241,7 @@ bool bk_checker_next_datagram(struct bk_checker *ice, struct bk_datagram *out) {
         return false;
     d.local = ice_pair_at(ice, c->plan.pair)->base;
     d.remote = ice_pair_at(ice, c->plan.pair)->to;
+    d.protocol = ice_pair_at(ice, c->plan.pair)->tcp ? BK_TCP : BK_UDP;
     d.len = build_check(ice, c);
     *out = d;
     return true;
@@ -243,7 +256,8 @@ bool bk_checker_next_event(struct bk_checker *ice, struct bk_checker_event *out)
 static void learn_early(struct bk_checker *ice) {
     for (uint32_t i = 0; i < ice->early_count; i++) {
         const struct ice_early *e = &ice->early[i];
-        ice_learn(ice, &e->local, &e->remote, &e->request, false);
+        const struct ice_path path = {&e->local, &e->remote, e->tcp};
+        ice_learn(ice, &path, &e->request, false);
     }
     ice->early_count = 0;
 }
@@ -256,6 +270,8 @@ enum bk_err bk_checker_set_remote_credentials(struct bk_checker *ice, const char
     if (err != BK_OK)
         return err;
     ice->now = bk_later(ice->now, now);
+    if (ice->config.patience_us != 0) /* RFC 8863 section 4: both sides have begun */
+        ice->patience_until = bk_after(ice->now, ice->config.patience_us);
     learn_early(ice);
     checker_turn(ice, now);
     return BK_OK;
@@ -276,10 +292,44 @@ static void trace_candidate(const struct bk_checker *ice, const char *side,
 }
 
 /* Everything an embedder can get wrong about a candidate. */
-static bool is_sane(const struct bk_ice_candidate *c) {
+static bool is_sane(const struct bk_checker *ice, const struct bk_ice_candidate *c) {
     bool base_fits = c->base.ip.family == BK_FAMILY_NONE || c->base.ip.family == c->addr.ip.family;
-    return (unsigned)c->kind < BK_ICE_KINDS && ice_addr_is_usable(&c->addr) && base_fits &&
+    return (unsigned)c->kind < BK_ICE_KINDS && (unsigned)c->transport <= BK_ICE_TCP_SO &&
+           ice_addr_is_usable(&c->addr) && base_fits &&
+           ice_comp_index(ice, c->stream, c->component) != ICE_NONE &&
            memchr(c->foundation, '\0', sizeof c->foundation) != NULL;
+}
+
+/* RFC 6544 section 4.5: an active candidate has no port of its own; it is written as 9. */
+static void set_discard_port(struct bk_ice_candidate *c) {
+    if (c->transport != BK_ICE_TCP_ACTIVE)
+        return;
+    if (c->addr.port == 0)
+        c->addr.port = TCP_DISCARD_PORT;
+    if (c->base.ip.family != BK_FAMILY_NONE && c->base.port == 0)
+        c->base.port = TCP_DISCARD_PORT;
+}
+
+/* A check does not say which component it is for: its base must. Nobody connects to an active
+ * candidate's. */
+static bool serves_another(const struct bk_checker *ice, const struct bk_ice_candidate *c,
+                           uint16_t comp) {
+    bool tcp = c->transport != BK_ICE_UDP;
+    for (uint16_t i = 0; i < ice->locals.top; i++) {
+        const struct ice_cand *l = &ice->locals.slots[i];
+        bool both_active = l->transport == BK_ICE_TCP_ACTIVE && c->transport == BK_ICE_TCP_ACTIVE;
+        bool differs = l->comp != comp ? !both_active : l->transport != c->transport;
+        if (l->used && ice_cand_is_tcp(l) == tcp && differs && ice_addr_same(&l->base, &c->base))
+            return true;
+    }
+    return false;
+}
+
+static bool is_redundant(const struct bk_checker *ice, const struct bk_ice_candidate *c,
+                         uint16_t comp) {
+    const struct ice_cand_key key = {&c->addr, &c->base, c->transport != BK_ICE_UDP, comp};
+    uint16_t known = ice_cands_find(&ice->locals, &key);
+    return known != ICE_NONE && ice->locals.slots[known].kind != BK_ICE_PRFLX;
 }
 
 enum bk_err bk_checker_add_local_candidate(struct bk_checker *ice,
@@ -287,14 +337,15 @@ enum bk_err bk_checker_add_local_candidate(struct bk_checker *ice,
                                            struct bk_time now,
                                            struct bk_ice_candidate *as_signalled) {
     struct bk_ice_candidate c = *candidate;
-    if (!is_sane(&c) || c.kind == BK_ICE_PRFLX)
+    set_discard_port(&c);
+    if (!is_sane(ice, &c) || c.kind == BK_ICE_PRFLX)
         return BK_ERR_ARGUMENT;
     if (c.base.ip.family == BK_FAMILY_NONE || c.kind == BK_ICE_RELAYED)
         c.base = c.addr;
-    uint16_t known = ice_cands_find(&ice->locals, &c.addr, &c.base);
-    if (known != ICE_NONE && ice->locals.slots[known].kind != BK_ICE_PRFLX)
+    uint16_t comp = ice_comp_index(ice, c.stream, c.component);
+    if (serves_another(ice, &c, comp) || is_redundant(ice, &c, comp))
         return BK_ERR_EXISTS; /* redundant, RFC 8445 section 5.1.3 */
-    uint16_t at = ice_cands_add(&ice->locals, &c);
+    uint16_t at = ice_add_local(ice, &c, comp);
     if (at == ICE_NONE) {
         ice->stats.locals_full++;
         return BK_ERR_FULL;
@@ -308,10 +359,10 @@ enum bk_err bk_checker_add_local_candidate(struct bk_checker *ice,
     return BK_OK;
 }
 
-static void remove_pairs_of_base(struct bk_checker *ice, const struct bk_addr *base) {
+static void remove_pairs_of_base(struct bk_checker *ice, const struct bk_addr *base, bool tcp) {
     for (uint16_t i = ice->list.top; i-- > 0;) {
         struct ice_pair *p = ice_pair_at(ice, i);
-        if (p->id == 0 || !ice_addr_same(&p->base, base))
+        if (p->id == 0 || p->tcp != tcp || !ice_addr_same(&p->base, base))
             continue;
         uint32_t id = p->id;
         ice_fail_pair(ice, i, BK_ICE_FAILURE_REMOVED);
@@ -320,18 +371,35 @@ static void remove_pairs_of_base(struct bk_checker *ice, const struct bk_addr *b
     }
 }
 
-enum bk_err bk_checker_remove_local(struct bk_checker *ice, const struct bk_addr *base,
-                                    struct bk_time now) {
-    if (ice_cands_find_base(&ice->locals, base) == ICE_NONE)
-        return BK_ERR_NOT_FOUND;
-    const struct bk_addr gone = *base;
-    ice->now = bk_later(ice->now, now);
-    remove_pairs_of_base(ice, &gone);
+static bool remove_base(struct bk_checker *ice, const struct bk_addr *base, bool tcp) {
+    if (ice_cands_find_base(&ice->locals, base, tcp) == ICE_NONE)
+        return false;
+    remove_pairs_of_base(ice, base, tcp);
     for (uint16_t i = ice->locals.top; i-- > 0;) {
         const struct ice_cand *c = &ice->locals.slots[i];
-        if (c->used && ice_addr_same(&c->base, &gone))
+        if (c->used && ice_cand_is_tcp(c) == tcp && ice_addr_same(&c->base, base))
             ice_cands_remove(&ice->locals, i);
     }
+    return true;
+}
+
+enum bk_err bk_checker_remove_base(struct bk_checker *ice, const struct bk_addr *base,
+                                   enum bk_protocol protocol, struct bk_time now) {
+    const struct bk_addr gone = *base;
+    ice->now = bk_later(ice->now, now);
+    if (!remove_base(ice, &gone, protocol == BK_TCP))
+        return BK_ERR_NOT_FOUND;
+    checker_turn(ice, now);
+    return BK_OK;
+}
+
+enum bk_err bk_checker_remove_local(struct bk_checker *ice, const struct bk_addr *base,
+                                    struct bk_time now) {
+    const struct bk_addr gone = *base;
+    ice->now = bk_later(ice->now, now);
+    bool udp = remove_base(ice, &gone, false), tcp = remove_base(ice, &gone, true);
+    if (!udp && !tcp)
+        return BK_ERR_NOT_FOUND;
     checker_turn(ice, now);
     return BK_OK;
 }
@@ -344,7 +412,7 @@ static enum bk_err upgrade_remote(struct bk_checker *ice, uint16_t at,
         ice->stats.candidates_refused++;
         return BK_ERR_EXISTS;
     }
-    known->kind = c->kind;
+    known->kind = (uint8_t)c->kind;
     if (c->priority != 0)
         known->priority = c->priority;
     if (c->foundation[0] != '\0')
@@ -357,22 +425,24 @@ enum bk_err bk_checker_add_remote_candidate(struct bk_checker *ice,
                                             const struct bk_ice_candidate *candidate,
                                             struct bk_time now) {
     struct bk_ice_candidate c = *candidate;
-    if (!is_sane(&c)) {
+    set_discard_port(&c);
+    if (!is_sane(ice, &c)) {
         ice->stats.candidates_refused++;
         return BK_ERR_ARGUMENT;
     }
     memset(&c.base, 0, sizeof c.base);
     c.addr.ip.zone = 0; /* the peer's zone index means nothing here */
     ice->now = bk_later(ice->now, now);
-    uint16_t at = ice_cands_find(&ice->remotes, &c.addr, NULL);
+    uint16_t comp = ice_comp_index(ice, c.stream, c.component);
+    const struct ice_cand_key key = {
+        .addr = &c.addr, .tcp = c.transport != BK_ICE_UDP, .comp = comp};
+    uint16_t at = ice_cands_find(&ice->remotes, &key);
     if (at != ICE_NONE) {
         enum bk_err err = upgrade_remote(ice, at, &c);
         checker_turn(ice, now);
         return err;
     }
-    at = ice_cands_add(&ice->remotes, &c);
-    if (at == ICE_NONE && ice_make_remote_room(ice, false))
-        at = ice_cands_add(&ice->remotes, &c);
+    at = ice_add_remote(ice, &c, comp);
     if (at == ICE_NONE) {
         ice->stats.remotes_full++;
         return BK_ERR_FULL;
@@ -381,12 +451,6 @@ enum bk_err bk_checker_add_remote_candidate(struct bk_checker *ice,
     ice_pair_up_remote(ice, at);
     checker_turn(ice, now);
     return BK_OK;
-}
-
-enum bk_err bk_checker_remove_base(struct bk_checker *ice, const struct bk_addr *base,
-                                   enum bk_protocol protocol, struct bk_time now) {
-    (void)protocol;
-    return bk_checker_remove_local(ice, base, now);
 }
 
 void bk_checker_set_remote_lite(struct bk_checker *ice, bool lite, struct bk_time now) {
@@ -399,13 +463,6 @@ void bk_checker_set_remote_lite(struct bk_checker *ice, bool lite, struct bk_tim
 void bk_checker_set_renominate(struct bk_checker *ice, bool on, struct bk_time now) {
     ice->config.renominate = on;
     checker_turn(ice, now);
-}
-
-void bk_checker_heard(struct bk_checker *ice, const struct bk_addr *local,
-                      const struct bk_addr *remote, struct bk_time now) {
-    (void)local;
-    (void)remote;
-    ice->now = bk_later(ice->now, now);
 }
 
 void bk_checker_end_of_local_candidates(struct bk_checker *ice, struct bk_time now) {

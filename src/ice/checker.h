@@ -7,6 +7,8 @@
  *   pairs.c     candidates come and go: pairs are formed, evicted, removed; pairs die
  *   pace.c      which check leaves when: triggered, ordinary, thawed, retried
  *   nominate.c  the controlling side decides; the selected pair follows, on both sides
+ *   comps.c     the states of components, of streams and of all together
+ *   tcp.c       connections that broke; what TCP candidates are worth
  *   consent.c   valid pairs are kept fresh, or die
  *   probe.c     valid pairs are checked now; the largest datagram is found
  *   restart.c   new credentials, old pairs
@@ -29,6 +31,7 @@
 /* A check that came before the remote credentials: what it taught, RFC 8445 section 7.3. */
 struct ice_early {
     struct bk_addr local, remote;
+    bool tcp;
     struct ice_request request; /* without txid */
 };
 
@@ -38,17 +41,31 @@ struct ice_mtu_test {
     uint16_t passed;
 };
 
+/* One component of one stream: what is decided for it. */
+struct ice_comp {
+    uint16_t stream, component;
+    uint8_t state; /* enum bk_ice_state, of this component alone */
+    bool had_selected;
+    uint32_t selected;        /* pair id, 0: none */
+    uint32_t last_nomination; /* highest number given or seen */
+    struct bk_time select_at; /* the nomination's grace ends; BK_NEVER: no decision is waiting */
+};
+
 struct bk_checker {
     struct bk_checker_config config;
     struct bk_alloc alloc;
     struct bk_time now; /* the latest one seen */
 
-    enum bk_ice_state state;
+    enum bk_ice_state state; /* of all streams together */
     struct ice_role role;
     struct ice_cred local, remote;         /* current generation */
     struct ice_cred old_local, old_remote; /* from before the restart; local: answers for ever */
     bool locals_done, remotes_done;
+    struct bk_time patience_until; /* RFC 8863 section 4 */
 
+    struct ice_comp *comps; /* stream by stream */
+    uint16_t comp_count;
+    uint16_t next_stream; /* whose turn it is to check, RFC 8445 section 6.1.4.2 */
     struct ice_cands locals, remotes;
     struct ice_checklist list;
     struct ice_checks checks;
@@ -57,10 +74,7 @@ struct bk_checker {
     uint32_t early_count;
     struct ice_events events;
 
-    struct bk_time pace_at;   /* when the next check would leave at one per Ta */
-    struct bk_time select_at; /* the nomination's grace ends; BK_NEVER: no decision is waiting */
-    uint32_t last_nomination; /* highest number given or seen */
-    uint32_t selected;        /* pair id, 0: none */
+    struct bk_time pace_at; /* when the next check would leave at one per Ta */
     struct ice_mtu_test mtu;
 
     struct bk_checker_stats stats;
@@ -79,6 +93,20 @@ void ice_tell(struct bk_checker *ice, const struct bk_checker_event *event);
 void ice_tell_pair(struct bk_checker *ice, enum bk_checker_event_kind kind,
                    const struct ice_pair *pair);
 
+/* comps.c */
+/* The index of this component; `component` 0 is 1. ICE_NONE: there is none. */
+uint16_t ice_comp_index(const struct bk_checker *ice, uint16_t stream, uint16_t component);
+enum bk_ice_state ice_stream_state(const struct bk_checker *ice, uint16_t stream);
+/* Recomputes all states, and tells what changed. */
+void ice_update_states(struct bk_checker *ice);
+
+static inline struct ice_path ice_path_of(const struct bk_datagram *d) {
+    struct ice_path path = {&d->local, &d->remote, d->protocol == BK_TCP};
+    return path;
+}
+static inline bool ice_is_selected(const struct bk_checker *ice, const struct ice_pair *pair) {
+    return ice->comps[pair->comp].selected == pair->id;
+}
 static inline struct ice_pair *ice_pair_at(struct bk_checker *ice, uint16_t index) {
     return &ice->list.pairs[index];
 }
@@ -87,7 +115,18 @@ static inline void ice_move(struct bk_checker *ice, struct ice_pair *pair,
     ice_pair_move(pair, to, &ice->config.trace, ice->now);
 }
 
+/* settle.c */
+/* Make room for one more. false: the limit is reached, or there is no memory. */
+bool ice_grow_pairs(struct bk_checker *ice);
+bool ice_grow_checks(struct bk_checker *ice);
+/* May one more check be under way? */
+bool ice_has_check_room(const struct bk_checker *ice);
+
 /* pairs.c */
+/* Puts a candidate into the table, for remote ones in place of a dead one if need be. ICE_NONE: no
+ * room. */
+uint16_t ice_add_local(struct bk_checker *ice, const struct bk_ice_candidate *from, uint16_t comp);
+uint16_t ice_add_remote(struct bk_checker *ice, const struct bk_ice_candidate *from, uint16_t comp);
 /* Pairs candidate `index` of one side with all of the other side it fits. */
 void ice_pair_up_local(struct bk_checker *ice, uint16_t index);
 void ice_pair_up_remote(struct bk_checker *ice, uint16_t index);
@@ -114,7 +153,7 @@ struct bk_time ice_pace_deadline(const struct bk_checker *ice);
 /* request.c, response.c */
 BK_MUST_USE enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *in,
                                          const struct stun_msg *msg);
-void ice_learn(struct bk_checker *ice, const struct bk_addr *local, const struct bk_addr *remote,
+void ice_learn(struct bk_checker *ice, const struct ice_path *path,
                const struct ice_request *request, bool old);
 BK_MUST_USE enum bk_err ice_response_recv(struct bk_checker *ice, const struct bk_datagram *in,
                                           const struct stun_msg *msg);
@@ -142,8 +181,8 @@ void ice_mtu_answered(struct bk_checker *ice, const struct ice_pair *pair, uint1
 void ice_mtu_turn(struct bk_checker *ice);
 
 /* restart.c */
-/* The new generation has a selected pair: the old one goes. */
-void ice_drop_old(struct bk_checker *ice);
+/* The new generation has a selected pair in this component: the old one goes. */
+void ice_drop_old(struct bk_checker *ice, uint16_t comp);
 
 /* Panics if an invariant does not hold; for debug builds, tests and fuzzing. */
 void bk_checker_check(const struct bk_checker *ice);

@@ -6,54 +6,79 @@
 #include <string.h>
 
 enum {
-    CLASSES = BK_ICE_KINDS * BK_ICE_KINDS * 2, /* local kind x remote kind x family */
-    FOUNDATION_BITS = 1024                     /* of the sieve in thawable() */
+    CLASSES = BK_ICE_KINDS * BK_ICE_KINDS * 4, /* local kind x remote kind x family x TCP */
+    EXACT_COMPS = 16,                          /* up to here every group has its own count */
+    GROUPS = CLASSES * EXACT_COMPS,
+    FOUNDATION_BITS = 1024 /* of the sieve in thawable() */
 };
 
-void ice_checklist_init(struct ice_checklist *list, struct ice_pair *pairs, uint16_t *queue,
-                        uint16_t cap) {
-    struct ice_checklist fresh = {.pairs = pairs, .cap = cap, .queue = queue};
+void ice_checklist_init(struct ice_checklist *list, struct ice_pair *pairs, uint16_t cap) {
+    struct ice_checklist fresh = {.pairs = pairs, .cap = cap};
     *list = fresh;
 }
 
 /* ---- Room --------------------------------------------------------------------------------- */
 
 static uint8_t class_of(const struct ice_cand *local, const struct ice_cand *remote) {
-    unsigned v6 = remote->addr.ip.family == BK_IPV6;
-    return (uint8_t)(((unsigned)local->kind * BK_ICE_KINDS + (unsigned)remote->kind) * 2 + v6);
+    unsigned v6 = remote->addr.ip.family == BK_IPV6, tcp = ice_cand_is_tcp(remote);
+    unsigned kinds = (unsigned)local->kind * BK_ICE_KINDS + (unsigned)remote->kind;
+    return (uint8_t)(kinds * 4 + tcp * 2 + v6);
 }
 
-static unsigned fullest_class(const uint16_t counts[CLASSES], unsigned own) {
+static unsigned group_of(unsigned kinds, uint16_t comp) {
+    return kinds + CLASSES * (comp % EXACT_COMPS);
+}
+
+static unsigned fullest_group(const uint16_t counts[GROUPS], unsigned own) {
     unsigned fullest = own;
-    for (unsigned i = 0; i < CLASSES; i++) {
+    for (unsigned i = 0; i < GROUPS; i++) {
         if (counts[i] > counts[fullest])
             fullest = i;
     }
     return fullest;
 }
 
+static bool may_go(const struct ice_pair *p) {
+    return p->id != 0 && p->state != BK_ICE_PAIR_SUCCEEDED;
+}
+
+/* Where groups of several components share a count: is `p` alone in its own? */
+static bool is_last_of_group(const struct ice_checklist *list, const struct ice_pair *p) {
+    for (uint16_t i = 0; i < list->top; i++) {
+        const struct ice_pair *q = &list->pairs[i];
+        if (q != p && q->id != 0 && q->comp == p->comp && q->kinds == p->kinds)
+            return false;
+    }
+    return true;
+}
+
 uint16_t ice_checklist_victim(const struct ice_checklist *list, const struct ice_cands *locals,
                               const struct ice_cands *remotes, uint16_t local, uint16_t remote,
                               uint64_t priority) {
-    uint16_t counts[CLASSES] = {0};
+    uint16_t counts[GROUPS] = {0};
     for (uint16_t i = 0; i < list->top; i++) {
-        if (list->pairs[i].id != 0 && list->pairs[i].state != BK_ICE_PAIR_SUCCEEDED)
-            counts[list->pairs[i].kinds]++;
+        const struct ice_pair *p = &list->pairs[i];
+        if (may_go(p))
+            counts[group_of(p->kinds, p->comp)]++;
     }
-    unsigned own = class_of(&locals->slots[local], &remotes->slots[remote]);
-    unsigned from = fullest_class(counts, own);
+    const struct ice_cand *l = &locals->slots[local];
+    uint8_t kinds = class_of(l, &remotes->slots[remote]);
+    unsigned from = fullest_group(counts, group_of(kinds, l->comp));
+    bool from_own = from == group_of(kinds, l->comp);
     uint16_t victim = ICE_NONE;
     for (uint16_t i = 0; i < list->top; i++) {
         const struct ice_pair *p = &list->pairs[i];
-        if (p->id == 0 || p->state == BK_ICE_PAIR_SUCCEEDED || p->kinds != from)
+        bool own = p->kinds == kinds && p->comp == l->comp;
+        if (!may_go(p) || group_of(p->kinds, p->comp) != from ||
+            (victim != ICE_NONE && p->priority >= list->pairs[victim].priority) ||
+            (!own && is_last_of_group(list, p)))
             continue;
-        if (victim == ICE_NONE || p->priority < list->pairs[victim].priority)
-            victim = i;
+        victim = i;
     }
-    /* One of our own kind must be worth less; one of another kind must leave a pair behind. */
-    if (victim != ICE_NONE && from == own && list->pairs[victim].priority >= priority)
+    /* One of our own kind must be worth less. */
+    if (victim != ICE_NONE && from_own && list->pairs[victim].priority >= priority)
         return ICE_NONE;
-    return from != own && counts[from] < 2 ? ICE_NONE : victim;
+    return victim;
 }
 
 /* ---- Adding, removing, finding ------------------------------------------------------------ */
@@ -83,19 +108,38 @@ static uint16_t take_slot(struct ice_checklist *list) {
     return ICE_NONE;
 }
 
+/* Before a check of it has left, a pair may still have to give way, RFC 8445 section 6.1.2.6: the
+ * lowest component first, then the highest priority. */
+static bool goes_first(const struct ice_pair *a, const struct ice_pair *b, uint16_t component_a,
+                       uint16_t component_b) {
+    return component_a != component_b ? component_a < component_b : a->priority > b->priority;
+}
+
 /* RFC 8838 section 12 and RFC 8445 section 6.1.2.6: Waiting if it is the first of its foundation or
  * one of them has succeeded, else Frozen. */
-static bool may_start(const struct ice_checklist *list, const struct ice_pair *pair) {
+static bool may_start(struct ice_checklist *list, const struct ice_cands *locals,
+                      const struct ice_pair *pair) {
     bool first = true;
+    struct ice_pair *waiting = NULL;
     for (uint16_t i = 0; i < list->top; i++) {
-        const struct ice_pair *p = &list->pairs[i];
+        struct ice_pair *p = &list->pairs[i];
         if (p->id == 0 || p == pair || p->old || p->foundation != pair->foundation)
             continue;
         if (p->state == BK_ICE_PAIR_SUCCEEDED)
             return true;
         first = false;
+        if (p->state == BK_ICE_PAIR_WAITING && !p->queued && p->retries == 0)
+            waiting = p;
+        else if (p->state != BK_ICE_PAIR_FROZEN)
+            return false; /* its turn has begun */
     }
-    return first;
+    if (first || waiting == NULL)
+        return first;
+    if (!goes_first(pair, waiting, locals->slots[pair->local].component,
+                    locals->slots[waiting->local].component))
+        return false;
+    waiting->state = BK_ICE_PAIR_FROZEN; /* as if this one had been there first: not a move */
+    return true;
 }
 
 /* A check leaves from its candidate's base, so pairs are of bases: RFC 8445 section 6.1.2.4, RFC
@@ -111,6 +155,9 @@ uint16_t ice_checklist_add(struct ice_checklist *list, const struct ice_cands *l
                          .local = local,
                          .remote = remote,
                          .mapped = local,
+                         .comp = l->comp,
+                         .stream = l->stream,
+                         .tcp = ice_cand_is_tcp(l),
                          .state = BK_ICE_PAIR_FROZEN,
                          .kinds = class_of(l, r),
                          .foundation = foundation_of(l, r),
@@ -126,10 +173,11 @@ uint16_t ice_checklist_add(struct ice_checklist *list, const struct ice_cands *l
                          .consent_until = BK_NEVER,
                          .retry_at = BK_NEVER,
                          .answered_at = BK_NEVER,
-                         .heard_at = BK_NEVER};
+                         .heard_at = BK_NEVER,
+                         .data_at = BK_NEVER};
     p.to.ip.zone = l->base.ip.zone; /* the peer's zone index means nothing here */
     list->pairs[at] = p;
-    if (may_start(list, &list->pairs[at]))
+    if (may_start(list, locals, &list->pairs[at]))
         list->pairs[at].state = BK_ICE_PAIR_WAITING; /* its first state, not a move */
     return at;
 }
@@ -143,12 +191,12 @@ void ice_checklist_remove(struct ice_checklist *list, uint16_t index) {
         list->top--;
 }
 
-uint16_t ice_checklist_find(const struct ice_checklist *list, const struct bk_addr *base,
-                            const struct bk_addr *to, bool old) {
+uint16_t ice_checklist_find(const struct ice_checklist *list, const struct ice_path *path,
+                            bool old) {
     for (uint16_t i = 0; i < list->top; i++) {
         const struct ice_pair *p = &list->pairs[i];
-        if (p->id != 0 && p->old == old && ice_addr_same(&p->base, base) &&
-            ice_addr_same(&p->to, to))
+        if (p->id != 0 && p->old == old && p->tcp == path->tcp && ice_addr_same(&p->to, path->to) &&
+            ice_addr_same(&p->base, path->base))
             return i;
     }
     return ICE_NONE;
@@ -168,42 +216,44 @@ void ice_checklist_trigger(struct ice_checklist *list, uint16_t index) {
     struct ice_pair *p = &list->pairs[index];
     if (p->queued)
         return;
-    bk_assert(list->queue_len < list->cap);
-    list->queue[(list->queue_head + list->queue_len) % list->cap] = index;
-    list->queue_len++;
     p->queued = true;
+    p->queued_at = list->queue_next++;
+    list->queue_len++;
 }
 
 void ice_checklist_untrigger(struct ice_checklist *list, uint16_t index) {
     if (!list->pairs[index].queued)
         return;
-    uint16_t kept = 0;
-    for (uint16_t i = 0; i < list->queue_len; i++) {
-        uint16_t at = list->queue[(list->queue_head + i) % list->cap];
-        if (at != index)
-            list->queue[(list->queue_head + kept++) % list->cap] = at;
-    }
-    list->queue_len = kept;
     list->pairs[index].queued = false;
+    list->queue_len--;
 }
 
 uint16_t ice_checklist_triggered(const struct ice_checklist *list) {
-    return list->queue_len == 0 ? ICE_NONE : list->queue[list->queue_head];
+    uint16_t first = ICE_NONE;
+    for (uint16_t i = 0; list->queue_len != 0 && i < list->top; i++) {
+        const struct ice_pair *p = &list->pairs[i];
+        /* the difference as a signed number, so that the counter may wrap */
+        if (p->queued &&
+            (first == ICE_NONE || (int32_t)(p->queued_at - list->pairs[first].queued_at) < 0))
+            first = i;
+    }
+    return first;
 }
 
 /* ---- Which pair is next ------------------------------------------------------------------- */
 
-uint16_t ice_checklist_ordinary(const struct ice_checklist *list) {
+uint16_t ice_checklist_ordinary(const struct ice_checklist *list, uint16_t stream) {
     uint16_t begun[CLASSES] = {0};
     for (uint16_t i = 0; i < list->top; i++) {
         const struct ice_pair *p = &list->pairs[i];
-        if (p->id != 0 && p->state != BK_ICE_PAIR_FROZEN && p->state != BK_ICE_PAIR_WAITING)
+        if (p->id != 0 && p->stream == stream && p->state != BK_ICE_PAIR_FROZEN &&
+            p->state != BK_ICE_PAIR_WAITING)
             begun[p->kinds]++;
     }
     uint16_t best = ICE_NONE;
     for (uint16_t i = 0; i < list->top; i++) {
         const struct ice_pair *p = &list->pairs[i];
-        if (p->id == 0 || p->state != BK_ICE_PAIR_WAITING || p->queued)
+        if (p->id == 0 || p->stream != stream || p->state != BK_ICE_PAIR_WAITING || p->queued)
             continue;
         const struct ice_pair *b = &list->pairs[best == ICE_NONE ? i : best];
         if (best == ICE_NONE || begun[p->kinds] < begun[b->kinds] ||
@@ -217,7 +267,7 @@ static bool holds_back(const struct ice_pair *p) {
     return p->state == BK_ICE_PAIR_WAITING || (p->state == BK_ICE_PAIR_IN_PROGRESS && !p->overdue);
 }
 
-uint16_t ice_checklist_thawable(const struct ice_checklist *list) {
+uint16_t ice_checklist_thawable(const struct ice_checklist *list, uint16_t stream) {
     uint8_t busy[FOUNDATION_BITS / 8] = {0};
     for (uint16_t i = 0; i < list->top; i++) {
         const struct ice_pair *p = &list->pairs[i];
@@ -229,7 +279,8 @@ uint16_t ice_checklist_thawable(const struct ice_checklist *list) {
     for (uint16_t i = 0; i < list->top; i++) {
         const struct ice_pair *p = &list->pairs[i];
         unsigned bit = p->foundation % FOUNDATION_BITS;
-        if (p->id == 0 || p->state != BK_ICE_PAIR_FROZEN || (busy[bit / 8] >> bit % 8 & 1) != 0)
+        if (p->id == 0 || p->stream != stream || p->state != BK_ICE_PAIR_FROZEN ||
+            (busy[bit / 8] >> bit % 8 & 1) != 0)
             continue;
         if (best == ICE_NONE || p->priority > list->pairs[best].priority)
             best = i;

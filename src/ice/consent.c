@@ -10,13 +10,9 @@
 
 enum { WARM_LOSSES = 3 }; /* a pair kept warm dies after this many checks without answer */
 
-static bool is_selected(const struct bk_checker *ice, const struct ice_pair *p) {
-    return p->id == ice->selected;
-}
-
 /* Section 5.1: each interval is 0.8 to 1.2 of the mean, so that agents do not fall into step. */
 static struct bk_time next_check(const struct bk_checker *ice, const struct ice_pair *p) {
-    uint32_t mean = is_selected(ice, p) ? ice->config.consent_us : ice->config.warm_us;
+    uint32_t mean = ice_is_selected(ice, p) ? ice->config.consent_us : ice->config.warm_us;
     if (mean == 0)
         return BK_NEVER;
     uint32_t spread = mean / 5 * 2;
@@ -27,11 +23,11 @@ static struct bk_time next_check(const struct bk_checker *ice, const struct ice_
 static int64_t patience_us(const struct bk_checker *ice, const struct ice_pair *p) {
     int64_t patience = ice->config.consent_expiry_us;
     int64_t warm = WARM_LOSSES * (int64_t)ice->config.warm_us;
-    return is_selected(ice, p) || patience > warm ? patience : warm;
+    return ice_is_selected(ice, p) || patience > warm ? patience : warm;
 }
 
 void ice_consent_refresh(struct bk_checker *ice, struct ice_pair *pair) {
-    bool checked = is_selected(ice, pair) || ice->config.warm_us != 0;
+    bool checked = ice_is_selected(ice, pair) || ice->config.warm_us != 0;
     pair->consent_until = checked ? bk_after(pair->answered_at, patience_us(ice, pair)) : BK_NEVER;
 }
 

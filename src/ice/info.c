@@ -39,10 +39,12 @@ static enum bk_err describe(const struct bk_checker *ice, uint16_t index,
     const struct ice_pair *p = &ice->list.pairs[index];
     struct bk_ice_pair_info info = {.size = sizeof info,
                                     .id = p->id,
-                                    .state = p->state,
-                                    .last_failure = p->failure,
+                                    .state = (enum bk_ice_pair_state)p->state,
+                                    .last_failure = (enum bk_ice_failure)p->failure,
+                                    .stream = p->stream,
+                                    .component = ice->comps[p->comp].component,
                                     .nominated = p->nomination != 0,
-                                    .selected = p->id == ice->selected,
+                                    .selected = ice_is_selected(ice, p),
                                     .old = p->old,
                                     .mtu = p->mtu,
                                     .priority = ice_valid_priority(ice, p),
@@ -77,47 +79,58 @@ enum bk_err bk_checker_pair(const struct bk_checker *ice, uint32_t id,
 
 enum bk_err bk_checker_find_pair(const struct bk_checker *ice, const struct bk_addr *local,
                                  const struct bk_addr *remote, struct bk_ice_pair_info *out) {
-    uint16_t at = ice_checklist_find(&ice->list, local, remote, false);
+    struct ice_path path = {local, remote, false};
+    uint16_t at = ice_checklist_find(&ice->list, &path, false);
     if (at == ICE_NONE)
-        at = ice_checklist_find(&ice->list, local, remote, true);
+        at = ice_checklist_find(&ice->list, &path, true);
+    path.tcp = true;
+    if (at == ICE_NONE)
+        at = ice_checklist_find(&ice->list, &path, false);
+    if (at == ICE_NONE)
+        at = ice_checklist_find(&ice->list, &path, true);
     return describe(ice, at, out);
-}
-
-enum bk_err bk_checker_selected(const struct bk_checker *ice, struct bk_ice_pair_info *out) {
-    return describe(ice, ice_checklist_find_id(&ice->list, ice->selected), out);
 }
 
 enum bk_err bk_checker_selected_of(const struct bk_checker *ice, uint16_t stream,
                                    uint16_t component, struct bk_ice_pair_info *out) {
-    if (stream != 0 || component > 1)
+    uint16_t comp = ice_comp_index(ice, stream, component);
+    if (comp == ICE_NONE)
         return BK_ERR_NOT_FOUND;
-    return bk_checker_selected(ice, out);
+    return describe(ice, ice_checklist_find_id(&ice->list, ice->comps[comp].selected), out);
 }
 
-enum bk_err bk_checker_best_valid_of(const struct bk_checker *ice, uint16_t stream,
-                                     uint16_t component, struct bk_ice_pair_info *out) {
-    if (stream != 0 || component > 1)
-        return BK_ERR_NOT_FOUND;
-    return bk_checker_best_valid(ice, out);
-}
-
-enum bk_ice_state bk_checker_stream_state(const struct bk_checker *ice, uint16_t stream) {
-    return stream == 0 ? ice->state : BK_ICE_IDLE;
-}
-
-enum bk_err bk_checker_best_valid(const struct bk_checker *ice, struct bk_ice_pair_info *out) {
-    uint16_t best = ice_checklist_find_id(&ice->list, ice->selected);
-    if (best != ICE_NONE)
-        return describe(ice, best, out);
+static uint16_t best_valid(const struct bk_checker *ice, uint16_t comp) {
+    uint16_t best = ICE_NONE;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *p = &ice->list.pairs[i];
-        if (!ice_pair_is_valid(p))
+        if (!ice_pair_is_valid(p) || p->comp != comp)
             continue;
         if (best == ICE_NONE ||
             ice_valid_priority(ice, p) > ice_valid_priority(ice, &ice->list.pairs[best]))
             best = i;
     }
-    return describe(ice, best, out);
+    return best;
+}
+
+enum bk_err bk_checker_best_valid_of(const struct bk_checker *ice, uint16_t stream,
+                                     uint16_t component, struct bk_ice_pair_info *out) {
+    uint16_t comp = ice_comp_index(ice, stream, component);
+    if (comp == ICE_NONE)
+        return BK_ERR_NOT_FOUND;
+    uint16_t at = ice_checklist_find_id(&ice->list, ice->comps[comp].selected);
+    return describe(ice, at == ICE_NONE ? best_valid(ice, comp) : at, out);
+}
+
+enum bk_err bk_checker_selected(const struct bk_checker *ice, struct bk_ice_pair_info *out) {
+    return bk_checker_selected_of(ice, 0, 1, out);
+}
+
+enum bk_err bk_checker_best_valid(const struct bk_checker *ice, struct bk_ice_pair_info *out) {
+    return bk_checker_best_valid_of(ice, 0, 1, out);
+}
+
+enum bk_ice_state bk_checker_stream_state(const struct bk_checker *ice, uint16_t stream) {
+    return stream < ice->config.streams ? ice_stream_state(ice, stream) : BK_ICE_IDLE;
 }
 
 static void check_pair_links(const struct bk_checker *ice) {
@@ -129,7 +142,10 @@ static void check_pair_links(const struct bk_checker *ice) {
         bk_assert(p->mapped < ice->locals.top && ice->locals.slots[p->mapped].used);
         bk_assert(p->remote < ice->remotes.top && ice->remotes.slots[p->remote].used);
         bk_assert(p->old == ice->remotes.slots[p->remote].old);
-        bk_assert(ice_checklist_find(&ice->list, &p->base, &p->to, p->old) == i);
+        bk_assert(p->comp == ice->locals.slots[p->local].comp && p->comp < ice->comp_count);
+        bk_assert(p->comp == ice->remotes.slots[p->remote].comp);
+        const struct ice_path path = {&p->base, &p->to, p->tcp};
+        bk_assert(ice_checklist_find(&ice->list, &path, p->old) == i);
     }
 }
 
@@ -160,6 +176,15 @@ static void check_progress(const struct bk_checker *ice) {
     }
 }
 
+static void check_comps(const struct bk_checker *ice) {
+    for (uint16_t i = 0; i < ice->comp_count; i++) {
+        const struct ice_comp *c = &ice->comps[i];
+        uint16_t at = ice_checklist_find_id(&ice->list, c->selected);
+        bk_assert(c->selected == 0 || (at != ICE_NONE && ice->list.pairs[at].comp == i));
+        bk_assert((c->selected != 0) == (c->state == BK_ICE_SELECTED));
+    }
+}
+
 void bk_checker_check(const struct bk_checker *ice) {
     ice_checklist_check(&ice->list);
     ice_checks_check(&ice->checks);
@@ -168,6 +193,5 @@ void bk_checker_check(const struct bk_checker *ice) {
     check_progress(ice);
     bk_assert(ice->early_count <= ice->config.early_max);
     bk_assert(ice->answers.len <= ICE_ANSWERS_MAX);
-    bk_assert(ice->selected == 0 || ice_checklist_find_id(&ice->list, ice->selected) != ICE_NONE);
-    bk_assert((ice->selected != 0) == (ice->state == BK_ICE_SELECTED));
+    check_comps(ice);
 }

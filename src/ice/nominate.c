@@ -28,23 +28,24 @@ enum {
 
 /* ---- Numbers ------------------------------------------------------------------------------ */
 
-static uint32_t next_number(struct bk_checker *ice) {
-    if (ice->last_nomination < UINT32_MAX)
-        ice->last_nomination++;
+static uint32_t next_number(struct bk_checker *ice, uint16_t comp) {
+    uint32_t *last = &ice->comps[comp].last_nomination;
+    if (*last < UINT32_MAX)
+        ++*last;
     ice->stats.nominations++;
-    return ice->last_nomination;
+    return *last;
 }
 
-static bool is_current(const struct ice_pair *p) {
-    return p->id != 0 && !p->old;
+static bool is_current(const struct ice_pair *p, uint16_t comp) {
+    return p->id != 0 && !p->old && p->comp == comp;
 }
 
 /* The succeeded pair with the highest number, or NULL. */
-static struct ice_pair *chosen_pair(struct bk_checker *ice) {
+static struct ice_pair *chosen_pair(struct bk_checker *ice, uint16_t comp) {
     struct ice_pair *best = NULL;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         struct ice_pair *p = ice_pair_at(ice, i);
-        if (is_current(p) && ice_pair_is_valid(p) && p->nomination != 0 &&
+        if (is_current(p, comp) && ice_pair_is_valid(p) && p->nomination != 0 &&
             (best == NULL || p->nomination > best->nomination))
             best = p;
     }
@@ -57,7 +58,7 @@ static struct ice_pair *chosen_pair(struct bk_checker *ice) {
  * puts USE-CANDIDATE into every check and means the highest priority. Both are served by following
  * to a better pair at once, and to a worse one only when the selected is not nominated any more. */
 static bool follows_plain(struct bk_checker *ice, const struct ice_pair *p) {
-    const struct ice_pair *chosen = chosen_pair(ice);
+    const struct ice_pair *chosen = chosen_pair(ice, p->comp);
     if (chosen == NULL || chosen == p || p->priority > chosen->priority)
         return true;
     return bk_is_never(chosen->nominated_at) ||
@@ -65,13 +66,13 @@ static bool follows_plain(struct bk_checker *ice, const struct ice_pair *p) {
 }
 
 void ice_take_nomination(struct bk_checker *ice, struct ice_pair *pair, uint32_t number) {
-    if (number > ice->last_nomination)
-        ice->last_nomination = number;
+    if (number > ice->comps[pair->comp].last_nomination)
+        ice->comps[pair->comp].last_nomination = number;
     if (number > pair->nomination) {
         pair->nomination = number;
         ice->stats.nominations++;
-    } else if (number == 0 && chosen_pair(ice) != pair && follows_plain(ice, pair)) {
-        pair->nomination = next_number(ice);
+    } else if (number == 0 && chosen_pair(ice, pair->comp) != pair && follows_plain(ice, pair)) {
+        pair->nomination = next_number(ice, pair->comp);
     }
     pair->nominated_at = ice->now;
 }
@@ -91,9 +92,9 @@ static int64_t hope_window_us(const struct bk_checker *ice, int64_t rtt_us) {
 /* Until when may `q` still be expected to beat a pair that can be nominated since `ready`? */
 static struct bk_time hope_in(const struct ice_pair *q, struct bk_time ready, int64_t window_us) {
     struct bk_time limit = bk_after(ready, window_us);
-    if (!is_current(q) || q->retries > 0)
+    if (q->old || q->retries > 0)
         return ready;
-    switch (q->state) {
+    switch ((enum bk_ice_pair_state)q->state) {
     case BK_ICE_PAIR_FROZEN:
     case BK_ICE_PAIR_WAITING:
         return limit;
@@ -113,7 +114,7 @@ static struct bk_time hope_until(const struct bk_checker *ice, const struct ice_
     struct bk_time until = ready;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *q = &ice->list.pairs[i];
-        if (q != p && q->id != 0 && q->priority > p->priority)
+        if (q != p && q->id != 0 && q->comp == p->comp && q->priority > p->priority)
             until = bk_later(until, hope_in(q, ready, window));
     }
     return until;
@@ -129,12 +130,13 @@ static struct bk_time hold_until(const struct ice_pair *p) {
 
 /* The best succeeded pair; of the flapping ones only if there is no other (then *held is when the
  * best of them may be taken after all). */
-static struct ice_pair *best_pair(struct bk_checker *ice, bool old, struct bk_time *held) {
+static struct ice_pair *best_pair(struct bk_checker *ice, uint16_t comp, bool old,
+                                  struct bk_time *held) {
     struct ice_pair *best = NULL, *flapping = NULL;
     *held = BK_NEVER;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         struct ice_pair *p = ice_pair_at(ice, i);
-        if (!ice_pair_is_valid(p) || p->old != old)
+        if (!ice_pair_is_valid(p) || p->old != old || p->comp != comp)
             continue;
         bool on_hold = bk_before(ice->now, hold_until(p));
         struct ice_pair **place = on_hold ? &flapping : &best;
@@ -156,12 +158,12 @@ static uint32_t number_under_way(struct bk_checker *ice, const struct ice_pair *
 
 /* The pair of our highest nomination, answered or on its way, that can still succeed. If its number
  * is not the last one given, the one it was given to has died here, but perhaps not over there. */
-static struct ice_pair *target_pair(struct bk_checker *ice, uint32_t *number_out) {
+static struct ice_pair *target_pair(struct bk_checker *ice, uint16_t comp, uint32_t *number_out) {
     struct ice_pair *target = NULL;
     uint32_t highest = 0;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         struct ice_pair *p = ice_pair_at(ice, i);
-        if (!is_current(p) || p->state == BK_ICE_PAIR_FAILED ||
+        if (!is_current(p, comp) || p->state == BK_ICE_PAIR_FAILED ||
             (p->state == BK_ICE_PAIR_IN_PROGRESS && p->overdue))
             continue;
         uint32_t confirmed = ice_pair_is_valid(p) ? p->nomination : 0;
@@ -186,11 +188,11 @@ static bool is_enough(const struct bk_checker *ice, const struct ice_pair *targe
 }
 
 static void nominate(struct bk_checker *ice, struct ice_pair *p) {
-    if (ice_checks_count(&ice->checks, ICE_CHECK_ACTIVE) == ice->checks.cap) {
+    if (!ice_has_check_room(ice)) {
         ice->stats.checks_full++; /* a check's end wakes us again */
         return;
     }
-    uint32_t number = next_number(ice);
+    uint32_t number = next_number(ice, p->comp);
     if (ice_trace_on(ice)) {
         char buf[48];
         struct text t = text_in(buf, sizeof buf);
@@ -203,16 +205,17 @@ static void nominate(struct bk_checker *ice, struct ice_pair *p) {
     (void)ice_start_check(ice, (uint16_t)(p - ice->list.pairs), ICE_CHECK_CONNECT, number);
 }
 
-static void decide(struct bk_checker *ice) {
+static void decide(struct bk_checker *ice, uint16_t index) {
+    struct ice_comp *comp = &ice->comps[index];
     struct bk_time held;
-    struct ice_pair *best = best_pair(ice, false, &held);
-    ice->select_at = held;
+    struct ice_pair *best = best_pair(ice, index, false, &held);
+    comp->select_at = held;
     if (best == NULL)
         return;
     uint32_t number = 0;
-    struct ice_pair *target = target_pair(ice, &number);
+    struct ice_pair *target = target_pair(ice, index, &number);
     if (target != NULL && (target == best || is_enough(ice, target, best))) {
-        if (number != ice->last_nomination && ice_pair_is_valid(target))
+        if (number != comp->last_nomination && ice_pair_is_valid(target))
             nominate(ice, target);
         return;
     }
@@ -220,7 +223,7 @@ static void decide(struct bk_checker *ice) {
     if (target != NULL)
         until = bk_later(until, hold_until(best));
     if (bk_before(ice->now, until))
-        ice->select_at = bk_earlier(until, ice->select_at);
+        comp->select_at = bk_earlier(until, comp->select_at);
     else
         nominate(ice, best);
 }
@@ -229,39 +232,39 @@ uint32_t ice_eager_nomination(struct bk_checker *ice, const struct ice_pair *pai
     if (!ice->role.controlling || !ice->config.eager || pair->deaths > 0)
         return 0; /* the controlled side never nominates, RFC 8445 section 7.1.2 */
     uint32_t number = 0;
-    const struct ice_pair *target = target_pair(ice, &number);
+    const struct ice_pair *target = target_pair(ice, pair->comp, &number);
     bool rival = target != NULL && target != pair;
     if (rival && (!ice->config.renominate || target->priority >= pair->priority))
         return 0;
     struct bk_time held;
-    const struct ice_pair *best = best_pair(ice, false, &held);
+    const struct ice_pair *best = best_pair(ice, pair->comp, false, &held);
     if (best != NULL && best->priority > pair->priority)
         return 0;
     int64_t window = hope_window_us(ice, pair->rtt_us);
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *q = &ice->list.pairs[i];
         /* `q` may still be expected to win if its hope reaches beyond this moment */
-        if (q != pair && q->id != 0 && q->priority > pair->priority &&
+        if (q != pair && q->id != 0 && q->comp == pair->comp && q->priority > pair->priority &&
             bk_before(ice->now, hope_in(q, ice->now, window)))
             return 0;
     }
-    return next_number(ice);
+    return next_number(ice, pair->comp);
 }
 
 /* ---- The selected pair --------------------------------------------------------------------- */
 
-static struct ice_pair *pair_to_select(struct bk_checker *ice) {
+static struct ice_pair *pair_to_select(struct bk_checker *ice, uint16_t comp) {
     struct bk_time held;
-    struct ice_pair *p = chosen_pair(ice);
+    struct ice_pair *p = chosen_pair(ice, comp);
     if (p != NULL)
         return p;
-    uint16_t at = ice_checklist_find_id(&ice->list, ice->selected);
+    uint16_t at = ice_checklist_find_id(&ice->list, ice->comps[comp].selected);
     if (at != ICE_NONE && ice_pair_is_valid(ice_pair_at(ice, at)))
         return ice_pair_at(ice, at);
-    if (ice->stats.selections == 0)
+    if (!ice->comps[comp].had_selected)
         return NULL;
-    p = best_pair(ice, false, &held);
-    return p != NULL ? p : best_pair(ice, true, &held);
+    p = best_pair(ice, comp, false, &held);
+    return p != NULL ? p : best_pair(ice, comp, true, &held);
 }
 
 static void trace_selected(const struct bk_checker *ice, const struct ice_pair *p) {
@@ -279,81 +282,47 @@ static void trace_selected(const struct bk_checker *ice, const struct ice_pair *
     ice_trace_addrs(ice, buf, &p->base, &p->to);
 }
 
-static void follow(struct bk_checker *ice) {
-    struct ice_pair *p = pair_to_select(ice);
+static void follow(struct bk_checker *ice, uint16_t index) {
+    struct ice_comp *comp = &ice->comps[index];
+    struct ice_pair *p = pair_to_select(ice, index);
     uint32_t id = p == NULL ? 0 : p->id;
-    if (id == ice->selected)
+    if (id == comp->selected)
         return;
-    uint16_t before = ice_checklist_find_id(&ice->list, ice->selected);
+    uint16_t before = ice_checklist_find_id(&ice->list, comp->selected);
     struct bk_checker_event event = {.kind = BK_CHECKER_SELECTED,
+                                     .state = ice->state,
                                      .controlling = ice->role.controlling,
                                      .pair = id,
-                                     .previous = ice->selected,
-                                     .rtt_us = p == NULL ? -1 : p->rtt_us};
-    ice->selected = id;
+                                     .previous = comp->selected,
+                                     .rtt_us = p == NULL ? -1 : p->rtt_us,
+                                     .stream = comp->stream,
+                                     .component = comp->component};
+    comp->selected = id;
+    comp->had_selected = true;
     ice->stats.selections++;
     trace_selected(ice, p);
     if (p != NULL)
         ice_consent_schedule(ice, p);
     if (before != ICE_NONE && ice_pair_is_valid(ice_pair_at(ice, before)))
         ice_consent_schedule(ice, ice_pair_at(ice, before));
-    event.state = ice->state;
     ice_tell(ice, &event);
 }
 
-/* ---- The agent's state --------------------------------------------------------------------- */
-
-/* Is a pair on its first attempt, so that failure is not certain yet? */
-static bool is_undecided(const struct bk_checker *ice) {
-    for (uint16_t i = 0; i < ice->list.top; i++) {
-        const struct ice_pair *p = &ice->list.pairs[i];
-        if (is_current(p) && p->retries == 0 && p->state != BK_ICE_PAIR_FAILED)
-            return true;
-    }
-    return false;
-}
-
-/* RFC 8838 section 8: no failure while candidates may still come from either side. */
-static enum bk_ice_state state_now(const struct bk_checker *ice) {
-    if (ice->selected != 0)
-        return BK_ICE_SELECTED;
-    for (uint16_t i = 0; i < ice->list.top; i++) {
-        if (ice_pair_is_valid(&ice->list.pairs[i]))
-            return BK_ICE_VALID;
-    }
-    if (!ice_cred_is_set(&ice->remote))
-        return BK_ICE_IDLE;
-    if (ice->locals_done && ice->remotes_done && !is_undecided(ice))
-        return BK_ICE_FAILED;
-    return ice->list.count == 0 ? BK_ICE_IDLE : BK_ICE_CHECKING;
-}
-
-static void update_state(struct bk_checker *ice) {
-    enum bk_ice_state state = state_now(ice);
-    if (state == ice->state)
-        return;
-    ice->state = state;
-    if (ice_trace_on(ice)) {
-        char buf[48];
-        struct text t = text_in(buf, sizeof buf);
-        text_str(&t, "agent -> ");
-        text_str(&t, bk_ice_state_text(state));
-        ice_trace(ice, &t);
-    }
-    struct bk_checker_event event = {.kind = BK_CHECKER_STATE,
-                                     .state = state,
-                                     .controlling = ice->role.controlling,
-                                     .pair = ice->selected};
-    ice_tell(ice, &event);
+/* RFC 8445 section 8.1: each component by itself. Departs from section 8.1.2 (no more checks of a
+ * component that has its pair): the other pairs are proven and kept warm, so that one can take over
+ * at once. */
+static void select_for(struct bk_checker *ice, uint16_t index) {
+    ice->comps[index].select_at = BK_NEVER;
+    if (ice->role.controlling)
+        decide(ice, index);
+    follow(ice, index);
+    uint16_t selected = ice_checklist_find_id(&ice->list, ice->comps[index].selected);
+    if (selected != ICE_NONE && !ice_pair_at(ice, selected)->old)
+        ice_drop_old(ice, index);
 }
 
 void ice_select_turn(struct bk_checker *ice) {
-    ice->select_at = BK_NEVER;
-    if (ice->role.controlling)
-        decide(ice);
-    follow(ice);
-    uint16_t selected = ice_checklist_find_id(&ice->list, ice->selected);
-    if (selected != ICE_NONE && !ice_pair_at(ice, selected)->old)
-        ice_drop_old(ice);
-    update_state(ice);
+    for (uint16_t i = 0; i < ice->comp_count; i++)
+        select_for(ice, i);
+    ice_update_states(ice);
 }

@@ -14,6 +14,7 @@ enum {
     TRIGGERED_AHEAD = 16,               /* triggered checks beyond `burst` */
     CONSENT_WAIT_US = 10 * 1000 * 1000, /* a later answer tells nothing about now */
     MTU_TRIES = 3,
+    TCP_PROBE_US = 1500 * 1000,
     TRIES_MAX = 16 /* what struct ice_check can do */
 };
 
@@ -52,6 +53,14 @@ static void plan_lossy(const struct bk_checker *ice, struct ice_check_plan *plan
                                                                     : 2 * ice->config.check_tries);
 }
 
+/* Over a connection a check is sent once and waits for Ti, RFC 8489 section 6.2.2. What would have
+ * been the first retransmission passes in silence, but from then on nobody waits for the pair. */
+static void plan_reliable(const struct bk_checker *ice, struct ice_check_plan *plan) {
+    plan->reliable = true;
+    plan->tries = 2;
+    plan->wait_us = max64(plan->rto_us, (int64_t)ice->config.tcp_wait_us - plan->rto_us);
+}
+
 static void plan_connect(const struct bk_checker *ice, const struct ice_pair *p,
                          struct ice_check_plan *plan) {
     bool again = p->retries > 0 && p->state != BK_ICE_PAIR_SUCCEEDED;
@@ -60,6 +69,8 @@ static void plan_connect(const struct bk_checker *ice, const struct ice_pair *p,
     plan->wait_us = plan->rto_us * (again ? 2 : (int64_t)ice->config.check_wait);
     if (!again && !bk_is_never(bk_earlier(p->heard_at, p->answered_at)))
         plan_lossy(ice, plan);
+    if (p->tcp)
+        plan_reliable(ice, plan);
 }
 
 static void plan_quick(const struct bk_checker *ice, const struct ice_pair *p, uint32_t tries,
@@ -67,6 +78,10 @@ static void plan_quick(const struct bk_checker *ice, const struct ice_pair *p, u
     plan->rto_us = plan->wait_us = probe_rto_us(ice, p);
     plan->tries = (uint8_t)tries;
     plan->gap_max_us = plan->rto_us;
+    if (p->tcp) { /* a lost segment takes TCP some hundred milliseconds to mend */
+        plan->wait_us = max64(plan->rto_us * (int64_t)tries, TCP_PROBE_US);
+        plan->tries = 1;
+    }
 }
 
 static struct ice_check_plan make_plan(const struct bk_checker *ice, uint16_t index,
@@ -98,6 +113,8 @@ static struct ice_check_plan make_plan(const struct bk_checker *ice, uint16_t in
 
 static bool start(struct bk_checker *ice, const struct ice_check_plan *plan) {
     struct ice_check *c = ice_checks_start(&ice->checks, plan, ice->config.rng, ice->now);
+    if (c == NULL && ice_grow_checks(ice))
+        c = ice_checks_start(&ice->checks, plan, ice->config.rng, ice->now);
     if (c == NULL)
         ice->stats.checks_full++;
     return c != NULL;
@@ -136,7 +153,7 @@ static bool is_fresh(const struct bk_checker *ice, const struct ice_pair *p) {
 
 void ice_trigger(struct bk_checker *ice, uint16_t index) {
     struct ice_pair *p = ice_pair_at(ice, index);
-    switch (p->state) {
+    switch ((enum bk_ice_pair_state)p->state) {
     case BK_ICE_PAIR_SUCCEEDED:
         return;
     case BK_ICE_PAIR_IN_PROGRESS: {
@@ -172,16 +189,16 @@ static struct bk_time next_allowed(const struct bk_checker *ice) {
     return allowed_at(ice, ahead);
 }
 
-static bool has_slot(const struct bk_checker *ice) {
-    return ice_checks_count(&ice->checks, ICE_CHECK_ACTIVE) < ice->checks.cap;
-}
-
-/* The pair to check next: triggered first, section 6.1.4.2. */
+/* The pair to check next: triggered first, then the streams take turns, section 6.1.4.2. */
 static uint16_t next_pair(const struct bk_checker *ice) {
     uint16_t at = ice_checklist_triggered(&ice->list);
-    if (at == ICE_NONE)
-        at = ice_checklist_ordinary(&ice->list);
-    return at == ICE_NONE ? ice_checklist_thawable(&ice->list) : at;
+    for (uint16_t i = 0; at == ICE_NONE && i < ice->config.streams; i++) {
+        uint16_t stream = (uint16_t)((ice->next_stream + i) % ice->config.streams);
+        at = ice_checklist_ordinary(&ice->list, stream);
+        if (at == ICE_NONE)
+            at = ice_checklist_thawable(&ice->list, stream);
+    }
+    return at;
 }
 
 static void wake_retries(struct bk_checker *ice) {
@@ -192,7 +209,8 @@ static void wake_retries(struct bk_checker *ice) {
     }
 }
 
-static void check_pair(struct bk_checker *ice, uint16_t at) {
+/* false: no slot after all. */
+static bool check_pair(struct bk_checker *ice, uint16_t at) {
     struct ice_pair *p = ice_pair_at(ice, at);
     uint32_t nomination = 0;
     if (p->queued) {
@@ -200,22 +218,24 @@ static void check_pair(struct bk_checker *ice, uint16_t at) {
         nomination = ice_eager_nomination(ice, p);
         p->triggered_at = ice->now;
         ice->stats.triggered++;
+    } else {
+        ice->next_stream = (uint16_t)((p->stream + 1) % ice->config.streams);
     }
     if (p->state == BK_ICE_PAIR_FROZEN)
         ice_move(ice, p, BK_ICE_PAIR_WAITING);
-    bool started = ice_start_check(ice, at, ICE_CHECK_CONNECT, nomination);
-    bk_assert(started); /* has_slot() said so */
+    return ice_start_check(ice, at, ICE_CHECK_CONNECT, nomination);
 }
 
 void ice_pace_turn(struct bk_checker *ice) {
     if (!ice_cred_is_set(&ice->remote))
         return;
     wake_retries(ice);
-    while (has_slot(ice) && bk_due(next_allowed(ice), ice->now)) {
+    while (ice_has_check_room(ice) && bk_due(next_allowed(ice), ice->now)) {
         uint16_t at = next_pair(ice);
         if (at == ICE_NONE)
             return;
-        check_pair(ice, at);
+        if (!check_pair(ice, at))
+            return;
         ice->pace_at = bk_after(bk_later(ice->pace_at, ice->now), ice->config.ta_us);
     }
 }
@@ -228,7 +248,7 @@ struct bk_time ice_pace_deadline(const struct bk_checker *ice) {
         if (ice->list.pairs[i].id != 0)
             t = bk_earlier(t, ice->list.pairs[i].retry_at);
     }
-    if (has_slot(ice) && next_pair(ice) != ICE_NONE)
+    if (ice_has_check_room(ice) && next_pair(ice) != ICE_NONE)
         t = bk_earlier(t, next_allowed(ice));
     return t;
 }

@@ -33,7 +33,7 @@ static void trace_move(const struct ice_pair *pair, const struct bk_trace *trace
     text_str(&t, "pair ");
     text_u64(&t, pair->id);
     text_str(&t, " -> ");
-    text_str(&t, bk_ice_pair_state_text(pair->state));
+    text_str(&t, bk_ice_pair_state_text((enum bk_ice_pair_state)pair->state));
     if (pair->state == BK_ICE_PAIR_SUCCEEDED && pair->rtt_us >= 0) {
         text_str(&t, ", rtt ");
         text_ms(&t, pair->rtt_us);
@@ -41,7 +41,7 @@ static void trace_move(const struct ice_pair *pair, const struct bk_trace *trace
     }
     if (pair->state == BK_ICE_PAIR_FAILED) {
         text_str(&t, ": ");
-        text_str(&t, bk_ice_failure_text(pair->failure));
+        text_str(&t, bk_ice_failure_text((enum bk_ice_failure)pair->failure));
     }
     trace->line(trace->ctx, line);
 }
@@ -49,7 +49,8 @@ static void trace_move(const struct ice_pair *pair, const struct bk_trace *trace
 void ice_pair_move(struct ice_pair *pair, enum bk_ice_pair_state to, const struct bk_trace *trace,
                    struct bk_time now) {
     bk_assert(pair_may[pair->state][to]);
-    pair->state = to;
+    pair->state = (uint8_t)to;
+    pair->silent = false;
     pair->valid_since = pair->next_check = pair->consent_until = pair->retry_at = BK_NEVER;
     if (to == BK_ICE_PAIR_SUCCEEDED) {
         pair->valid_since = now;

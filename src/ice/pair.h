@@ -16,15 +16,20 @@ struct ice_pair {
     uint32_t id; /* 0: free slot */
     uint16_t local, remote;
     uint16_t mapped; /* the valid pair's local candidate, section 7.2.5.3.2; at first = local */
-    enum bk_ice_pair_state state;
-    enum bk_ice_failure failure;
-    bool old;        /* from before a restart */
-    bool queued;     /* in the triggered-check queue */
-    bool overdue;    /* its check has been retransmitted: nobody waits for it any more */
-    bool was_valid;  /* has passed a check at some time */
-    bool rtt_rough;  /* `rtt_us` is only an upper bound */
-    uint8_t kinds;   /* local kind, remote kind and family in one number; see checklist.c */
-    uint8_t retries; /* checks since it failed, saturating; picks the next pause */
+    uint16_t comp;   /* index of its component; both candidates have the same */
+    uint16_t stream;
+    uint8_t state;      /* enum bk_ice_pair_state */
+    uint8_t failure;    /* enum bk_ice_failure */
+    bool old;           /* from before a restart */
+    bool tcp;           /* over a connection */
+    bool queued;        /* in the triggered-check queue, */
+    bool silent;        /* was asked by doubt and did not answer */
+    bool overdue;       /* its check has been retransmitted: nobody waits for it any more */
+    bool was_valid;     /* has passed a check at some time */
+    bool rtt_rough;     /* `rtt_us` is only an upper bound */
+    uint8_t kinds;      /* local kind, remote kind and family in one number; see checklist.c */
+    uint8_t retries;    /* checks since it failed, saturating; picks the next pause */
+    uint32_t queued_at; /* at this place */
     uint64_t foundation;
     uint64_t priority;
     struct bk_addr base, to; /* `to` with our zone */
@@ -41,6 +46,7 @@ struct ice_pair {
     struct bk_time consent_until; /* the same */
     struct bk_time retry_at;      /* BK_NEVER unless failed */
     struct bk_time answered_at, heard_at;
+    struct bk_time data_at; /* bk_checker_heard() */
     uint32_t checks_sent, checks_received, answers_received, deaths;
     uint16_t mtu;
 };

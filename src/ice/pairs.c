@@ -27,7 +27,7 @@ static void adopt_local(struct bk_checker *ice, struct ice_pair *pair, uint16_t 
 
 /* RFC 8445 section 6.1.2.5: no more than pairs_max pairs, so no more checks under way. */
 static bool make_pair_room(struct bk_checker *ice, uint16_t local, uint16_t remote) {
-    if (ice->list.count < ice->list.cap)
+    if (ice->list.count < ice->list.cap || ice_grow_pairs(ice))
         return true;
     uint64_t priority = ice_pair_priority_of(&ice->locals.slots[local], &ice->remotes.slots[remote],
                                              ice->role.controlling);
@@ -49,7 +49,10 @@ uint16_t ice_pair_up(struct bk_checker *ice, uint16_t local, uint16_t remote) {
         return ICE_NONE;
     struct bk_addr to = r->addr;
     to.ip.zone = l->base.ip.zone; /* as the pair will have it */
-    uint16_t at = ice_checklist_find(&ice->list, &l->base, &to, false);
+    const struct ice_path path = {&l->base, &to, ice_cand_is_tcp(l)};
+    uint16_t at = ice_checklist_find(&ice->list, &path, false);
+    if (at != ICE_NONE && ice->list.pairs[at].comp != l->comp)
+        return ICE_NONE; /* two components over one connection: nothing could tell them apart */
     if (at != ICE_NONE) {
         adopt_local(ice, ice_pair_at(ice, at), local);
         return at;
@@ -71,7 +74,11 @@ uint16_t ice_pair_up(struct bk_checker *ice, uint16_t local, uint16_t remote) {
     return at;
 }
 
+/* RFC 6544 section 6.2: pairs with a passive local candidate are pruned. They are formed when a
+ * check comes in on a connection, ice_learn(). */
 void ice_pair_up_local(struct bk_checker *ice, uint16_t index) {
+    if (ice->locals.slots[index].transport == BK_ICE_TCP_PASSIVE)
+        return;
     for (uint16_t i = 0; i < ice->remotes.top; i++) {
         if (ice->remotes.slots[i].used)
             (void)ice_pair_up(ice, index, i);
@@ -80,9 +87,22 @@ void ice_pair_up_local(struct bk_checker *ice, uint16_t index) {
 
 void ice_pair_up_remote(struct bk_checker *ice, uint16_t index) {
     for (uint16_t i = 0; i < ice->locals.top; i++) {
-        if (ice->locals.slots[i].used)
+        const struct ice_cand *l = &ice->locals.slots[i];
+        if (l->used && l->transport != BK_ICE_TCP_PASSIVE)
             (void)ice_pair_up(ice, i, index);
     }
+}
+
+uint16_t ice_add_local(struct bk_checker *ice, const struct bk_ice_candidate *from, uint16_t comp) {
+    return ice_cands_add(&ice->locals, from, comp);
+}
+
+uint16_t ice_add_remote(struct bk_checker *ice, const struct bk_ice_candidate *from,
+                        uint16_t comp) {
+    uint16_t at = ice_cands_add(&ice->remotes, from, comp);
+    if (at == ICE_NONE && ice_make_remote_room(ice, false))
+        at = ice_cands_add(&ice->remotes, from, comp);
+    return at;
 }
 
 /* ---- Removing ----------------------------------------------------------------------------- */
@@ -181,7 +201,7 @@ static void cancel_checks(struct bk_checker *ice, uint16_t index) {
 void ice_fail_pair(struct bk_checker *ice, uint16_t index, enum bk_ice_failure failure) {
     struct ice_pair *p = ice_pair_at(ice, index);
     bool was_valid = ice_pair_is_valid(p);
-    p->failure = failure;
+    p->failure = (uint8_t)failure;
     if (p->state == BK_ICE_PAIR_FAILED)
         return;
     if (was_valid)

@@ -33,15 +33,15 @@ static bool is_under_way(struct bk_checker *ice) {
 
 enum bk_err bk_checker_test_mtu(struct bk_checker *ice, struct bk_time now) {
     ice->now = bk_later(ice->now, now);
-    uint16_t at = ice_checklist_find_id(&ice->list, ice->selected);
-    if (ice->mtu.running || at == ICE_NONE || largest_size(ice) == 0)
+    uint16_t at = ice_checklist_find_id(&ice->list, ice->comps[0].selected);
+    if (ice->mtu.running || at == ICE_NONE || ice_pair_at(ice, at)->tcp || largest_size(ice) == 0)
         return BK_ERR_STATE;
     bool started = false;
     for (size_t i = 0; i < BK_CHECKER_MTU_SIZES && ice->config.mtu_sizes[i] != 0; i++)
         started |= ice_start_mtu_check(ice, at, ice->config.mtu_sizes[i]);
     if (!started)
         return BK_ERR_FULL;
-    struct ice_mtu_test test = {.running = true, .pair = ice->selected};
+    struct ice_mtu_test test = {.running = true, .pair = ice->comps[0].selected};
     ice->mtu = test;
     return BK_OK;
 }
@@ -67,7 +67,22 @@ void ice_mtu_turn(struct bk_checker *ice) {
     uint16_t at = ice_checklist_find_id(&ice->list, ice->mtu.pair);
     if (at != ICE_NONE)
         ice_pair_at(ice, at)->mtu = ice->mtu.passed;
-    struct bk_checker_event event = {
-        .kind = BK_CHECKER_MTU, .state = ice->state, .pair = ice->mtu.pair, .mtu = ice->mtu.passed};
+    struct bk_checker_event event = {.kind = BK_CHECKER_MTU,
+                                     .state = ice->state,
+                                     .pair = ice->mtu.pair,
+                                     .mtu = ice->mtu.passed,
+                                     .component = 1};
     ice_tell(ice, &event);
+}
+
+/* ---- Data ---------------------------------------------------------------------------------- */
+
+void bk_checker_heard(struct bk_checker *ice, const struct bk_addr *local,
+                      const struct bk_addr *remote, struct bk_time now) {
+    ice->now = bk_later(ice->now, now);
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        struct ice_pair *p = ice_pair_at(ice, i);
+        if (p->id != 0 && ice_addr_same(&p->to, remote) && ice_addr_same(&p->base, local))
+            p->data_at = ice->now;
+    }
 }

@@ -20,8 +20,9 @@ static enum bk_err answer(struct bk_checker *ice, const struct bk_datagram *in, 
     }
     a->local = in->local;
     if (bk_ip_is_any(&a->local.ip)) /* answer from where the checks leave, not from anywhere */
-        a->local = ice->locals.slots[ice_cands_find_base(&ice->locals, &in->local)].base;
+        a->local = ice->locals.slots[ice_cands_find_base(&ice->locals, &in->local, false)].base;
     a->remote = in->remote;
+    a->tcp = in->protocol == BK_TCP;
     a->code = code;
     a->old = old;
     memcpy(a->txid, txid, STUN_TXID_LEN);
@@ -39,7 +40,8 @@ void ice_switch_role(struct bk_checker *ice, bool controlling) {
     /* What was nominated under the other role binds nobody; the selected pair stays in use. */
     for (uint16_t i = 0; i < ice->list.top; i++)
         ice->list.pairs[i].nomination = 0;
-    ice->last_nomination = 0;
+    for (uint16_t i = 0; i < ice->comp_count; i++)
+        ice->comps[i].last_nomination = 0;
     struct bk_checker_event event = {
         .kind = BK_CHECKER_ROLE, .state = ice->state, .controlling = controlling};
     ice_tell(ice, &event);
@@ -58,16 +60,36 @@ static bool settle_roles(struct bk_checker *ice, const struct ice_request *r) {
 
 /* ---- Learning ----------------------------------------------------------------------------- */
 
-static void tell_remote_prflx(struct bk_checker *ice, const struct bk_addr *remote) {
-    struct bk_checker_event event = {
-        .kind = BK_CHECKER_REMOTE_PRFLX, .state = ice->state, .addr = *remote};
+static void tell_remote_prflx(struct bk_checker *ice, const struct ice_cand *remote) {
+    struct bk_checker_event event = {.kind = BK_CHECKER_REMOTE_PRFLX,
+                                     .state = ice->state,
+                                     .addr = remote->addr,
+                                     .stream = remote->stream,
+                                     .component = remote->component};
     ice_tell(ice, &event);
 }
 
+/* Who connects to a passive candidate is active; the others are what they meet, RFC 6544 section
+ * 7.2. */
+static enum bk_ice_transport transport_of_peer(const struct ice_cand *local) {
+    switch ((enum bk_ice_transport)local->transport) {
+    case BK_ICE_UDP:
+    case BK_ICE_TCP_SO:
+        return (enum bk_ice_transport)local->transport;
+    case BK_ICE_TCP_ACTIVE:
+        return BK_ICE_TCP_PASSIVE;
+    case BK_ICE_TCP_PASSIVE:
+        return BK_ICE_TCP_ACTIVE;
+    }
+    return BK_ICE_UDP;
+}
+
 /* Section 7.3.1.3: an unknown source is a new remote candidate. ICE_NONE: the limits say no. */
-static uint16_t learn_remote(struct bk_checker *ice, const struct bk_addr *remote,
+static uint16_t learn_remote(struct bk_checker *ice, const struct bk_addr *remote, uint16_t local,
                              uint32_t priority) {
-    uint16_t known = ice_cands_find(&ice->remotes, remote, NULL);
+    const struct ice_cand *l = &ice->locals.slots[local];
+    const struct ice_cand_key key = {.addr = remote, .tcp = ice_cand_is_tcp(l), .comp = l->comp};
+    uint16_t known = ice_cands_find(&ice->remotes, &key);
     if (known != ICE_NONE)
         return known;
     bool too_many = ice_cands_count(&ice->remotes, BK_ICE_PRFLX) >= ice->config.prflx_max;
@@ -75,10 +97,13 @@ static uint16_t learn_remote(struct bk_checker *ice, const struct bk_addr *remot
         ice->stats.prflx_full++;
         return ICE_NONE;
     }
-    struct bk_ice_candidate c = {.kind = BK_ICE_PRFLX, .addr = *remote, .priority = priority};
-    uint16_t at = ice_cands_add(&ice->remotes, &c);
-    if (at == ICE_NONE && ice_make_remote_room(ice, false))
-        at = ice_cands_add(&ice->remotes, &c);
+    struct bk_ice_candidate c = {.kind = BK_ICE_PRFLX,
+                                 .transport = transport_of_peer(l),
+                                 .stream = l->stream,
+                                 .component = l->component,
+                                 .addr = *remote,
+                                 .priority = priority};
+    uint16_t at = ice_add_remote(ice, &c, l->comp);
     if (at == ICE_NONE) {
         ice->stats.remotes_full++;
         return at;
@@ -87,21 +112,30 @@ static uint16_t learn_remote(struct bk_checker *ice, const struct bk_addr *remot
     struct text t = text_in(ice->remotes.slots[at].foundation, BK_ICE_FOUNDATION_MAX + 1);
     text_str(&t, "prflx+");
     text_u64(&t, ++ice->remotes.next_foundation);
-    tell_remote_prflx(ice, remote);
+    tell_remote_prflx(ice, &ice->remotes.slots[at]);
     return at;
 }
 
-void ice_learn(struct bk_checker *ice, const struct bk_addr *local, const struct bk_addr *remote,
+/* The pair a check came on, made if need be. A connection of ours belongs to the pair it was opened
+ * for: nothing new can come in on it. */
+static uint16_t pair_of_path(struct bk_checker *ice, uint16_t local, const struct ice_path *path,
+                             uint32_t priority, bool old) {
+    const struct ice_cand *l = &ice->locals.slots[local];
+    const struct bk_addr base = l->base;
+    const struct ice_path exact = {&base, path->to, path->tcp};
+    uint16_t at = ice_checklist_find(&ice->list, &exact, old);
+    if (at != ICE_NONE || old || l->transport == BK_ICE_TCP_ACTIVE)
+        return at;
+    uint16_t r = learn_remote(ice, path->to, local, priority);
+    return r == ICE_NONE ? ICE_NONE : ice_pair_up(ice, local, r);
+}
+
+void ice_learn(struct bk_checker *ice, const struct ice_path *path,
                const struct ice_request *request, bool old) {
-    uint16_t l = ice_cands_find_base(&ice->locals, local);
+    uint16_t l = ice_cands_find_base(&ice->locals, path->base, path->tcp);
     if (l == ICE_NONE)
         return;
-    struct bk_addr base = ice->locals.slots[l].base;
-    uint16_t at = ice_checklist_find(&ice->list, &base, remote, old);
-    if (at == ICE_NONE && !old) {
-        uint16_t r = learn_remote(ice, remote, request->priority);
-        at = r == ICE_NONE ? ICE_NONE : ice_pair_up(ice, l, r);
-    }
+    uint16_t at = pair_of_path(ice, l, path, request->priority, old);
     if (at == ICE_NONE) {
         ice->stats.stale_ufrag += old;
         return;
@@ -119,10 +153,13 @@ void ice_learn(struct bk_checker *ice, const struct bk_addr *local, const struct
  * do. The same path again replaces what was known of it. */
 static void keep_early(struct bk_checker *ice, const struct bk_datagram *in,
                        const struct ice_request *request) {
-    struct ice_early e = {.local = in->local, .remote = in->remote, .request = *request};
+    struct ice_early e = {.local = in->local,
+                          .remote = in->remote,
+                          .tcp = in->protocol == BK_TCP,
+                          .request = *request};
     e.request.txid = NULL; /* it points into the datagram */
     for (uint32_t i = 0; i < ice->early_count; i++) {
-        if (bk_addr_equal(&ice->early[i].local, &e.local) &&
+        if (ice->early[i].tcp == e.tcp && bk_addr_equal(&ice->early[i].local, &e.local) &&
             bk_addr_equal(&ice->early[i].remote, &e.remote)) {
             e.request.use_candidate |= ice->early[i].request.use_candidate;
             if (e.request.nomination < ice->early[i].request.nomination)
@@ -166,7 +203,8 @@ enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *i
         return err;
     }
     ice->stats.requests_received++;
-    if (ice_cands_find_base(&ice->locals, &in->local) == ICE_NONE) {
+    const struct ice_path path = ice_path_of(in);
+    if (ice_cands_find_base(&ice->locals, path.base, path.tcp) == ICE_NONE) {
         ice->stats.unknown_local++;
         return BK_ERR_NOT_FOUND;
     }
@@ -189,6 +227,6 @@ enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *i
     if (!old && !ice_cred_is_set(&ice->remote))
         keep_early(ice, in, &request);
     else
-        ice_learn(ice, &in->local, &in->remote, &request, old);
+        ice_learn(ice, &path, &request, old);
     return BK_OK;
 }

@@ -11,7 +11,7 @@
 static bool is_symmetric(const struct ice_pair *p, const struct bk_datagram *in) {
     bool local = bk_ip_is_any(&in->local.ip) ? in->local.port == p->base.port
                                              : ice_addr_same(&in->local, &p->base);
-    return local && ice_addr_same(&in->remote, &p->to);
+    return local && p->tcp == (in->protocol == BK_TCP) && ice_addr_same(&in->remote, &p->to);
 }
 
 /* ---- Success ------------------------------------------------------------------------------ */
@@ -31,27 +31,42 @@ static bool drop_unused_prflx(struct bk_checker *ice) {
     return false;
 }
 
+static uint16_t add_local_prflx(struct bk_checker *ice, const struct ice_pair *p,
+                                const struct bk_addr *mapped) {
+    const struct ice_cand *local = &ice->locals.slots[p->local];
+    struct bk_ice_candidate c = {.kind = BK_ICE_PRFLX,
+                                 .transport = (enum bk_ice_transport)local->transport,
+                                 .stream = local->stream,
+                                 .component = local->component,
+                                 .addr = *mapped,
+                                 .base = p->base,
+                                 .preference = local->preference,
+                                 .priority = ice_prflx_priority(local)};
+    uint16_t at = ice_add_local(ice, &c, p->comp);
+    if (at == ICE_NONE && drop_unused_prflx(ice))
+        at = ice_add_local(ice, &c, p->comp);
+    return at;
+}
+
 /* Section 7.2.5.3.1: the peer sees us at `mapped`. If no candidate of ours is that, it is a new
  * peer-reflexive one. */
 static void set_mapped(struct bk_checker *ice, struct ice_pair *p, const struct bk_addr *mapped) {
-    uint16_t at = ice_cands_find(&ice->locals, mapped, &p->base);
+    const struct ice_cand_key key = {mapped, &p->base, p->tcp, p->comp};
+    uint16_t at = ice_cands_find(&ice->locals, &key);
     if (at == ICE_NONE) {
-        struct bk_ice_candidate c = {.kind = BK_ICE_PRFLX,
-                                     .addr = *mapped,
-                                     .base = p->base,
-                                     .preference = ice->locals.slots[p->local].preference,
-                                     .priority = ice_prflx_priority(&ice->locals.slots[p->local])};
         if (!ice_addr_is_usable(mapped))
             return;
-        at = ice_cands_add(&ice->locals, &c);
-        if (at == ICE_NONE && drop_unused_prflx(ice))
-            at = ice_cands_add(&ice->locals, &c);
+        at = add_local_prflx(ice, p, mapped);
         if (at == ICE_NONE) {
             ice->stats.locals_full++;
             return;
         }
-        struct bk_checker_event event = {
-            .kind = BK_CHECKER_LOCAL_PRFLX, .state = ice->state, .pair = p->id, .addr = *mapped};
+        struct bk_checker_event event = {.kind = BK_CHECKER_LOCAL_PRFLX,
+                                         .state = ice->state,
+                                         .pair = p->id,
+                                         .addr = *mapped,
+                                         .stream = p->stream,
+                                         .component = ice->comps[p->comp].component};
         ice_tell(ice, &event);
     }
     p->mapped = at;
@@ -78,15 +93,19 @@ static void succeed(struct bk_checker *ice, uint16_t index) {
 }
 
 static void tell_alive(struct bk_checker *ice, const struct ice_pair *p, int64_t rtt_us) {
-    struct bk_checker_event event = {
-        .kind = BK_CHECKER_PROBE_ALIVE, .state = ice->state, .pair = p->id, .rtt_us = rtt_us};
+    struct bk_checker_event event = {.kind = BK_CHECKER_PROBE_ALIVE,
+                                     .state = ice->state,
+                                     .pair = p->id,
+                                     .rtt_us = rtt_us,
+                                     .stream = p->stream,
+                                     .component = ice->comps[p->comp].component};
     ice_tell(ice, &event);
 }
 
 /* What the answer says about the pair's life. */
 static void revive(struct bk_checker *ice, uint16_t index) {
     struct ice_pair *p = ice_pair_at(ice, index);
-    switch (p->state) {
+    switch ((enum bk_ice_pair_state)p->state) {
     case BK_ICE_PAIR_SUCCEEDED:
         ice_consent_refresh(ice, p);
         return;

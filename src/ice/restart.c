@@ -63,7 +63,8 @@ enum bk_err bk_checker_restart(struct bk_checker *ice, const char *ufrag, const 
     ice->now = bk_later(ice->now, now);
     /* A generation that has no valid pair yet is of no use; the one before it may be. */
     if (ice_checklist_count_state(&ice->list, BK_ICE_PAIR_SUCCEEDED) > 0) {
-        ice_drop_old(ice);
+        for (uint16_t i = 0; i < ice->comp_count; i++)
+            ice_drop_old(ice, i);
         age_pairs(ice);
         ice->old_local = ice->local;
         ice->old_remote = ice->remote;
@@ -76,7 +77,9 @@ enum bk_err bk_checker_restart(struct bk_checker *ice, const char *ufrag, const 
     ice_cred_fini(&ice->remote);
     ice->early_count = 0;
     ice->locals_done = ice->remotes_done = false;
-    ice->last_nomination = 0;
+    ice->patience_until = BK_NEVER;
+    for (uint16_t i = 0; i < ice->comp_count; i++)
+        ice->comps[i].last_nomination = 0;
     if (ice_trace_on(ice)) {
         char buf[32];
         struct text t = text_in(buf, sizeof buf);
@@ -87,13 +90,24 @@ enum bk_err bk_checker_restart(struct bk_checker *ice, const char *ufrag, const 
     return BK_OK;
 }
 
-void ice_drop_old(struct bk_checker *ice) {
-    remove_pairs(ice, true);
+void ice_drop_old(struct bk_checker *ice, uint16_t comp) {
+    bool more = false;
+    for (uint16_t i = ice->list.top; i-- > 0;) {
+        const struct ice_pair *p = ice_pair_at(ice, i);
+        if (p->id == 0 || !p->old)
+            continue;
+        if (p->comp == comp)
+            ice_remove_pair(ice, i);
+        else
+            more = true;
+    }
     for (uint16_t i = ice->remotes.top; i-- > 0;) {
-        if (ice->remotes.slots[i].used && ice->remotes.slots[i].old)
+        const struct ice_cand *c = &ice->remotes.slots[i];
+        if (c->used && c->old && c->comp == comp)
             ice_cands_remove(&ice->remotes, i);
     }
     /* old_local stays: the peer may need a moment longer to change over, and its checks on the old
      * pairs are still answered */
-    ice_cred_fini(&ice->old_remote);
+    if (!more)
+        ice_cred_fini(&ice->old_remote);
 }

@@ -32,9 +32,18 @@ uint16_t bk_checker_tcp_preference(enum bk_ice_kind kind, enum bk_ice_transport 
 
 void bk_checker_broken(struct bk_checker *ice, const struct bk_addr *local,
                        const struct bk_addr *remote, struct bk_time now) {
-    uint16_t at = ice_checklist_find(&ice->list, local, remote, false);
+    const struct ice_path path = {local, remote, true};
     ice->now = bk_later(ice->now, now);
-    if (at != ICE_NONE)
+    for (int generation = 0; generation < 2; generation++) {
+        uint16_t at = ice_checklist_find(&ice->list, &path, generation == 1);
+        if (at == ICE_NONE)
+            continue;
+        struct ice_pair *p = ice_pair_at(ice, at);
+        bool accepted = ice->locals.slots[p->local].transport == BK_ICE_TCP_PASSIVE;
+        uint32_t id = p->id;
         ice_fail_pair(ice, at, BK_ICE_FAILURE_BROKEN);
-    ice_select_turn(ice);
+        if (accepted && p->id == id) /* only the peer can open it again, from another port */
+            ice_remove_pair(ice, at);
+    }
+    bk_checker_advance(ice, now);
 }

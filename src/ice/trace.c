@@ -33,9 +33,11 @@ void ice_tell_pair(struct bk_checker *ice, enum bk_checker_event_kind kind,
                    const struct ice_pair *pair) {
     struct bk_checker_event event = {.kind = kind,
                                      .state = ice->state,
-                                     .failure = pair->failure,
+                                     .failure = (enum bk_ice_failure)pair->failure,
                                      .controlling = ice->role.controlling,
                                      .pair = pair->id,
+                                     .stream = pair->stream,
+                                     .component = ice->comps[pair->comp].component,
                                      .rtt_us = pair->rtt_us};
     ice_tell(ice, &event);
 }

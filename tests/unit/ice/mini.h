@@ -45,11 +45,11 @@ struct mini_nat {
 struct mini_side {
     struct bk_checker *ice;
     struct mini_nat nat;
-    struct bk_addr base[4]; /* our sockets */
+    struct bk_addr base[12]; /* our sockets */
     size_t base_count;
-    struct bk_ice_candidate cands[8]; /* as signalled */
+    struct bk_ice_candidate cands[24]; /* as signalled */
     size_t cand_count;
-    bool dead[4]; /* base i: nothing passes */
+    bool dead[12]; /* base i: nothing passes */
     struct bk_checker_event events[MINI_EVENTS];
     struct bk_time event_at[MINI_EVENTS];
     size_t event_count;
@@ -318,6 +318,17 @@ static inline void mini_socket(struct mini *m, int side, const char *text) {
     mini_cand(m, side, BK_ICE_HOST, base, base);
     if (m->side[side].nat.on && mini_is_private(&base))
         mini_cand(m, side, BK_ICE_SRFLX, mini_stun(m, side, i), base);
+}
+
+/* The same on a public address, for one component of one stream. */
+static inline void mini_socket_of(struct mini *m, int side, const char *text, uint16_t stream,
+                                  uint16_t component) {
+    struct mini_side *s = &m->side[side];
+    struct bk_ice_candidate c = {.kind = BK_ICE_HOST, .stream = stream, .component = component};
+    c.addr = s->base[mini_base(m, side, text)];
+    assert_int_equal(bk_checker_add_local_candidate(s->ice, &c, m->now, &s->cands[s->cand_count]),
+                     BK_OK);
+    s->cand_count++;
 }
 
 static inline void mini_signal_credentials(struct mini *m, int from) {

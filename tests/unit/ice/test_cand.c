@@ -27,7 +27,7 @@ static const struct ice_cand *add(enum bk_ice_kind kind, const char *at, const c
         c.base = addr(base);
     if (server != NULL)
         c.server = addr(server);
-    uint16_t i = ice_cands_add(&cands, &c);
+    uint16_t i = ice_cands_add(&cands, &c, 0);
     assert_int_not_equal(i, ICE_NONE);
     return &slots[i];
 }
@@ -35,12 +35,12 @@ static const struct ice_cand *add(enum bk_ice_kind kind, const char *at, const c
 /* RFC 8445 section 5.1.2.1: (2^24)*type + (2^8)*local + (256 - component). */
 static void priorities_follow_the_formula(void **state) {
     (void)state;
-    assert_int_equal(ice_priority(BK_ICE_HOST, 65535), 2130706431);
-    assert_int_equal(ice_priority(BK_ICE_PRFLX, 65535), 1862270975);
-    assert_int_equal(ice_priority(BK_ICE_SRFLX, 65535), 1694498815);
-    assert_int_equal(ice_priority(BK_ICE_RELAYED, 65535), 16777215);
-    struct ice_cand c = {.priority = ice_priority(BK_ICE_HOST, 777)};
-    assert_int_equal(ice_prflx_priority(&c), ice_priority(BK_ICE_PRFLX, 777));
+    assert_int_equal(ice_priority(BK_ICE_HOST, BK_ICE_UDP, 65535, 1), 2130706431);
+    assert_int_equal(ice_priority(BK_ICE_PRFLX, BK_ICE_UDP, 65535, 1), 1862270975);
+    assert_int_equal(ice_priority(BK_ICE_SRFLX, BK_ICE_UDP, 65535, 1), 1694498815);
+    assert_int_equal(ice_priority(BK_ICE_RELAYED, BK_ICE_UDP, 65535, 1), 16777215);
+    struct ice_cand c = {.priority = ice_priority(BK_ICE_HOST, BK_ICE_UDP, 777, 1)};
+    assert_int_equal(ice_prflx_priority(&c), ice_priority(BK_ICE_PRFLX, BK_ICE_UDP, 777, 1));
 }
 
 static void default_preferences_are_unique_and_put_ipv6_first(void **state) {
@@ -105,23 +105,23 @@ static void a_base_is_found_by_its_socket(void **state) {
     const struct ice_cand *host = add(BK_ICE_HOST, "10.0.0.1:5", NULL, NULL);
     struct bk_addr exact = addr("10.0.0.1:5"), any = addr("0.0.0.0:5"), port = addr("0.0.0.0:6");
     struct bk_addr any6 = addr("[::]:5"), seen = addr("198.51.100.1:9");
-    assert_ptr_equal(&slots[ice_cands_find_base(&cands, &exact)], host);
-    assert_ptr_equal(&slots[ice_cands_find_base(&cands, &any)], host);
-    assert_int_equal(ice_cands_find_base(&cands, &port), ICE_NONE);
-    assert_int_equal(ice_cands_find_base(&cands, &any6), ICE_NONE);
-    assert_int_equal(ice_cands_find_base(&cands, &seen), ICE_NONE);
+    assert_ptr_equal(&slots[ice_cands_find_base(&cands, &exact, false)], host);
+    assert_ptr_equal(&slots[ice_cands_find_base(&cands, &any, false)], host);
+    assert_int_equal(ice_cands_find_base(&cands, &port, false), ICE_NONE);
+    assert_int_equal(ice_cands_find_base(&cands, &any6, false), ICE_NONE);
+    assert_int_equal(ice_cands_find_base(&cands, &seen, false), ICE_NONE);
 }
 
 static void a_full_table_refuses_and_a_removed_slot_is_reused(void **state) {
     (void)state;
     struct bk_ice_candidate c = {.kind = BK_ICE_HOST, .addr = addr("10.0.0.1:1")};
     for (uint16_t i = 0; i < 8; i++) {
-        assert_int_equal(ice_cands_add(&cands, &c), i);
+        assert_int_equal(ice_cands_add(&cands, &c, 0), i);
         c.addr.port++;
     }
-    assert_int_equal(ice_cands_add(&cands, &c), ICE_NONE);
+    assert_int_equal(ice_cands_add(&cands, &c, 0), ICE_NONE);
     ice_cands_remove(&cands, 3);
-    assert_int_equal(ice_cands_add(&cands, &c), 3);
+    assert_int_equal(ice_cands_add(&cands, &c, 0), 3);
     for (uint16_t i = 0; i < 8; i++)
         ice_cands_remove(&cands, i);
     assert_int_equal(cands.top, 0);

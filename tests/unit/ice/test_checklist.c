@@ -8,7 +8,6 @@ enum { CAP = 8 };
 static struct ice_cand local_slots[4], remote_slots[32];
 static struct ice_cands locals, remotes;
 static struct ice_pair pairs[CAP];
-static uint16_t queue[CAP];
 static struct ice_checklist list;
 
 static int fresh(void **state) {
@@ -19,9 +18,9 @@ static int fresh(void **state) {
     struct ice_cands l = {.slots = local_slots, .cap = 4}, r = {.slots = remote_slots, .cap = 32};
     locals = l;
     remotes = r;
-    ice_checklist_init(&list, pairs, queue, CAP);
+    ice_checklist_init(&list, pairs, CAP);
     struct bk_ice_candidate host = {.kind = BK_ICE_HOST, .addr = bk_addr(bk_ipv4(10, 0, 0, 1), 5)};
-    assert_int_equal(ice_cands_add(&locals, &host), 0);
+    assert_int_equal(ice_cands_add(&locals, &host, 0), 0);
     return 0;
 }
 
@@ -33,7 +32,7 @@ static uint16_t add(enum bk_ice_kind kind, char foundation, uint32_t priority) {
                                  .priority = priority,
                                  .foundation = {foundation}};
     c.addr.port = (uint16_t)(1000 + remotes.top);
-    uint16_t r = ice_cands_add(&remotes, &c);
+    uint16_t r = ice_cands_add(&remotes, &c, 0);
     uint64_t rank = ice_pair_priority_of(&local_slots[0], &remote_slots[r], true);
     if (list.count == CAP) {
         uint16_t victim = ice_checklist_victim(&list, &locals, &remotes, 0, r, rank);
@@ -57,14 +56,14 @@ static void the_first_of_a_foundation_waits_the_others_are_frozen(void **state) 
     assert_int_equal(pairs[a1].state, BK_ICE_PAIR_WAITING);
     assert_int_equal(pairs[a2].state, BK_ICE_PAIR_FROZEN);
     assert_int_equal(pairs[b1].state, BK_ICE_PAIR_WAITING);
-    assert_int_equal(ice_checklist_ordinary(&list), a1);
+    assert_int_equal(ice_checklist_ordinary(&list, 0), a1);
     move(a1, BK_ICE_PAIR_IN_PROGRESS);
-    assert_int_equal(ice_checklist_ordinary(&list), b1);
+    assert_int_equal(ice_checklist_ordinary(&list, 0), b1);
     move(b1, BK_ICE_PAIR_IN_PROGRESS);
-    assert_int_equal(ice_checklist_ordinary(&list), ICE_NONE);
-    assert_int_equal(ice_checklist_thawable(&list), ICE_NONE);
+    assert_int_equal(ice_checklist_ordinary(&list, 0), ICE_NONE);
+    assert_int_equal(ice_checklist_thawable(&list, 0), ICE_NONE);
     pairs[a1].overdue = true; /* retransmitted: it holds the others back no longer */
-    assert_int_equal(ice_checklist_thawable(&list), a2);
+    assert_int_equal(ice_checklist_thawable(&list, 0), a2);
 }
 
 static void kinds_take_turns(void **state) {
@@ -74,7 +73,7 @@ static void kinds_take_turns(void **state) {
     uint16_t s2 = add(BK_ICE_SRFLX, 'e', 10), r1 = add(BK_ICE_RELAYED, 'f', 1);
     const uint16_t order[] = {h1, s1, r1, h2, s2, h3};
     for (size_t i = 0; i < 6; i++) {
-        assert_int_equal(ice_checklist_ordinary(&list), order[i]);
+        assert_int_equal(ice_checklist_ordinary(&list, 0), order[i]);
         move(order[i], BK_ICE_PAIR_IN_PROGRESS);
     }
 }
@@ -98,7 +97,7 @@ static void triggered_checks_leave_in_order_and_once(void **state) {
     ice_checklist_trigger(&list, b);
     ice_checklist_trigger(&list, c);
     ice_checklist_check(&list);
-    assert_int_equal(ice_checklist_ordinary(&list), a); /* the others are not ordinary now */
+    assert_int_equal(ice_checklist_ordinary(&list, 0), a); /* the others are not ordinary now */
     assert_int_equal(ice_checklist_triggered(&list), c);
     ice_checklist_untrigger(&list, c);
     assert_int_equal(ice_checklist_triggered(&list), b);
@@ -137,8 +136,9 @@ static void old_and_current_pairs_with_equal_addresses_are_told_apart(void **sta
     (void)state;
     uint16_t at = add(BK_ICE_HOST, 'a', 100);
     struct bk_addr base = pairs[at].base, to = pairs[at].to;
-    assert_int_equal(ice_checklist_find(&list, &base, &to, false), at);
-    assert_int_equal(ice_checklist_find(&list, &base, &to, true), ICE_NONE);
+    struct ice_path path = {&base, &to, false};
+    assert_int_equal(ice_checklist_find(&list, &path, false), at);
+    assert_int_equal(ice_checklist_find(&list, &path, true), ICE_NONE);
     assert_int_equal(ice_checklist_find_id(&list, 0), ICE_NONE);
 }
 

@@ -88,7 +88,7 @@ static size_t build(const struct wish *w, uint8_t *buf, size_t cap) {
     struct ice_check_message msg = {.txid = txid,
                                     .local = &peer,
                                     .remote = &agent,
-                                    .priority = ice_priority(BK_ICE_PRFLX, 65535),
+                                    .priority = ice_priority(BK_ICE_PRFLX, BK_ICE_UDP, 65535, 1),
                                     .role = {w->controlling, w->tie_breaker},
                                     .use_candidate = w->use_candidate,
                                     .nomination = w->nomination};
