@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { CLOSE_US = 2000000 };
+
 /* ---- Memory ------------------------------------------------------------------------------- */
 
 /* `rows` points to the table's pointer, of whatever type. */
@@ -96,6 +98,7 @@ static bool make_components(struct bk_ice *ice) {
         ice->components[i].stream = i / ice->config.components;
         ice->components[i].component = (uint16_t)(i % ice->config.components + 1);
         ice->components[i].heard = BK_NEVER;
+        ice->components[i].relay = AGENT_NONE;
     }
     return true;
 }
@@ -111,6 +114,7 @@ enum bk_err bk_ice_new(const struct bk_ice_config *config, const struct bk_alloc
     ice->alloc = *alloc;
     ice->now.us = INT64_MIN;
     ice->closed_by = BK_NEVER;
+    ice->reading = AGENT_NONE;
     enum bk_err err = BK_ERR_NO_MEMORY;
     if (copy_servers(ice) && make_components(ice))
         err = make_checker(ice);
@@ -127,6 +131,9 @@ void bk_ice_free(struct bk_ice *ice) {
         return;
     const struct bk_alloc alloc = ice->alloc;
     agent_gather_free(ice);
+    agent_relays_free(ice);
+    agent_conns_free(ice);
+    agent_remote_free(ice);
     bk_checker_free(ice->checker);
     if (ice->texts != NULL)
         wipe(ice->texts, ice->texts_len);
@@ -143,7 +150,19 @@ void bk_ice_close(struct bk_ice *ice, struct bk_time now) {
         return;
     ice->closing = true;
     ice->gathering = false;
+    ice->closed_by = bk_after(ice->now, CLOSE_US);
     agent_gather_free(ice);
+    agent_relays_close(ice);
+    agent_conns_drop_base(ice, NULL);
+    agent_turn(ice, now);
+}
+
+static void close_turn(struct bk_ice *ice) {
+    if (!ice->closing || ice->closed ||
+        (!agent_relays_are_closed(ice) && !bk_due(ice->closed_by, ice->now)))
+        return;
+    ice->closed = true;
+    ice->closed_by = BK_NEVER;
     agent_tell(ice, BK_ICE_ON_CLOSED, NULL, 0);
 }
 
@@ -152,7 +171,10 @@ void bk_ice_close(struct bk_ice *ice, struct bk_time now) {
 void agent_turn(struct bk_ice *ice, struct bk_time now) {
     (void)agent_see(ice, now);
     agent_gather_turn(ice);
+    agent_relays_turn(ice);
+    agent_conns_turn(ice);
     agent_paths_turn(ice);
+    close_turn(ice);
 }
 
 void bk_ice_advance(struct bk_ice *ice, struct bk_time now) {
@@ -163,11 +185,20 @@ void bk_ice_advance(struct bk_ice *ice, struct bk_time now) {
 struct bk_time bk_ice_deadline(const struct bk_ice *ice) {
     struct bk_time t = bk_checker_deadline(ice->checker);
     t = bk_earlier(t, agent_gather_deadline(ice));
-    return bk_earlier(t, agent_paths_deadline(ice));
+    t = bk_earlier(t, agent_relays_deadline(ice));
+    t = bk_earlier(t, agent_conns_deadline(ice));
+    t = bk_earlier(t, agent_paths_deadline(ice));
+    return bk_earlier(t, ice->closed_by);
 }
 
 bool bk_ice_next_datagram(struct bk_ice *ice, struct bk_datagram *out) {
-    return bk_checker_next_datagram(ice->checker, out) || agent_gather_next_datagram(ice, out);
+    struct bk_datagram d;
+    if (agent_gather_next_datagram(ice, out) || agent_relays_next_datagram(ice, out))
+        return true;
+    while (!ice->closing && bk_checker_next_datagram(ice->checker, &d))
+        if (agent_route(ice, &d, out))
+            return true;
+    return agent_relays_next_datagram(ice, out); /* permissions that were found missing */
 }
 
 const char *bk_ice_ufrag(const struct bk_ice *ice) {

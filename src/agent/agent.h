@@ -5,7 +5,12 @@
  *   agent.c     life, the five verbs; agent_turn() calls what follows from an input, in one order
  *   bases.c     sockets come and go
  *   cands.c     our candidates, as they are signalled
+ *   servers.c   the servers' addresses
  *   gather.c    asks the servers: who is asked when, and when gathering is over
+ *   relays.c    TURN clients, and the candidates they stand for
+ *   route.c     between the checker's addresses and sockets, relays, connections
+ *   conns.c     connections: TCP candidates, and servers reached by TCP, TLS or DTLS
+ *   names.c     what is asked of the world: dialling, names
  *   describe.c  our side as SDP
  *   remote.c    the peer's side from SDP
  *   paths.c     what the checker found: each component's path, and the events about it
@@ -27,16 +32,25 @@
 #include <bodkin/checker.h>
 #include <bodkin/ice.h>
 #include <bodkin/ice_io.h>
+#include <bodkin/turn.h>
 
 enum {
-    AGENT_NONE = 0xffff,  /* no index */
-    AGENT_IPS_MAX = 8,    /* addresses of a name that are used */
-    AGENT_EVENTS_MIN = 16 /* and four for each component */
+    AGENT_NONE = 0xffff, /* no index */
+    AGENT_IPS_MAX = 8,   /* addresses of a name that are used */
+    AGENT_RELAYS_MAX = 64,
+    AGENT_CONNS_MAX = 128,
+    AGENT_NAMES_MAX = 16,
+    AGENT_QUEUE_MAX = 256 * 1024, /* bytes waiting for connections */
+    AGENT_EVENTS_MIN = 16         /* and four for each component */
 };
 
 /* A socket of ours. */
+enum agent_publish { AGENT_PUBLISH_NOT, AGENT_PUBLISH_WANTED, AGENT_PUBLISH_TOLD };
+
 struct agent_base {
     struct bk_addr addr;
+    uint8_t uuid[16]; /* the name of its IP address, with config.mdns */
+    enum agent_publish publish;
     bool used, vpn;
     bool alive; /* a server was heard on it */
     uint8_t protocol;
@@ -63,13 +77,16 @@ struct agent_component {
     uint32_t pair;     /* that carries data; 0: none */
     uint32_t selected; /* the one last told as selected */
     struct bk_addr local, remote;
+    uint16_t relay; /* it goes through; AGENT_NONE: none */
+    uint8_t protocol;
     struct bk_time heard; /* data or a check came */
 };
 
 /* What became of a server, kept for explanations. */
 struct agent_fact {
-    bool asked, answered, refused;
-    uint16_t code;
+    bool asked, answered, refused, unresolved;
+    bool relayed;  /* it gave an allocation */
+    uint16_t code; /* of the refusal */
 };
 
 /* A server of the configuration while it is being asked. */
@@ -79,6 +96,7 @@ struct agent_server {
     struct server_uri uri;
     enum agent_server_state state;
     uint32_t lookup; /* id of the question about its name */
+    bool looked_up;  /* the question was told */
     struct bk_ip ips[AGENT_IPS_MAX];
     uint8_t ip_count;
     struct bk_time give_up;
@@ -100,10 +118,70 @@ struct agent_query {
 };
 
 struct agent_gather {
-    struct bk_time pace_at; /* when the next exchange would leave at one per Ta */
     struct agent_server servers[BK_ICE_SERVERS_MAX];
     struct agent_query *queries;
     uint16_t query_count, query_cap;
+};
+
+/* A TURN client from one base to one server. */
+enum agent_relay_state {
+    RELAY_FREE,
+    RELAY_PLANNED,
+    RELAY_DIALLING,
+    RELAY_ASKING,
+    RELAY_UP,
+    RELAY_CLOSING, /* gives the allocation back */
+    RELAY_RESTING, /* its connection broke: again at `retry_at` */
+    RELAY_OVER,    /* it gave nothing; freed with the gathering */
+    RELAY_STATES
+};
+
+struct agent_relay {
+    enum agent_relay_state state;
+    uint16_t base, server;
+    uint8_t ip, failures;
+    uint8_t protocol; /* to the server */
+    bool secure, redirected;
+    bool heard;                       /* the server said something */
+    bool hedged;                      /* another address or base was tried beside it */
+    struct bk_addr to;                /* the server */
+    struct bk_addr local;             /* our end */
+    struct bk_addr relayed, relayed6; /* family NONE: not given */
+    uint32_t conn;                    /* id of the connection; 0: datagrams from the base */
+    struct bk_turn *turn;
+    struct bk_time started, retry_at;
+};
+
+/* A connection. */
+enum agent_conn_state { CONN_FREE, CONN_DIALLING, CONN_UP, CONN_ENDING };
+
+struct agent_conn {
+    enum agent_conn_state state;
+    uint32_t id;
+    bool told;                   /* the request to dial was fetched */
+    bool accepted;               /* the other side opened it */
+    struct bk_time prove_by;     /* an accepted one has a pair by then, or is ended */
+    bool datagrams;              /* DTLS: keeps the bounds of messages */
+    uint16_t relay;              /* whose it is; AGENT_NONE: it carries checks and data, RFC 4571 */
+    struct bk_addr base, remote; /* as the checker knows them; a relay's: our end, the server */
+    uint8_t *in;                 /* the beginning of a message; NULL: none */
+    uint32_t in_len, in_cap;
+    uint8_t *first; /* what is to be sent once it is up, framed */
+    uint32_t first_len;
+};
+
+/* Messages that wait for their connection to be written: id, length, bytes. */
+struct agent_queue {
+    uint8_t *data;
+    size_t head, tail, cap;
+};
+
+/* A candidate of the peer's whose address is a name that is being looked up. */
+struct agent_name {
+    uint32_t id;
+    bool told;
+    uint16_t stream;
+    struct sdp_candidate candidate;
 };
 
 /* An event not fetched yet; the rest is looked up then. */
@@ -133,7 +211,21 @@ struct bk_ice {
     uint16_t component_count;
     struct agent_notes notes;
 
+    struct agent_relay *relays;
+    struct agent_conn *conns;
+    uint16_t relay_count, relay_cap, conn_count, conn_cap;
+    struct agent_queue queue;
+    void *work;          /* of all TURN clients */
+    uint32_t last_id;    /* of connections and questions */
+    uint16_t reading;    /* index of the connection whose bytes are being read; AGENT_NONE */
+    const uint8_t *rest; /* of them, not yet given out */
+    size_t rest_len;
+    struct bk_ice_data held; /* the first message of data in them */
+    struct agent_name *names[AGENT_NAMES_MAX];
+    uint16_t name_count;
+
     bool gathering, gathered, closing, closed;
+    struct bk_time pace_at; /* when the next exchange with a server would leave at one per Ta */
     struct agent_gather *gather; /* NULL: nobody is being asked */
     struct agent_fact facts[BK_ICE_SERVERS_MAX];
 
@@ -160,31 +252,113 @@ static inline struct bk_time agent_see(struct bk_ice *ice, struct bk_time now) {
 }
 
 /* bases.c */
+/* "uuid.local" */
+void agent_base_name(const struct agent_base *base, char *out);
 uint16_t agent_base_find(const struct bk_ice *ice, const struct bk_addr *addr,
                          enum bk_protocol protocol);
 
 /* cands.c */
 /* Hands a candidate to the checker and, if it is not redundant, to the peer. */
 void agent_cand_add(struct bk_ice *ice, const struct bk_ice_candidate *candidate, uint16_t base);
+/* The same, with another related address (RFC 8839 section 5.1) than the base. */
+void agent_cand_add_related(struct bk_ice *ice, const struct bk_ice_candidate *candidate,
+                            const struct bk_addr *related, uint16_t base);
+void agent_cands_drop_addr(struct bk_ice *ice, const struct bk_addr *addr);
+/* Does a check from this base open a connection? */
+bool agent_cand_dials(const struct bk_ice *ice, const struct bk_addr *base);
 void agent_cands_drop_base(struct bk_ice *ice, uint16_t base);
 size_t agent_cand_write(const struct bk_ice *ice, const struct agent_cand *cand, char *out);
 void agent_cand_export(const struct agent_cand *cand, struct bk_ice_candidate *out);
 /* May this host address be shown? */
 bool agent_may_show_host(const struct bk_ice *ice, const struct bk_addr *addr);
 
+/* servers.c */
+void agent_servers_start(struct bk_ice *ice);
+bool agent_server_resolved(struct bk_ice *ice, uint32_t id, const struct bk_ip *ips, size_t count);
+/* The server's address number `from` or later that a base of this kind can reach. */
+bool agent_server_address(const struct agent_server *server, const struct agent_base *base,
+                          uint8_t from, uint8_t *at);
+
 /* gather.c */
+/* Its addresses are known now. */
+void agent_gather_server(struct bk_ice *ice, uint16_t server);
 void agent_gather_base(struct bk_ice *ice, uint16_t base);
 void agent_gather_drop_base(struct bk_ice *ice, uint16_t base);
+/* A server sees this base at `mapped`. */
+void agent_gather_mapped(struct bk_ice *ice, uint16_t base, const struct bk_addr *server,
+                         const struct bk_addr *mapped);
+/* May one more exchange with a server leave now? It is counted. */
+bool agent_gather_pace(struct bk_ice *ice);
 BK_MUST_USE enum bk_err agent_gather_recv(struct bk_ice *ice, const struct bk_datagram *in);
 void agent_gather_turn(struct bk_ice *ice);
 struct bk_time agent_gather_deadline(const struct bk_ice *ice);
 bool agent_gather_next_datagram(struct bk_ice *ice, struct bk_datagram *out);
-void agent_gather_resolved(struct bk_ice *ice, uint32_t id, const struct bk_ip *ips, size_t count);
 void agent_gather_free(struct bk_ice *ice);
+
+/* relays.c */
+/* A relay on this base, if the server is a TURN server and none of its kind is there; `beside`:
+ * also if there is one that has not been heard. */
+void agent_relay_plan(struct bk_ice *ice, uint16_t base, uint16_t server, bool beside);
+void agent_relays_drop_base(struct bk_ice *ice, uint16_t base);
+uint16_t agent_relay_of(const struct bk_ice *ice, const struct bk_addr *relayed);
+/* Permissions for whom the checker would send to through it. */
+void agent_relay_permit_all(struct bk_ice *ice);
+void agent_relay_channel(struct bk_ice *ice, uint16_t relay, const struct bk_addr *peer);
+void agent_relay_connected(struct bk_ice *ice, uint16_t relay, const struct bk_addr *local);
+void agent_relay_broken(struct bk_ice *ice, uint16_t relay);
+/* A datagram from a server: BK_OK with data or without; then events are read. */
+BK_MUST_USE enum bk_err agent_relays_recv(struct bk_ice *ice, const struct bk_datagram *in,
+                                          struct bk_turn_data *out, uint16_t *relay);
+void agent_relays_turn(struct bk_ice *ice);
+struct bk_time agent_relays_deadline(const struct bk_ice *ice);
+/* Until when the end of gathering waits for relays; in the past: not at all. */
+struct bk_time agent_relays_wait(const struct bk_ice *ice);
+bool agent_relays_next_datagram(struct bk_ice *ice, struct bk_datagram *out);
+bool agent_relays_next_stream(struct bk_ice *ice, uint32_t *conn, struct bk_datagram *out);
+void agent_relays_close(struct bk_ice *ice);
+bool agent_relays_are_closed(const struct bk_ice *ice);
+void agent_relays_free(struct bk_ice *ice);
+
+/* route.c */
+/* A datagram from the checker's addresses to the world's. false: nothing is to be sent as a
+ * datagram: it went into a connection, or nowhere. */
+bool agent_route(struct bk_ice *ice, const struct bk_datagram *in, struct bk_datagram *out);
+BK_MUST_USE enum bk_err agent_relay_send(struct bk_ice *ice, uint16_t relay,
+                                         const struct bk_datagram *in, struct bk_datagram *out);
+BK_MUST_USE enum bk_err agent_take_relayed(struct bk_ice *ice, uint16_t relay,
+                                           const struct bk_turn_data *data,
+                                           struct bk_ice_data *out);
+/* What came, in the checker's addresses: a check, or data. */
+BK_MUST_USE enum bk_err agent_take(struct bk_ice *ice, const struct bk_datagram *in,
+                                   struct bk_ice_data *out);
+
+/* send.c */
+BK_MUST_USE enum bk_err agent_take_data(struct bk_ice *ice, const struct bk_datagram *in,
+                                        struct bk_ice_data *out);
+
+/* conns.c */
+uint16_t agent_conn_find(const struct bk_ice *ice, uint32_t id);
+/* Asks for a connection to be opened; its id, or 0. */
+uint32_t agent_conn_dial(struct bk_ice *ice, uint16_t relay, const struct bk_addr *base,
+                         const struct bk_addr *remote);
+void agent_conn_end(struct bk_ice *ice, uint32_t id);
+/* One message of the checker's, or of data: framed, and queued or kept until the connection is up.
+ */
+BK_MUST_USE enum bk_err agent_conn_send(struct bk_ice *ice, const struct bk_datagram *in);
+/* Bytes as they are. */
+BK_MUST_USE enum bk_err agent_conn_write(struct bk_ice *ice, uint32_t id, const void *data,
+                                         size_t len);
+/* Ends those of this base; NULL: all that are the peer's. */
+void agent_conns_drop_base(struct bk_ice *ice, const struct bk_addr *base);
+void agent_conns_turn(struct bk_ice *ice);
+struct bk_time agent_conns_deadline(const struct bk_ice *ice);
+void agent_conns_free(struct bk_ice *ice);
 
 /* paths.c */
 void agent_paths_turn(struct bk_ice *ice);
 struct bk_time agent_paths_deadline(const struct bk_ice *ice);
+/* Data came on this component's path, or another one. */
+void agent_heard(struct bk_ice *ice, struct agent_component *c, const struct bk_datagram *in);
 struct agent_component *agent_component(const struct bk_ice *ice, uint16_t stream,
                                         uint16_t component);
 
@@ -192,7 +366,9 @@ struct agent_component *agent_component(const struct bk_ice *ice, uint16_t strea
 void agent_tell(struct bk_ice *ice, enum bk_ice_event_kind kind, const struct agent_component *of,
                 uint32_t pair);
 
-/* restart of our side, remote.c */
+/* remote.c */
 BK_MUST_USE enum bk_err agent_restart(struct bk_ice *ice);
+void agent_remote_resolved(struct bk_ice *ice, uint32_t id, const struct bk_ip *ips, size_t count);
+void agent_remote_free(struct bk_ice *ice);
 
 #endif

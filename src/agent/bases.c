@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "agent/agent.h"
 
+#include "base/rng.h"
+
+#include <string.h>
+
 uint16_t agent_base_find(const struct bk_ice *ice, const struct bk_addr *addr,
                          enum bk_protocol protocol) {
     for (uint16_t i = 0; i < ice->base_count; i++)
@@ -34,6 +38,35 @@ static bool is_sane(const struct bk_ice *ice, const struct bk_ice_base *base) {
            (base->protocol == BK_UDP || base->protocol == BK_TCP);
 }
 
+/* draft-ietf-mmusic-mdns-ice-candidates section 3.1.1: a version 4 UUID (RFC 9562 section 5.4), one
+ * for each IP address. */
+static void name_base(struct bk_ice *ice, struct agent_base *base) {
+    for (uint16_t i = 0; i < ice->base_count; i++) {
+        const struct agent_base *b = &ice->bases[i];
+        if (!b->used || b == base || !bk_ip_equal(&b->addr.ip, &base->addr.ip))
+            continue;
+        memcpy(base->uuid, b->uuid, sizeof base->uuid);
+        return;
+    }
+    rng_fill(ice->config.rng, base->uuid, sizeof base->uuid);
+    base->uuid[6] = (uint8_t)((base->uuid[6] & 0x0f) | 0x40);
+    base->uuid[8] = (uint8_t)((base->uuid[8] & 0x3f) | 0x80);
+    base->publish = AGENT_PUBLISH_WANTED;
+}
+
+void agent_base_name(const struct agent_base *base, char *out) {
+    static const uint8_t groups[] = {4, 2, 2, 2, 6};
+    const uint8_t *at = base->uuid;
+    struct text t = text_in(out, SDP_NAME_MAX);
+    for (size_t i = 0; i < sizeof groups; i++) {
+        if (i > 0)
+            text_char(&t, '-');
+        text_hex(&t, at, groups[i]);
+        at += groups[i];
+    }
+    text_str(&t, ".local");
+}
+
 static uint16_t take_slot(struct bk_ice *ice) {
     for (uint16_t i = 0; i < ice->base_count; i++)
         if (!ice->bases[i].used)
@@ -61,6 +94,8 @@ enum bk_err bk_ice_add_base(struct bk_ice *ice, const struct bk_ice_base *base,
                                          .stream = base->stream,
                                          .component = base->component == 0 ? 1 : base->component,
                                          .preference = preference};
+    if (ice->config.mdns && agent_may_show_host(ice, &base->addr))
+        name_base(ice, &ice->bases[at]);
     (void)agent_see(ice, now);
     if (ice->gathering || ice->gathered)
         agent_gather_base(ice, at);
@@ -75,6 +110,9 @@ enum bk_err bk_ice_remove_base(struct bk_ice *ice, const struct bk_addr *addr,
         return BK_ERR_NOT_FOUND;
     (void)agent_see(ice, now);
     agent_gather_drop_base(ice, at);
+    agent_relays_drop_base(ice, at);
+    if (protocol == BK_TCP)
+        agent_conns_drop_base(ice, addr);
     agent_cands_drop_base(ice, at);
     ice->bases[at].used = false;
     if (bk_checker_remove_local(ice->checker, addr, now) == BK_ERR_NOT_FOUND)

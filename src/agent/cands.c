@@ -38,14 +38,37 @@ static void remember(struct bk_ice *ice, const struct bk_ice_candidate *c,
     memcpy(mine->foundation, c->foundation, sizeof mine->foundation - 1);
 }
 
-void agent_cand_add(struct bk_ice *ice, const struct bk_ice_candidate *candidate, uint16_t base) {
+void agent_cand_add_related(struct bk_ice *ice, const struct bk_ice_candidate *candidate,
+                            const struct bk_addr *related, uint16_t base) {
     struct bk_ice_candidate signalled;
     if (bk_checker_add_local_candidate(ice->checker, candidate, ice->now, &signalled) != BK_OK)
         return; /* redundant, or one too many: RFC 8445 section 5.1.3 */
     signalled.stream = candidate->stream;
     signalled.component = candidate->component;
     signalled.transport = candidate->transport;
-    remember(ice, &signalled, &candidate->base, base);
+    remember(ice, &signalled, related, base);
+}
+
+void agent_cand_add(struct bk_ice *ice, const struct bk_ice_candidate *candidate, uint16_t base) {
+    agent_cand_add_related(ice, candidate, &candidate->base, base);
+}
+
+void agent_cands_drop_addr(struct bk_ice *ice, const struct bk_addr *addr) {
+    uint16_t kept = 0;
+    for (uint16_t i = 0; i < ice->cand_count; i++)
+        if (!bk_addr_equal(&ice->cands[i].addr, addr))
+            ice->cands[kept++] = ice->cands[i];
+    ice->cand_count = kept;
+}
+
+bool agent_cand_dials(const struct bk_ice *ice, const struct bk_addr *base) {
+    for (uint16_t i = 0; i < ice->cand_count; i++) {
+        const struct agent_cand *c = &ice->cands[i];
+        if ((c->transport == BK_ICE_TCP_ACTIVE || c->transport == BK_ICE_TCP_SO) &&
+            bk_addr_equal(&c->related, base))
+            return true;
+    }
+    return false;
 }
 
 void agent_cands_drop_base(struct bk_ice *ice, uint16_t base) {
@@ -71,6 +94,8 @@ size_t agent_cand_write(const struct bk_ice *ice, const struct agent_cand *cand,
     struct sdp_candidate line;
     memset(&line, 0, sizeof line);
     agent_cand_export(cand, &line.at);
+    if (ice->config.mdns && cand->kind == BK_ICE_HOST)
+        agent_base_name(&ice->bases[cand->base], line.name);
     bool hide = ice->config.policy != BK_ICE_ALL || ice->config.mdns;
     return sdp_write_candidate(&line, hide, out);
 }

@@ -23,7 +23,7 @@ enum {
     QUERIES_MAX = 1024
 };
 
-/* ---- Servers ------------------------------------------------------------------------------ */
+/* ---- Planning ----------------------------------------------------------------------------- */
 
 static bool asks_over_udp(const struct agent_server *s) {
     return s->uri.protocol == BK_UDP && !s->uri.secure;
@@ -44,32 +44,12 @@ static bool is_asked(const struct agent_gather *g, uint16_t base, uint16_t serve
     return false;
 }
 
-/* The first address of the base's family, if the server has one. */
-static bool address_for(const struct agent_server *s, const struct agent_base *base, uint8_t from,
-                        uint8_t *at) {
-    for (uint8_t i = from; i < s->ip_count; i++) {
-        if (s->ips[i].family != base->addr.ip.family)
-            continue;
-        *at = i;
-        return true;
-    }
-    return false;
-}
-
-/* From where a server can be reached at all. */
-static bool can_reach(const struct agent_base *base, const struct bk_ip *server) {
-    enum bk_scope from = bk_ip_scope(&base->addr.ip), to = bk_ip_scope(server);
-    return (from == BK_SCOPE_LOOPBACK) == (to == BK_SCOPE_LOOPBACK) &&
-           !(from == BK_SCOPE_LINK && base->addr.ip.family == BK_IPV6);
-}
-
 static void plan_query(struct bk_ice *ice, uint16_t base, uint16_t server) {
     const struct agent_base *b = &ice->bases[base];
     struct agent_server *s = &ice->gather->servers[server];
     uint8_t at;
     if (!b->used || b->protocol != BK_UDP || s->state != SERVER_READY || !asks_over_udp(s) ||
-        is_asked(ice->gather, base, server) || !address_for(s, b, 0, &at) ||
-        !can_reach(b, &s->ips[at]))
+        is_asked(ice->gather, base, server) || !agent_server_address(s, b, 0, &at))
         return;
     struct agent_query *q = take_query(ice);
     if (q == NULL)
@@ -83,27 +63,29 @@ static void plan_query(struct bk_ice *ice, uint16_t base, uint16_t server) {
     q->answered = BK_NEVER;
 }
 
-static void server_ready(struct bk_ice *ice, uint16_t server) {
-    ice->gather->servers[server].state = SERVER_READY;
-    for (uint16_t b = 0; b < ice->base_count; b++)
-        plan_query(ice, b, server);
+/* The best base not yet visited, or AGENT_NONE. */
+static uint16_t next_best(const struct bk_ice *ice, uint32_t *below) {
+    uint16_t best = AGENT_NONE;
+    uint32_t rank = 0;
+    for (uint16_t i = 0; i < ice->base_count; i++) {
+        const struct agent_base *b = &ice->bases[i];
+        uint32_t r = (uint32_t)b->preference << 16 | (uint32_t)(UINT16_MAX - i);
+        if (!b->used || r >= *below || r < rank)
+            continue;
+        best = i;
+        rank = r;
+    }
+    *below = rank;
+    return best;
 }
 
-static void start_server(struct bk_ice *ice, uint16_t i) {
-    struct agent_server *s = &ice->gather->servers[i];
-    if (uri_read(ice->config.servers[i].uri, &s->uri) != BK_OK) {
-        s->state = SERVER_OVER;
-        return;
+/* Best base first: it gets the relay. */
+void agent_gather_server(struct bk_ice *ice, uint16_t server) {
+    uint32_t below = UINT32_MAX;
+    for (uint16_t b = next_best(ice, &below); b != AGENT_NONE; b = next_best(ice, &below)) {
+        agent_relay_plan(ice, b, server, false);
+        plan_query(ice, b, server);
     }
-    s->give_up = bk_after(ice->now, ice->config.gather_us);
-    s->answered_at = BK_NEVER;
-    if (s->uri.ip.family == BK_FAMILY_NONE) {
-        s->state = SERVER_OVER; /* names: below */
-        return;
-    }
-    s->ips[0] = s->uri.ip;
-    s->ip_count = 1;
-    server_ready(ice, i);
 }
 
 /* ---- Starting ----------------------------------------------------------------------------- */
@@ -121,8 +103,10 @@ void agent_gather_base(struct bk_ice *ice, uint16_t base) {
     }
     if (ice->gather == NULL)
         return;
-    for (uint16_t s = 0; s < ice->config.server_count; s++)
+    for (uint16_t s = 0; s < ice->config.server_count; s++) {
+        agent_relay_plan(ice, base, s, false);
         plan_query(ice, base, s);
+    }
 }
 
 void agent_gather_drop_base(struct bk_ice *ice, uint16_t base) {
@@ -143,14 +127,13 @@ void bk_ice_gather(struct bk_ice *ice, struct bk_time now) {
     ice->gathered = false;
     if (ice->gather == NULL && ice->config.server_count > 0) {
         ice->gather = ice->alloc.get(ice->alloc.ctx, sizeof *ice->gather);
-        if (ice->gather != NULL)
-            ice->gather->pace_at.us = ice->now.us - (int64_t)BURST * GATHER_TA_US;
+        ice->pace_at.us = ice->now.us - (int64_t)BURST * GATHER_TA_US;
     }
     for (uint16_t b = 0; b < ice->base_count; b++)
         if (ice->bases[b].used)
             agent_gather_base(ice, b);
-    for (uint16_t s = 0; ice->gather != NULL && s < ice->config.server_count; s++)
-        start_server(ice, s);
+    if (ice->gather != NULL)
+        agent_servers_start(ice);
     agent_turn(ice, now);
 }
 
@@ -182,12 +165,27 @@ static void ask(struct bk_ice *ice, struct agent_query *q) {
 static bool ask_next_address(struct bk_ice *ice, struct agent_query *q) {
     const struct agent_server *s = &ice->gather->servers[q->server];
     uint8_t at;
-    if (!address_for(s, &ice->bases[q->base], (uint8_t)(q->ip + 1), &at))
+    if (!agent_server_address(s, &ice->bases[q->base], (uint8_t)(q->ip + 1), &at))
         return false;
     q->ip = at;
     q->to = bk_addr(s->ips[at], s->uri.port);
     ask(ice, q);
     return true;
+}
+
+void agent_gather_mapped(struct bk_ice *ice, uint16_t base, const struct bk_addr *server,
+                         const struct bk_addr *mapped) {
+    const struct agent_base *b = &ice->bases[base];
+    if (ice->config.policy == BK_ICE_RELAYED_ONLY || mapped->ip.family != b->addr.ip.family)
+        return;
+    struct bk_ice_candidate srflx = {.kind = BK_ICE_SRFLX,
+                                     .addr = *mapped,
+                                     .base = b->addr,
+                                     .server = *server,
+                                     .stream = b->stream,
+                                     .component = b->component,
+                                     .preference = b->preference};
+    agent_cand_add(ice, &srflx, base);
 }
 
 static void query_mapped(struct bk_ice *ice, struct agent_query *q,
@@ -202,16 +200,9 @@ static void query_mapped(struct bk_ice *ice, struct agent_query *q,
         s->answered_at = ice->now;
         s->rtt_us = e->rtt.us;
     }
-    if (ice->config.policy == BK_ICE_RELAYED_ONLY)
-        return;
-    struct bk_ice_candidate srflx = {.kind = BK_ICE_SRFLX,
-                                     .addr = e->mapped,
-                                     .base = b->addr,
-                                     .server = e->server,
-                                     .stream = b->stream,
-                                     .component = b->component,
-                                     .preference = b->preference};
-    agent_cand_add(ice, &srflx, q->base);
+    for (uint16_t i = 0; i < ice->config.server_count; i++)
+        agent_relay_plan(ice, q->base, i, true); /* the best base may be dead, this one is not */
+    agent_gather_mapped(ice, q->base, &e->server, &e->mapped);
 }
 
 /* RFC 8489 section 10: to the alternate server, once. It must be of the same family there. */
@@ -266,16 +257,22 @@ enum bk_err agent_gather_recv(struct bk_ice *ice, const struct bk_datagram *in) 
 
 /* ---- Time --------------------------------------------------------------------------------- */
 
+bool agent_gather_pace(struct bk_ice *ice) {
+    if (ice->pace_at.us > ice->now.us)
+        return false;
+    struct bk_time least = {ice->now.us - (int64_t)BURST * GATHER_TA_US};
+    ice->pace_at = bk_after(bk_later(ice->pace_at, least), GATHER_TA_US);
+    return true;
+}
+
 static void start_planned(struct bk_ice *ice) {
     struct agent_gather *g = ice->gather;
     for (uint16_t i = 0; i < g->query_count; i++) {
         struct agent_query *q = &g->queries[i];
         if (q->state != QUERY_PLANNED)
             continue;
-        if (g->pace_at.us > ice->now.us)
+        if (!agent_gather_pace(ice))
             return;
-        struct bk_time least = {ice->now.us - (int64_t)BURST * GATHER_TA_US};
-        g->pace_at = bk_after(bk_later(g->pace_at, least), GATHER_TA_US);
         ask(ice, q);
     }
 }
@@ -296,7 +293,7 @@ static bool server_is_pending(const struct agent_server *s) {
 /* When is gathering over, if nothing more comes? In the past: it is. */
 static struct bk_time over_at(const struct bk_ice *ice) {
     const struct agent_gather *g = ice->gather;
-    struct bk_time t = {INT64_MIN};
+    struct bk_time t = agent_relays_wait(ice);
     if (g == NULL)
         return t;
     for (size_t i = 0; i < ice->config.server_count; i++)
@@ -336,7 +333,7 @@ struct bk_time agent_gather_deadline(const struct bk_ice *ice) {
     for (uint16_t i = 0; g != NULL && i < g->query_count; i++) {
         const struct agent_query *q = &g->queries[i];
         t = bk_earlier(t,
-                       q->state == QUERY_PLANNED ? g->pace_at : stun_client_deadline(&q->client));
+                       q->state == QUERY_PLANNED ? ice->pace_at : stun_client_deadline(&q->client));
     }
     return t;
 }

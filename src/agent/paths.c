@@ -39,6 +39,8 @@ static void use_path(struct bk_ice *ice, struct agent_component *c,
     c->pair = info->id;
     c->local = info->local.base;
     c->remote = info->remote.addr;
+    c->protocol = info->local.transport == BK_ICE_UDP ? BK_UDP : BK_TCP;
+    c->relay = info->local.transport == BK_ICE_UDP ? agent_relay_of(ice, &c->local) : AGENT_NONE;
     if (before != AGENT_CONNECTED) {
         move(c, AGENT_CONNECTED);
         agent_tell(ice, before == AGENT_DISCONNECTED ? BK_ICE_ON_RECONNECTED : BK_ICE_ON_CONNECTED,
@@ -47,6 +49,8 @@ static void use_path(struct bk_ice *ice, struct agent_component *c,
     if (info->selected && c->selected != info->id) {
         c->selected = info->id;
         agent_tell(ice, BK_ICE_ON_SELECTED, c, info->id);
+        if (c->relay != AGENT_NONE)
+            agent_relay_channel(ice, c->relay, &c->remote);
     }
 }
 
@@ -60,6 +64,11 @@ static void lose_path(struct bk_ice *ice, struct agent_component *c) {
         move(c, AGENT_FAILED);
         agent_tell(ice, BK_ICE_ON_FAILED, c, 0);
     }
+}
+
+void agent_heard(struct bk_ice *ice, struct agent_component *c, const struct bk_datagram *in) {
+    (void)in;
+    c->heard = ice->now;
 }
 
 void agent_paths_turn(struct bk_ice *ice) {

@@ -89,13 +89,15 @@ enum bk_err agent_restart(struct bk_ice *ice) {
     if (ice->remote_set)
         ice->remote_old_id = ice->remote_id;
     ice->remote_set = ice->remote_done = false;
+    agent_remote_free(ice); /* names of the old generation */
     if (ice->gathered)
         bk_checker_end_of_local_candidates(ice->checker, ice->now);
     return BK_OK;
 }
 
 /* While the peer has not answered the last description, its next one is the answer; with another
- * restart in between neither side could tell whose answer it is, and both would restart for ever. */
+ * restart in between neither side could tell whose answer it is, and both would restart for ever.
+ */
 enum bk_err bk_ice_restart(struct bk_ice *ice, struct bk_time now) {
     (void)agent_see(ice, now);
     if (!ice->remote_set)
@@ -137,12 +139,61 @@ static bool is_of_old_generation(const struct bk_ice *ice, const struct sdp_cand
     return ice->remote_set ? id != ice->remote_id : id == ice->remote_old_id;
 }
 
+/* draft-ietf-mmusic-mdns-ice-candidates section 3.2: names in .local alone; others are ignored, as
+ * RFC 8839 section 5.1 lets us. */
+static bool is_local_name(const char *name) {
+    static const char suffix[] = ".local";
+    size_t n = strlen(name);
+    return n >= sizeof suffix && memcmp(name + n - (sizeof suffix - 1), suffix, sizeof suffix) == 0;
+}
+
+static enum bk_err look_up(struct bk_ice *ice, const struct sdp_candidate *c, uint16_t stream) {
+    if (!is_local_name(c->name) || ice->config.policy == BK_ICE_RELAYED_ONLY)
+        return BK_ERR_UNSUPPORTED;
+    if (ice->name_count == AGENT_NAMES_MAX)
+        return BK_ERR_FULL;
+    struct agent_name *n = ice->alloc.get(ice->alloc.ctx, sizeof *n);
+    if (n == NULL)
+        return BK_ERR_FULL;
+    *n = (struct agent_name){.id = ++ice->last_id, .stream = stream, .candidate = *c};
+    ice->names[ice->name_count++] = n;
+    return BK_OK;
+}
+
+static void drop_name(struct bk_ice *ice, uint16_t at) {
+    ice->alloc.put(ice->alloc.ctx, ice->names[at]);
+    ice->names[at] = ice->names[--ice->name_count];
+}
+
+void agent_remote_free(struct bk_ice *ice) {
+    while (ice->name_count > 0)
+        drop_name(ice, 0);
+}
+
+/* Same section: exactly one address, or the candidate is ignored. */
+void agent_remote_resolved(struct bk_ice *ice, uint32_t id, const struct bk_ip *ips, size_t count) {
+    for (uint16_t i = 0; i < ice->name_count; i++) {
+        struct bk_ice_candidate c = ice->names[i]->candidate.at;
+        if (ice->names[i]->id != id)
+            continue;
+        drop_name(ice, i);
+        if (count == 0)
+            return;
+        c.addr.ip = ips[0];
+        if (bk_checker_add_remote_candidate(ice->checker, &c, ice->now) == BK_OK)
+            agent_relay_permit_all(ice);
+        return;
+    }
+}
+
 static enum bk_err add_candidate(struct bk_ice *ice, struct sdp_candidate *c, uint16_t stream) {
     if (stream >= ice->config.streams || c->at.component > ice->config.components)
         return BK_ERR_UNSUPPORTED;
-    if (is_of_old_generation(ice, c) || c->name[0] != '\0')
+    if (is_of_old_generation(ice, c))
         return BK_ERR_UNSUPPORTED;
     c->at.stream = stream;
+    if (c->name[0] != '\0')
+        return look_up(ice, c, stream);
     return bk_checker_add_remote_candidate(ice->checker, &c->at, ice->now);
 }
 
@@ -187,6 +238,7 @@ enum bk_err bk_ice_set_remote(struct bk_ice *ice, const char *text, size_t len,
     /* RFC 8838 section 4: who does not trickle has said it all. */
     if (r.done || (!r.trickle && r.candidates > 0))
         end_of_candidates(ice);
+    agent_relay_permit_all(ice);
     agent_turn(ice, now);
     return err;
 }
@@ -220,7 +272,9 @@ enum bk_err bk_ice_add_remote_candidate(struct bk_ice *ice, uint16_t stream, con
     enum bk_err err = sdp_read_candidate(line, len, &c);
     if (err == BK_OK)
         err = add_candidate(ice, &c, stream);
-    if (err == BK_OK)
-        agent_turn(ice, now);
-    return err;
+    if (err != BK_OK)
+        return err;
+    agent_relay_permit_all(ice);
+    agent_turn(ice, now);
+    return BK_OK;
 }
