@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The server's side of the long-term mechanism, RFC 8489 section 9.2.4.
  *
- * A nonce is cookie (13) | issue time in us, hex (16) | MAC, hex (24). The MAC covers the time and
+ * A nonce is cookie (13) | base64 of: issue time in ms (6 bytes), MAC (12 bytes). It is short
+ * because every challenge carries it, and challenges must not amplify. The MAC covers the time and
  * the client's address and port, so that no two clients share a nonce (section 9.2.4). */
 #include "base/wipe.h"
 #include "crypto/hmac.h"
@@ -11,7 +12,12 @@
 
 #include <string.h>
 
-enum { TIME_DIGITS = 16, MAC_LEN = 12, NONCE_LEN = NONCE_COOKIE_LEN + TIME_DIGITS + 2 * MAC_LEN };
+enum {
+    TIME_LEN = 6,
+    MAC_LEN = 12,
+    TIME_DIGITS = TIME_LEN / 3 * 4,
+    NONCE_LEN = NONCE_COOKIE_LEN + (TIME_LEN + MAC_LEN) / 3 * 4
+};
 
 /* Workers read their clocks at different moments: a nonce may come from a little ahead. */
 #define AHEAD_US BK_US_PER_S
@@ -42,54 +48,56 @@ void stun_realm_fini(struct stun_realm *s) {
     wipe(s, sizeof *s);
 }
 
-static void put_hex(uint8_t *out, const uint8_t *bytes, size_t len) {
-    for (size_t i = 0; i < len; i++) {
-        out[2 * i] = (uint8_t) "0123456789abcdef"[bytes[i] >> 4];
-        out[2 * i + 1] = (uint8_t) "0123456789abcdef"[bytes[i] & 15];
+static const char digits64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* `len`: a multiple of three. */
+static void put_base64(uint8_t *out, const uint8_t *bytes, size_t len) {
+    for (size_t i = 0; i < len; i += 3) {
+        uint32_t bits = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
+        for (int shift = 18; shift >= 0; shift -= 6)
+            *out++ = (uint8_t)digits64[bits >> shift & 63];
     }
 }
 
-static void make_nonce(const struct stun_realm *s, const struct bk_addr *from, int64_t issued_us,
+static void make_nonce(const struct stun_realm *s, const struct bk_addr *from, uint64_t issued_ms,
                        uint8_t out[NONCE_LEN]) {
-    uint8_t bound[8 + 1 + 16 + 2], mac[SHA256_LEN];
+    uint8_t bound[8 + 1 + 16 + 2], mac[SHA256_LEN], raw[TIME_LEN + MAC_LEN];
     struct wire_writer w = wire_writer(bound, sizeof bound);
-    wire_put_u64(&w, (uint64_t)issued_us);
+    wire_put_u64(&w, issued_ms);
     wire_put_u8(&w, from->ip.family);
     wire_put_bytes(&w, from->ip.bytes, sizeof from->ip.bytes);
     wire_put_u16(&w, from->port);
     const struct crypto_piece piece = {bound, w.len};
     hmac_sha256(s->secret, sizeof s->secret, &piece, 1, mac);
+    memcpy(raw, bound + 8 - TIME_LEN, TIME_LEN);
+    memcpy(raw + TIME_LEN, mac, MAC_LEN);
     nonce_cookie_write(NONCE_ALGORITHMS | (s->anonymous ? NONCE_ANONYMITY : 0u), out);
-    put_hex(out + NONCE_COOKIE_LEN, bound, 8);
-    put_hex(out + NONCE_COOKIE_LEN + TIME_DIGITS, mac, MAC_LEN);
+    put_base64(out + NONCE_COOKIE_LEN, raw, sizeof raw);
 }
 
 /* false: not a time */
-static bool read_time(const uint8_t *digits, int64_t *out) {
+static bool read_time(const uint8_t *digits, uint64_t *out) {
     uint64_t value = 0;
     for (size_t i = 0; i < TIME_DIGITS; i++) {
-        uint8_t d = digits[i];
-        if (d >= '0' && d <= '9')
-            value = value << 4 | (uint64_t)(d - '0');
-        else if (d >= 'a' && d <= 'f')
-            value = value << 4 | (uint64_t)(d - 'a' + 10);
-        else
+        const char *at = digits[i] == 0 ? NULL : strchr(digits64, digits[i]);
+        if (at == NULL)
             return false;
+        value = value << 6 | (uint64_t)(at - digits64);
     }
-    *out = (int64_t)value;
+    *out = value;
     return true;
 }
 
 static bool nonce_is_fresh(const struct stun_realm *s, const struct wire_span *nonce,
                            const struct bk_addr *from, struct bk_time now) {
     uint8_t ours[NONCE_LEN];
-    int64_t issued_us;
-    if (nonce->len != NONCE_LEN || !read_time(nonce->data + NONCE_COOKIE_LEN, &issued_us))
+    uint64_t issued_ms;
+    if (nonce->len != NONCE_LEN || !read_time(nonce->data + NONCE_COOKIE_LEN, &issued_ms))
         return false;
-    make_nonce(s, from, issued_us, ours);
+    make_nonce(s, from, issued_ms, ours);
     if (!equal_secret(ours, nonce->data, NONCE_LEN))
         return false;
-    int64_t age_us = now.us - issued_us; /* authentic, so it is near `now`: no overflow */
+    int64_t age_us = now.us - (int64_t)issued_ms * BK_US_PER_MS; /* 48 bits: no overflow */
     return age_us >= -AHEAD_US && age_us <= s->nonce_us;
 }
 
@@ -148,7 +156,7 @@ uint16_t stun_claim_verify(const struct stun_claim *claim, const struct stun_msg
 void stun_realm_challenge(const struct stun_realm *s, struct stun_builder *b,
                           const struct bk_addr *from, struct bk_time now) {
     uint8_t nonce[NONCE_LEN];
-    make_nonce(s, from, now.us, nonce);
+    make_nonce(s, from, (uint64_t)(now.us / BK_US_PER_MS) & UINT64_C(0xffffffffffff), nonce);
     stun_put_bytes(b, STUN_REALM, s->realm, strlen(s->realm));
     stun_put_bytes(b, STUN_NONCE, nonce, sizeof nonce);
     stun_put_algorithms(b, STUN_PASSWORD_ALGORITHMS, &offer);
