@@ -100,6 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t flags = wire_u8(&s.r);
     config.server = bk_addr(bk_ipv4(203, 0, 113, 1), 3478);
     config.every_us = (flags & 1) != 0 ? 15 * BK_US_PER_S : 0;
+    config.retry_us = (flags & 8) != 0 ? BK_US_PER_S : 0;
     config.tailnode = (flags & 2) != 0;
     config.txn.reliable = (flags & 4) != 0;
     fuzz_check(stun_client_init(&s.client, &config, &rng, s.now) == BK_OK);

@@ -19,8 +19,10 @@ enum {
     RTO_US = 100000,         /* candidates are worth haste: one packet each */
     TRIES = 6,               /* at 0, 0.1, 0.3, 0.7, 1.5, 3.1 s */
     SLACK_US = 30000,        /* for bases slower than the first one that answered */
+    RETRY_US = 1000000,      /* its candidate may still come, late */
     KEEP_OPEN_US = 15000000, /* RFC 8445 section 11 */
-    QUERIES_MAX = 1024
+    QUERIES_MAX = 1024,
+    DISCARD_PORT = 9 /* of active candidates, RFC 6544 section 4.5 */
 };
 
 /* ---- Planning ----------------------------------------------------------------------------- */
@@ -90,17 +92,36 @@ void agent_gather_server(struct bk_ice *ice, uint16_t server) {
 
 /* ---- Starting ----------------------------------------------------------------------------- */
 
-void agent_gather_base(struct bk_ice *ice, uint16_t base) {
+static void add_host(struct bk_ice *ice, uint16_t base, enum bk_ice_transport transport,
+                     uint16_t port) {
     const struct agent_base *b = &ice->bases[base];
-    if (b->protocol == BK_UDP && agent_may_show_host(ice, &b->addr)) {
-        struct bk_ice_candidate host = {.kind = BK_ICE_HOST,
-                                        .addr = b->addr,
-                                        .base = b->addr,
-                                        .stream = b->stream,
-                                        .component = b->component,
-                                        .preference = b->preference};
-        agent_cand_add(ice, &host, base);
+    struct bk_ice_candidate host = {.kind = BK_ICE_HOST,
+                                    .transport = transport,
+                                    .addr = bk_addr(b->addr.ip, port),
+                                    .base = bk_addr(b->addr.ip, port),
+                                    .stream = b->stream,
+                                    .component = b->component,
+                                    .preference = b->preference};
+    if (transport != BK_ICE_UDP)
+        host.preference = bk_checker_tcp_preference(BK_ICE_HOST, transport, b->preference);
+    agent_cand_add(ice, &host, base);
+}
+
+/* RFC 6544 section 5.1: a listener makes a passive candidate, and its address an active one. */
+static void add_hosts(struct bk_ice *ice, uint16_t base) {
+    const struct agent_base *b = &ice->bases[base];
+    if (!agent_may_show_host(ice, &b->addr))
+        return;
+    if (b->protocol == BK_UDP) {
+        add_host(ice, base, BK_ICE_UDP, b->addr.port);
+        return;
     }
+    add_host(ice, base, BK_ICE_TCP_ACTIVE, DISCARD_PORT);
+    add_host(ice, base, BK_ICE_TCP_PASSIVE, b->addr.port);
+}
+
+void agent_gather_base(struct bk_ice *ice, uint16_t base) {
+    add_hosts(ice, base);
     if (ice->gather == NULL)
         return;
     for (uint16_t s = 0; s < ice->config.server_count; s++) {
@@ -125,7 +146,7 @@ void bk_ice_gather(struct bk_ice *ice, struct bk_time now) {
         return;
     ice->gathering = true;
     ice->gathered = false;
-    if (ice->gather == NULL && ice->config.server_count > 0) {
+    if (ice->gather == NULL && ice->config.server_count > 0 && !ice->config.lite) {
         ice->gather = ice->alloc.get(ice->alloc.ctx, sizeof *ice->gather);
         ice->pace_at.us = ice->now.us - (int64_t)BURST * GATHER_TA_US;
     }
@@ -154,6 +175,7 @@ static void ask(struct bk_ice *ice, struct agent_query *q) {
     config.txn.rto_us = RTO_US;
     config.txn.rc = TRIES;
     config.every_us = KEEP_OPEN_US;
+    config.retry_us = RETRY_US;
     q->state = QUERY_ASKING;
     q->started = ice->now;
     ice->facts[q->server].asked = true;

@@ -22,6 +22,7 @@ const struct stun_client_config stun_client_config_default = {
 static bool config_is_valid(const struct stun_client_config *c) {
     return (c->server.ip.family == BK_IPV4 || c->server.ip.family == BK_IPV6) &&
            c->server.port != 0 && (c->every_us == 0 || c->every_us >= BK_US_PER_S) &&
+           (c->retry_us == 0 || c->retry_us >= BK_US_PER_S) &&
            stun_txn_config_check(&c->txn) == NULL;
 }
 
@@ -38,6 +39,20 @@ static void start_round(struct stun_client *c, struct bk_time now) {
     stun_txn_start(&c->txn, &c->config.txn, txid, now);
 }
 
+/* Until the next round. An answer may have been lost though the server is there: ask again soon,
+ * but a dead one ever more rarely. */
+static int64_t pause_us(struct stun_client *c, const struct stun_client_event *event) {
+    int64_t us = c->config.every_us;
+    if (event->kind == STUN_CLIENT_FAILED && event->err == BK_ERR_TIMEOUT && c->retry_us > 0 &&
+        c->retry_us < us) {
+        us = c->retry_us;
+        c->retry_us *= 2;
+    } else if (event->kind == STUN_CLIENT_MAPPED) {
+        c->retry_us = c->config.retry_us;
+    }
+    return us;
+}
+
 static void end_round(struct stun_client *c, const struct stun_client_event *event) {
     bool unseen_change = c->has_event && c->event.changed;
     c->event = *event;
@@ -46,7 +61,8 @@ static void end_round(struct stun_client *c, const struct stun_client_event *eve
     if (event->kind == STUN_CLIENT_MAPPED && unseen_change)
         c->event.changed = true; /* the caller has not been told yet */
     c->has_event = true;
-    c->next_round = c->config.every_us == 0 ? BK_NEVER : bk_after(c->now, c->config.every_us);
+    int64_t us = pause_us(c, event);
+    c->next_round = us == 0 ? BK_NEVER : bk_after(c->now, us);
 }
 
 enum bk_err stun_client_init(struct stun_client *c, const struct stun_client_config *config,
@@ -57,6 +73,7 @@ enum bk_err stun_client_init(struct stun_client *c, const struct stun_client_con
     c->config = *config;
     c->rng = *rng;
     c->now = now;
+    c->retry_us = config->retry_us;
     start_round(c, now);
     return BK_OK;
 }

@@ -15,6 +15,8 @@ struct stun_client_config {
     struct stun_txn_config txn; /* gathering wants txn.rto_us near 100 ms and txn.rc 5 or so */
     int64_t every_us;           /* 0: once. Otherwise the pause from an answer (or a failure) to the
                                    next request; 15 s keeps most NATs open, RFC 8445 section 11 */
+    int64_t retry_us; /* the pause after a round without an answer, if shorter; it doubles each time
+                         up to every_us; 0: every_us */
     bool tailnode; /* SOFTWARE "tailnode" and FINGERPRINT, which derper servers ask for; servers of
                       RFC 8489 answer it as well */
 };
@@ -52,6 +54,7 @@ struct stun_client {
     struct stun_txn txn;
     struct bk_time next_round; /* BK_NEVER: none is planned */
     struct bk_time now;        /* the latest time seen */
+    int64_t retry_us;          /* the next pause after a failure */
     struct bk_addr mapped;     /* of the last answer; family NONE before */
     struct stun_client_event event;
     bool has_event;

@@ -156,6 +156,38 @@ static void test_an_unfetched_change_stays(void **state) {
     assert_true(e.changed);
 }
 
+/* Rounds of one transmission, given up after 1 s: when do they begin? */
+static void test_a_silent_server_is_asked_soon_then_rarely(void **state) {
+    (void)state;
+    static const int64_t begins_ms[] = {0, 2000, 5000, 10000, 19000, 35000, 51000};
+    struct stun_client c;
+    struct stun_client_config config = config_of(15000);
+    struct bk_datagram out;
+    config.retry_us = BK_US_PER_S;
+    config.txn =
+        (struct stun_txn_config){.rto_us = BK_US_PER_S, .rc = 1, .rm = 1, .ti_us = 39500000};
+    start(&c, &config);
+    for (size_t i = 0; i < sizeof begins_ms / sizeof *begins_ms; i++) {
+        stun_client_advance(&c, test_at_ms(begins_ms[i] - 1));
+        assert_true(i == 0 || !stun_client_next_datagram(&c, &out));
+        stun_client_advance(&c, test_at_ms(begins_ms[i]));
+        assert_true(stun_client_next_datagram(&c, &out));
+        stun_client_advance(&c, test_at_ms(begins_ms[i] + 1000));
+    }
+}
+
+static void test_an_answer_ends_the_hurry(void **state) {
+    (void)state;
+    struct stun_client c;
+    struct stun_client_config config = config_of(15000);
+    uint8_t buf[STUN_SERVICE_REPLY_MAX];
+    config.retry_us = BK_US_PER_S;
+    start(&c, &config);
+    struct bk_datagram reply = serve(&c, outside, buf);
+    assert_int_equal(stun_client_recv(&c, &reply, test_at_ms(20)), BK_OK);
+    assert_int_equal(stun_client_deadline(&c).us, 15020 * 1000);
+}
+
 static void test_ask_now_and_stop(void **state) {
     (void)state;
     struct stun_client c;
@@ -356,6 +388,8 @@ int main(void) {
         cmocka_unit_test(test_timeout_after_the_whole_schedule),
         cmocka_unit_test(test_periodic_rounds_notice_a_new_mapping),
         cmocka_unit_test(test_an_unfetched_change_stays),
+        cmocka_unit_test(test_a_silent_server_is_asked_soon_then_rarely),
+        cmocka_unit_test(test_an_answer_ends_the_hurry),
         cmocka_unit_test(test_ask_now_and_stop),
         cmocka_unit_test(test_liars_are_dropped_and_the_truth_still_counts),
         cmocka_unit_test(test_error_response_is_told),
