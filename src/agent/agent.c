@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { CLOSE_US = 2000000 };
+enum { CLOSE_US = 2000000, DOUBT_MIN_US = 50000 };
 
 /* ---- Memory ------------------------------------------------------------------------------- */
 
@@ -69,10 +69,22 @@ static bool copy_servers(struct bk_ice *ice) {
     return true;
 }
 
+/* The rest of the time is for the question, and its repetition. */
+static uint32_t doubt_us(uint32_t disconnected_us) {
+    uint32_t us = disconnected_us / 5 * 3;
+    return us == 0 || us >= DOUBT_MIN_US ? us : DOUBT_MIN_US;
+}
+
 static enum bk_err make_checker(struct bk_ice *ice) {
     const struct bk_ice_config *from = &ice->config;
     struct bk_checker_config c = bk_checker_config_default;
     c.controlling = from->role == BK_ICE_CONTROLLING;
+    c.renominate = false; /* until the peer announces that it knows it */
+    c.lite = from->lite;
+    c.streams = from->streams;
+    c.components = from->components;
+    c.patience_us = from->patience_us;
+    c.doubt_us = doubt_us(from->disconnected_us);
     c.ta_us = from->ta_us;
     c.rto_min_us = 200000;
     c.consent_us = from->consent_us;
@@ -183,11 +195,12 @@ void bk_ice_advance(struct bk_ice *ice, struct bk_time now) {
 }
 
 struct bk_time bk_ice_deadline(const struct bk_ice *ice) {
+    if (ice->closed)
+        return BK_NEVER;
     struct bk_time t = bk_checker_deadline(ice->checker);
     t = bk_earlier(t, agent_gather_deadline(ice));
     t = bk_earlier(t, agent_relays_deadline(ice));
     t = bk_earlier(t, agent_conns_deadline(ice));
-    t = bk_earlier(t, agent_paths_deadline(ice));
     return bk_earlier(t, ice->closed_by);
 }
 

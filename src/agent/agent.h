@@ -76,6 +76,7 @@ struct agent_component {
     enum agent_link link;
     uint32_t pair;     /* that carries data; 0: none */
     uint32_t selected; /* the one last told as selected */
+    uint32_t silent;   /* the one that was asked in vain */
     struct bk_addr local, remote;
     uint16_t relay; /* it goes through; AGENT_NONE: none */
     uint8_t protocol;
@@ -356,7 +357,6 @@ void agent_conns_free(struct bk_ice *ice);
 
 /* paths.c */
 void agent_paths_turn(struct bk_ice *ice);
-struct bk_time agent_paths_deadline(const struct bk_ice *ice);
 /* Data came on this component's path, or another one. */
 void agent_heard(struct bk_ice *ice, struct agent_component *c, const struct bk_datagram *in);
 struct agent_component *agent_component(const struct bk_ice *ice, uint16_t stream,

@@ -115,7 +115,7 @@ enum bk_err bk_ice_remove_base(struct bk_ice *ice, const struct bk_addr *addr,
         agent_conns_drop_base(ice, addr);
     agent_cands_drop_base(ice, at);
     ice->bases[at].used = false;
-    if (bk_checker_remove_local(ice->checker, addr, now) == BK_ERR_NOT_FOUND)
+    if (bk_checker_remove_base(ice->checker, addr, protocol, now) == BK_ERR_NOT_FOUND)
         return BK_OK; /* nothing stood on it */
     agent_turn(ice, now);
     return BK_OK;

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { HEARD_US = 20000 /* the checker need not hear of every packet */ };
+
 /* May a component's link go from [row] to [column]? */
 static const bool may[AGENT_LINKS][AGENT_LINKS] = {
     [AGENT_NEW] = {[AGENT_CONNECTED] = true, [AGENT_FAILED] = true},
@@ -27,71 +29,121 @@ struct agent_component *agent_component(const struct bk_ice *ice, uint16_t strea
     return &ice->components[stream * ice->config.components + at];
 }
 
-static enum bk_err best_of(const struct bk_ice *ice, const struct agent_component *c,
-                           struct bk_ice_pair_info *out) {
-    (void)c;
-    return bk_checker_best_valid(ice->checker, out);
+/* ---- One component ------------------------------------------------------------------------ */
+
+static void connect(struct bk_ice *ice, struct agent_component *c) {
+    enum agent_link before = c->link;
+    if (before == AGENT_CONNECTED)
+        return;
+    move(c, AGENT_CONNECTED);
+    agent_tell(ice, before == AGENT_DISCONNECTED ? BK_ICE_ON_RECONNECTED : BK_ICE_ON_CONNECTED, c,
+               c->pair);
+}
+
+static void disconnect(struct bk_ice *ice, struct agent_component *c) {
+    if (c->link != AGENT_CONNECTED)
+        return;
+    move(c, AGENT_DISCONNECTED);
+    agent_tell(ice, BK_ICE_ON_DISCONNECTED, c, c->pair);
+}
+
+static void select_path(struct bk_ice *ice, struct agent_component *c) {
+    if (c->selected == c->pair)
+        return;
+    c->selected = c->pair;
+    agent_tell(ice, BK_ICE_ON_SELECTED, c, c->pair);
+    if (c->relay != AGENT_NONE)
+        agent_relay_channel(ice, c->relay, &c->remote);
 }
 
 static void use_path(struct bk_ice *ice, struct agent_component *c,
                      const struct bk_ice_pair_info *info) {
-    enum agent_link before = c->link;
     c->pair = info->id;
     c->local = info->local.base;
     c->remote = info->remote.addr;
     c->protocol = info->local.transport == BK_ICE_UDP ? BK_UDP : BK_TCP;
-    c->relay = info->local.transport == BK_ICE_UDP ? agent_relay_of(ice, &c->local) : AGENT_NONE;
-    if (before != AGENT_CONNECTED) {
-        move(c, AGENT_CONNECTED);
-        agent_tell(ice, before == AGENT_DISCONNECTED ? BK_ICE_ON_RECONNECTED : BK_ICE_ON_CONNECTED,
-                   c, info->id);
+    c->relay = c->protocol == BK_UDP ? agent_relay_of(ice, &c->local) : AGENT_NONE;
+    if (c->silent != c->pair) {
+        c->silent = 0;
+        connect(ice, c);
     }
-    if (info->selected && c->selected != info->id) {
-        c->selected = info->id;
-        agent_tell(ice, BK_ICE_ON_SELECTED, c, info->id);
-        if (c->relay != AGENT_NONE)
-            agent_relay_channel(ice, c->relay, &c->remote);
-    }
+    if (info->selected)
+        select_path(ice, c);
 }
 
 static void lose_path(struct bk_ice *ice, struct agent_component *c) {
-    c->pair = c->selected = 0;
-    if (c->link == AGENT_CONNECTED) {
-        move(c, AGENT_DISCONNECTED);
-        agent_tell(ice, BK_ICE_ON_DISCONNECTED, c, 0);
-    }
-    if (c->link != AGENT_FAILED && bk_checker_get_state(ice->checker) == BK_ICE_FAILED) {
-        move(c, AGENT_FAILED);
-        agent_tell(ice, BK_ICE_ON_FAILED, c, 0);
+    c->pair = c->selected = c->silent = 0;
+    disconnect(ice, c);
+    if (c->link == AGENT_FAILED ||
+        bk_checker_stream_state(ice->checker, c->stream) != BK_ICE_FAILED)
+        return;
+    move(c, AGENT_FAILED);
+    agent_tell(ice, BK_ICE_ON_FAILED, c, 0);
+}
+
+static void update(struct bk_ice *ice, struct agent_component *c) {
+    struct bk_ice_pair_info info = {.size = sizeof info};
+    if (bk_checker_best_valid_of(ice->checker, c->stream, c->component, &info) == BK_OK)
+        use_path(ice, c, &info);
+    else
+        lose_path(ice, c);
+}
+
+/* ---- The checker's events ----------------------------------------------------------------- */
+
+static void silent(struct bk_ice *ice, uint32_t pair, bool on) {
+    for (uint16_t i = 0; i < ice->component_count; i++) {
+        struct agent_component *c = &ice->components[i];
+        if (c->pair != pair)
+            continue;
+        c->silent = on ? pair : 0;
+        if (on)
+            disconnect(ice, c);
     }
 }
 
-void agent_heard(struct bk_ice *ice, struct agent_component *c, const struct bk_datagram *in) {
-    (void)in;
-    c->heard = ice->now;
+static void take_event(struct bk_ice *ice, const struct bk_checker_event *e) {
+    switch (e->kind) {
+    case BK_CHECKER_SILENT:
+        silent(ice, e->pair, true);
+        break;
+    case BK_CHECKER_BACK:
+        silent(ice, e->pair, false);
+        break;
+    case BK_CHECKER_STATE:
+    case BK_CHECKER_STREAM:
+    case BK_CHECKER_PAIR_VALID:
+    case BK_CHECKER_SELECTED:
+    case BK_CHECKER_PAIR_DIED:
+    case BK_CHECKER_ROLE:
+    case BK_CHECKER_LOCAL_PRFLX:
+    case BK_CHECKER_REMOTE_PRFLX:
+    case BK_CHECKER_PROBE_ALIVE:
+    case BK_CHECKER_PROBE_DEAD:
+    case BK_CHECKER_MTU:
+        break; /* update() looks at what is there now */
+    }
 }
 
 void agent_paths_turn(struct bk_ice *ice) {
     struct bk_checker_event e;
     bool changed = false;
-    while (bk_checker_next_event(ice->checker, &e))
+    while (bk_checker_next_event(ice->checker, &e)) {
+        take_event(ice, &e);
         changed = true;
-    if (!changed)
-        return;
-    for (uint16_t i = 0; i < ice->component_count; i++) {
-        struct agent_component *c = &ice->components[i];
-        struct bk_ice_pair_info info = {.size = sizeof info};
-        if (best_of(ice, c, &info) == BK_OK)
-            use_path(ice, c, &info);
-        else
-            lose_path(ice, c);
     }
+    for (uint16_t i = 0; changed && i < ice->component_count; i++)
+        update(ice, &ice->components[i]);
 }
 
-struct bk_time agent_paths_deadline(const struct bk_ice *ice) {
-    (void)ice;
-    return BK_NEVER;
+void agent_heard(struct bk_ice *ice, struct agent_component *c, const struct bk_datagram *in) {
+    if (!bk_is_never(c->heard) && bk_elapsed_us(c->heard, ice->now) < HEARD_US)
+        return;
+    c->heard = ice->now;
+    bk_checker_heard(ice->checker, &in->local, &in->remote, ice->now);
 }
+
+/* ---- Asking ------------------------------------------------------------------------------- */
 
 enum bk_err bk_ice_path(const struct bk_ice *ice, uint16_t stream, uint16_t component,
                         struct bk_ice_pair_info *out) {

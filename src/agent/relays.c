@@ -163,7 +163,7 @@ static void drop_addr(struct bk_ice *ice, struct bk_addr *addr) {
     if (addr->ip.family == BK_FAMILY_NONE)
         return;
     agent_cands_drop_addr(ice, addr);
-    enum bk_err err = bk_checker_remove_local(ice->checker, addr, ice->now);
+    enum bk_err err = bk_checker_remove_base(ice->checker, addr, BK_UDP, ice->now);
     (void)err; /* the checker may have found it redundant */
     memset(addr, 0, sizeof *addr);
 }

@@ -234,6 +234,8 @@ enum bk_err bk_ice_set_remote(struct bk_ice *ice, const char *text, size_t len,
     err = take_credentials(ice, &r);
     if (err != BK_OK)
         return err;
+    bk_checker_set_remote_lite(ice->checker, r.lite, ice->now);
+    bk_checker_set_renominate(ice->checker, r.renomination, ice->now);
     err = take_candidates(ice, text, len);
     /* RFC 8838 section 4: who does not trickle has said it all. */
     if (r.done || (!r.trickle && r.candidates > 0))
