@@ -17,6 +17,7 @@ enum ice_purpose {
     ICE_CHECK_CONNECT, /* connectivity, and nomination when `use_candidate` */
     ICE_CHECK_CONSENT, /* consent, and keeping warm */
     ICE_CHECK_PROBE,
+    ICE_CHECK_DOUBT, /* nothing was heard for long: is anybody there? */
     ICE_CHECK_MTU
 };
 

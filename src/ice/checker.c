@@ -60,7 +60,7 @@ static void start_state(struct bk_checker *ice) {
     ice->patience_until = BK_NEVER;
     ice->state = BK_ICE_IDLE;
     for (uint16_t i = 0; i < ice->comp_count; i++) {
-        ice->comps[i].select_at = BK_NEVER;
+        ice->comps[i].select_at = ice->comps[i].doubted_at = BK_NEVER;
         ice->comps[i].stream = (uint16_t)(i / ice->config.components);
         ice->comps[i].component = (uint16_t)(i % ice->config.components + 1);
     }
@@ -129,6 +129,7 @@ static void checker_turn(struct bk_checker *ice, struct bk_time now) {
     ice->now = bk_later(ice->now, now);
     turn_checks(ice);
     ice_consent_turn(ice);
+    ice_doubt_turn(ice);
     ice_select_turn(ice);
     ice_mtu_turn(ice);
 }
@@ -145,6 +146,7 @@ struct bk_time bk_checker_deadline(const struct bk_checker *ice) {
     if (!bk_due(ice->patience_until, ice->now))
         t = bk_earlier(t, ice->patience_until);
     t = bk_earlier(t, ice_consent_deadline(ice));
+    t = bk_earlier(t, ice_doubt_deadline(ice));
     return bk_earlier(t, ice_pace_deadline(ice));
 }
 

@@ -10,6 +10,7 @@
  *   comps.c     the states of components, of streams and of all together
  *   tcp.c       connections that broke; what TCP candidates are worth
  *   consent.c   valid pairs are kept fresh, or die
+ *   doubt.c     the selected pair is silent: it is asked, and a spare takes over
  *   probe.c     valid pairs are checked now; the largest datagram is found
  *   restart.c   new credentials, old pairs
  *
@@ -46,9 +47,10 @@ struct ice_comp {
     uint16_t stream, component;
     uint8_t state; /* enum bk_ice_state, of this component alone */
     bool had_selected;
-    uint32_t selected;        /* pair id, 0: none */
-    uint32_t last_nomination; /* highest number given or seen */
-    struct bk_time select_at; /* the nomination's grace ends; BK_NEVER: no decision is waiting */
+    uint32_t selected;         /* pair id, 0: none */
+    uint32_t last_nomination;  /* highest number given or seen */
+    struct bk_time select_at;  /* the nomination's grace ends; BK_NEVER: no decision is waiting */
+    struct bk_time doubted_at; /* its pairs were asked last; BK_NEVER: never */
 };
 
 struct bk_checker {
@@ -179,6 +181,15 @@ struct bk_time ice_consent_deadline(const struct bk_checker *ice);
 /* probe.c */
 void ice_mtu_answered(struct bk_checker *ice, const struct ice_pair *pair, uint16_t size);
 void ice_mtu_turn(struct bk_checker *ice);
+
+/* doubt.c */
+void ice_doubt_turn(struct bk_checker *ice);
+struct bk_time ice_doubt_deadline(const struct bk_checker *ice);
+/* A sign of life came in on this pair, or the answer to a check. */
+void ice_doubt_heard(struct bk_checker *ice, struct ice_pair *pair);
+void ice_doubt_answered(struct bk_checker *ice, struct ice_pair *pair);
+/* The pair was asked and did not answer. */
+void ice_doubt_unanswered(struct bk_checker *ice, struct ice_pair *pair);
 
 /* restart.c */
 /* The new generation has a selected pair in this component: the old one goes. */

@@ -14,6 +14,7 @@ enum {
     TRIGGERED_AHEAD = 16,               /* triggered checks beyond `burst` */
     CONSENT_WAIT_US = 10 * 1000 * 1000, /* a later answer tells nothing about now */
     MTU_TRIES = 3,
+    DOUBT_MORE_TRIES = 2, /* nobody asked for haste, and being wrong costs a good path */
     TCP_PROBE_US = 1500 * 1000,
     TRIES_MAX = 16 /* what struct ice_check can do */
 };
@@ -103,6 +104,9 @@ static struct ice_check_plan make_plan(const struct bk_checker *ice, uint16_t in
         break;
     case ICE_CHECK_PROBE:
         plan_quick(ice, p, ice->config.probe_tries, &plan);
+        break;
+    case ICE_CHECK_DOUBT:
+        plan_quick(ice, p, ice->config.probe_tries + DOUBT_MORE_TRIES, &plan);
         break;
     case ICE_CHECK_MTU:
         plan_quick(ice, p, MTU_TRIES, &plan);

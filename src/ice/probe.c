@@ -74,15 +74,3 @@ void ice_mtu_turn(struct bk_checker *ice) {
                                      .component = 1};
     ice_tell(ice, &event);
 }
-
-/* ---- Data ---------------------------------------------------------------------------------- */
-
-void bk_checker_heard(struct bk_checker *ice, const struct bk_addr *local,
-                      const struct bk_addr *remote, struct bk_time now) {
-    ice->now = bk_later(ice->now, now);
-    for (uint16_t i = 0; i < ice->list.top; i++) {
-        struct ice_pair *p = ice_pair_at(ice, i);
-        if (p->id != 0 && ice_addr_same(&p->to, remote) && ice_addr_same(&p->base, local))
-            p->data_at = ice->now;
-    }
-}

@@ -143,6 +143,7 @@ void ice_learn(struct bk_checker *ice, const struct ice_path *path,
     struct ice_pair *p = ice_pair_at(ice, at);
     p->heard_at = ice->now;
     p->checks_received++;
+    ice_doubt_heard(ice, p);
     if (!old)
         ice_trigger(ice, at);
     if (request->use_candidate && !ice->role.controlling)

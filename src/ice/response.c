@@ -142,6 +142,7 @@ static void take_success(struct bk_checker *ice, struct ice_check *c,
     if (plan.purpose == ICE_CHECK_MTU)
         ice_mtu_answered(ice, p, plan.pad_to);
     revive(ice, plan.pair);
+    ice_doubt_answered(ice, p);
 }
 
 /* ---- Failure ------------------------------------------------------------------------------ */
@@ -194,6 +195,9 @@ void ice_check_timed_out(struct bk_checker *ice, struct ice_check *check) {
     case ICE_CHECK_PROBE:
         ice_tell_pair(ice, BK_CHECKER_PROBE_DEAD, ice_pair_at(ice, plan.pair));
         ice_fail_pair(ice, plan.pair, BK_ICE_FAILURE_PROBE);
+        return;
+    case ICE_CHECK_DOUBT:
+        ice_doubt_unanswered(ice, ice_pair_at(ice, plan.pair));
         return;
     case ICE_CHECK_CONSENT: /* only the clock of consent counts, RFC 7675 section 5.1 */
     case ICE_CHECK_MTU:

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ * A selected pair falls silent: who notices, when, and what follows. */
+#include "mini.h"
+
+static struct mini m;
+static struct bk_rng rng[2];
+
+/* IPv6 (selected) and IPv4 (warm), connected, 20 ms one way. */
+static void connected(uint32_t doubt_us, bool first_controls) {
+    struct bk_checker_config config = mini_config();
+    config.doubt_us = doubt_us;
+    mini_two_public(&m, 7, rng, config, first_controls, !first_controls);
+    m.delay_us = 20000;
+    mini_socket(&m, 0, "[2001:db8::1]:5000");
+    mini_socket(&m, 1, "[2001:db8::2]:6000");
+    mini_signal(&m);
+    mini_run(&m, 3000);
+    mini_assert_connected(&m);
+    assert_int_equal(mini_selected(&m, 0).remote.addr.ip.family, BK_IPV6);
+    mini_forget_events(&m);
+}
+
+static void a_break_moves_both_sides_to_the_warm_pair_within_two_seconds(void **state) {
+    (void)state;
+    for (int control = 0; control < 2; control++) {
+        connected(1000000, control == 0);
+        struct bk_time broken = m.now;
+        m.side[0].dead[1] = true;
+        mini_run(&m, 2000);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(mini_selected(&m, i).remote.addr.ip.family, BK_IPV4);
+            assert_in_range(mini_when_us(&m, i, BK_CHECKER_SELECTED, broken), 1, 1500000);
+            assert_int_equal(mini_count(&m, i, BK_CHECKER_STATE), 0); /* never FAILED */
+        }
+        mini_fini(&m);
+    }
+}
+
+static void with_no_spare_the_pair_stays_and_is_said_to_be_silent_and_back(void **state) {
+    (void)state;
+    connected(1000000, true);
+    for (size_t i = 0; i < 2; i++)
+        m.side[0].dead[i] = true;
+    mini_run(&m, 10000);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mini_count(&m, i, BK_CHECKER_SILENT), 1);
+        assert_int_equal(mini_count(&m, i, BK_CHECKER_PAIR_DIED), 0);
+        assert_int_equal(bk_checker_get_state(m.side[i].ice), BK_ICE_SELECTED);
+    }
+    for (size_t i = 0; i < 2; i++)
+        m.side[0].dead[i] = false;
+    struct bk_time mended = m.now;
+    mini_run(&m, 2000);
+    for (int i = 0; i < 2; i++)
+        assert_in_range(mini_when_us(&m, i, BK_CHECKER_BACK, mended), 1, 1100000);
+    mini_assert_connected(&m);
+    mini_fini(&m);
+}
+
+/* RFC 7675 section 5.1: consent ends all the same. */
+static void silence_beyond_consent_is_death(void **state) {
+    (void)state;
+    connected(1000000, true);
+    for (size_t i = 0; i < 2; i++)
+        m.side[0].dead[i] = true;
+    mini_run(&m, 70000);
+    for (int i = 0; i < 2; i++)
+        assert_int_not_equal(bk_checker_get_state(m.side[i].ice), BK_ICE_SELECTED);
+    mini_fini(&m);
+}
+
+static void data_puts_the_doubt_off(void **state) {
+    (void)state;
+    connected(1000000, true);
+    struct bk_ice_pair_info info = mini_selected(&m, 0);
+    m.side[0].dead[0] = m.side[0].dead[1] = true; /* checks are lost, data is not */
+    for (int i = 0; i < 40; i++) {
+        mini_run(&m, 100);
+        for (int k = 0; k < 2; k++) {
+            info = mini_selected(&m, k);
+            bk_checker_heard(m.side[k].ice, &info.local.base, &info.remote.addr, m.now);
+        }
+    }
+    for (int k = 0; k < 2; k++)
+        assert_int_equal(mini_count(&m, k, BK_CHECKER_SILENT), 0);
+    mini_fini(&m);
+}
+
+static void without_doubt_nothing_is_asked(void **state) {
+    (void)state;
+    connected(0, true);
+    m.side[0].dead[1] = true;
+    mini_run(&m, 10000);
+    assert_int_equal(mini_selected(&m, 0).remote.addr.ip.family, BK_IPV6);
+    assert_int_equal(mini_count(&m, 0, BK_CHECKER_SILENT), 0);
+    mini_fini(&m);
+}
+
+static void loss_alone_moves_nothing(void **state) {
+    (void)state;
+    connected(1000000, true);
+    m.loss_permille = 100;
+    mini_run(&m, 60000);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(mini_selected(&m, i).remote.addr.ip.family, BK_IPV6);
+    mini_fini(&m);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_break_moves_both_sides_to_the_warm_pair_within_two_seconds),
+        cmocka_unit_test(with_no_spare_the_pair_stays_and_is_said_to_be_silent_and_back),
+        cmocka_unit_test(silence_beyond_consent_is_death),
+        cmocka_unit_test(data_puts_the_doubt_off),
+        cmocka_unit_test(without_doubt_nothing_is_asked),
+        cmocka_unit_test(loss_alone_moves_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
