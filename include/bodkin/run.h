@@ -6,9 +6,8 @@
  *     bk_ice_new(&ice_config, bk_run_alloc(), &ice);    ice_config.rng = bk_run_rng()
  *     bk_run_add(run, ice, on, ctx);                    from now on the driver drives it
  *     bk_ice_gather(ice, bk_run_now(run));
- *     bk_run_poke(run, ice);                            after calls on an agent outside its
- * handlers bk_run_loop(run);                                 until bk_run_stop(); or
- * bk_run_thread()
+ *     bk_run_poke(run, ice);                            after calls outside its own handlers
+ *     bk_run_loop(run);                                 until bk_run_stop(); or bk_run_thread()
  *
  * Handlers run in the driver's thread, with no lock held; from there everything may be called,
  * bk_run_remove() of the same agent included. From other threads: bk_run_call() alone. */
@@ -27,7 +26,11 @@ struct bk_run_config {
     size_t size;    /* sizeof(struct bk_run_config) */
     void *uv_loop;  /* a uv_loop_t to live on; NULL: one of its own */
     uint16_t port;  /* UDP and TCP port; 0: any; taken when the first agent comes */
-    bool own_ports; /* a fresh UDP port for each agent and component; else all share `port` */
+    bool own_ports; /* a fresh port for each agent and component. Else all agents share `port`;
+                       those after it are for further components; of agents that use TURN over UDP
+                       all but the first get ports of their own, because an allocation belongs to a
+                       5-tuple. Two agents whose peers share a port, too, cannot tell their data
+                       apart: they want own_ports */
     bool loopback;  /* loopback addresses as well, for tests */
     const char *interfaces; /* only these, separated by commas; NULL: all */
     const char *ca_file;    /* trust these for TLS and DTLS; NULL: the system's */
@@ -45,8 +48,8 @@ struct bk_run_handlers {
 
 /* BK_ERR_NO_MEMORY, BK_ERR_ARGUMENT, or what the system said (bodkin/err.h). */
 BK_API BK_MUST_USE enum bk_err bk_run_new(const struct bk_run_config *config, struct bk_run **out);
-/* All agents must have been removed. On a foreign loop it must still run once afterwards, or be
- * closed with uv_run(). NULL is fine. */
+/* Removes the agents that are left, which stay their owners'. A foreign loop must still be run
+ * afterwards, until uv_run() says that nothing is left in it. Not from a handler. NULL is fine. */
 BK_API void bk_run_free(struct bk_run *run);
 
 /* For bk_ice_new(). */
@@ -64,12 +67,13 @@ BK_API void bk_run_remove(struct bk_run *run, struct bk_ice *ice);
 /* Drains the agent: after calls on it that were not made in its handlers. */
 BK_API void bk_run_poke(struct bk_run *run, struct bk_ice *ice);
 
-/* Sends on the best path. BK_ERR_STATE, BK_ERR_TOO_LONG as bk_ice_send(); BK_ERR_FULL: the socket's
- * buffer is, the message was dropped. */
+/* Sends on the best path, at the end of the loop's turn or sooner, together with others. The data
+ * are copied. BK_ERR_STATE, BK_ERR_TOO_LONG as bk_ice_send(); BK_ERR_FULL: the socket's buffer is,
+ * the message was dropped. BK_ERR_NOT_FOUND: not an agent of this driver. */
 BK_API BK_MUST_USE enum bk_err bk_run_send(struct bk_run *run, struct bk_ice *ice, uint16_t stream,
                                            uint16_t component, const void *data, size_t len);
-/* The same for `count` messages of equal length but the last, in as few system calls as possible.
- */
+/* The same for a train: `len` bytes that are messages of `segment` bytes each, the last one perhaps
+ * shorter, in as few system calls as possible. */
 BK_API BK_MUST_USE enum bk_err bk_run_send_train(struct bk_run *run, struct bk_ice *ice,
                                                  uint16_t stream, uint16_t component,
                                                  const void *data, size_t len, size_t segment);
@@ -77,7 +81,8 @@ BK_API BK_MUST_USE enum bk_err bk_run_send_train(struct bk_run *run, struct bk_i
 /* Runs on the calling thread until bk_run_stop(); not for a foreign loop. */
 BK_API void bk_run_loop(struct bk_run *run);
 BK_API void bk_run_stop(struct bk_run *run);
-/* The same in a thread of its own, which bk_run_free() ends. */
+/* The same in a thread of its own, which bk_run_free() ends, after the calls that wait.
+ * BK_ERR_STATE: it runs, or the loop is foreign. */
 BK_API BK_MUST_USE enum bk_err bk_run_thread(struct bk_run *run);
 /* From any thread: has `call(ctx)` called in the driver's thread, soon. BK_ERR_FULL. */
 BK_API BK_MUST_USE enum bk_err bk_run_call(struct bk_run *run, void (*call)(void *ctx), void *ctx);

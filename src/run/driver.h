@@ -74,6 +74,7 @@ struct bk_run {
     struct driven **agents; /* by number; NULL: free */
     uint32_t agent_cap, agent_count, first_free;
     struct run_port ports[RUN_PORTS_MAX]; /* shared */
+    bool turn_taken;                      /* they were used by an agent with TURN over UDP */
     struct run_address addresses[NET_INTERFACES_MAX];
     size_t address_count;
     struct net_interface_watch *watch; /* NULL: no agent has come yet */

@@ -5,9 +5,10 @@
  * being opened or closed. Components need ports that differ, because data do not say which
  * component they belong to.
  *
- * Agents that use TURN over UDP get ports of their own even where the others share: an allocation
- * belongs to a 5-tuple (RFC 8656 section 2.2), so a second agent on the same port would be refused
- * by the server of the first one, with 437. */
+ * Of the agents that use TURN over UDP only the first one may share, the others get ports of their
+ * own: an allocation belongs to a 5-tuple (RFC 8656 section 2.2), so a second agent on the same
+ * port would be refused by the server of the first one, with 437; also when the first one is gone
+ * and its allocation is not yet. */
 #include "run/driver.h"
 
 #include "agent/agent.h"
@@ -114,7 +115,9 @@ enum bk_err run_ports_give(struct driven *a) {
     a->tcp = config->tcp;
     a->ipv4 = config->ipv4;
     a->ipv6 = config->ipv6;
-    a->owns_ports = run->config.own_ports || uses_turn_over_udp(config);
+    bool turn = uses_turn_over_udp(config);
+    a->owns_ports = run->config.own_ports || (turn && run->turn_taken);
+    run->turn_taken = run->turn_taken || turn;
     a->ports = run->ports;
     size_t count = (size_t)a->streams * a->components;
     if (a->owns_ports) {

@@ -29,6 +29,7 @@ struct duo_side {
 struct duo {
     uv_loop_t uv;
     uv_timer_t guard;
+    const char *only; /* candidates without this text are not signalled; NULL: all are */
     struct duo_side sides[2];
 };
 
@@ -66,7 +67,9 @@ static inline void duo_on_event(void *ctx, struct bk_ice *ice, const struct bk_i
         s->local = event->local;
         s->remote = event->remote;
     }
-    if (event->kind == BK_ICE_ON_CANDIDATE && to->ice != NULL) {
+    const char *only = s->duo->only;
+    bool told = only == NULL || strstr(event->text, only) != NULL;
+    if (event->kind == BK_ICE_ON_CANDIDATE && told && to->ice != NULL) {
         enum bk_err err =
             bk_ice_add_remote_candidate(to->ice, event->stream, event->text, bk_run_now(to->run));
         assert_true(err == BK_OK || err == BK_ERR_EXISTS);

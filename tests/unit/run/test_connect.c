@@ -19,9 +19,112 @@ static void two_agents_connect_and_talk(void **state) {
     duo_fini(&duo);
 }
 
+/* RFC 8445 section 9: data go on over the old path, and the new credentials are heard. */
+static bool selected_again(const struct duo *d) {
+    return d->sides[0].selected >= 2 && d->sides[1].selected >= 2;
+}
+
+static void a_restart_needs_no_new_socket(void **state) {
+    (void)state;
+    duo_init(&duo, &bk_run_config_default, &bk_ice_config_default);
+    duo_begin(&duo);
+    duo_run_until(&duo, duo_is_selected);
+    struct duo_side *s = &duo.sides[0];
+    assert_int_equal(bk_ice_restart(s->ice, bk_run_now(s->run)), BK_OK);
+    duo_say(s, "meanwhile");
+    duo_describe(s);
+    bk_run_poke(s->run, s->ice);
+    duo_run_until(&duo, selected_again);
+    assert_string_equal(duo.sides[1].heard, "meanwhile");
+    duo_fini(&duo);
+}
+
+enum { TRAIN_SEGMENT = 1000, TRAIN_LEN = 100 * TRAIN_SEGMENT + 37 };
+
+static size_t train_bytes;
+
+static void check_wagon(struct duo_side *s, const struct bk_ice_data *data) {
+    (void)s;
+    assert_true(data->len == TRAIN_SEGMENT || data->len == TRAIN_LEN % TRAIN_SEGMENT);
+    for (size_t i = 0; i < data->len; i++)
+        assert_int_equal(data->data[i], (uint8_t)((train_bytes + i) % 251));
+    train_bytes += data->len;
+}
+
+static bool train_is_there(const struct duo *d) {
+    (void)d;
+    return train_bytes == TRAIN_LEN;
+}
+
+static void a_train_arrives_as_its_messages(void **state) {
+    static uint8_t train[TRAIN_LEN];
+    (void)state;
+    for (size_t i = 0; i < sizeof train; i++)
+        train[i] = (uint8_t)(i % 251);
+    duo_init(&duo, &bk_run_config_default, &bk_ice_config_default);
+    struct duo_side *s = &duo.sides[0];
+    duo.sides[1].on_data = check_wagon;
+    assert_int_equal(bk_run_send_train(s->run, s->ice, 0, 1, train, sizeof train, TRAIN_SEGMENT),
+                     BK_ERR_STATE);
+    duo_begin(&duo);
+    duo_run_until(&duo, duo_is_connected);
+    assert_int_equal(bk_run_send_train(s->run, s->ice, 0, 1, train, sizeof train, 0),
+                     BK_ERR_ARGUMENT);
+    assert_int_equal(bk_run_send_train(s->run, s->ice, 0, 1, train, sizeof train, TRAIN_SEGMENT),
+                     BK_OK);
+    duo_run_until(&duo, train_is_there);
+    assert_int_equal(duo.sides[1].messages, 101);
+    duo_fini(&duo);
+}
+
+static void agents_may_have_ports_of_their_own(void **state) {
+    struct bk_run_config config = bk_run_config_default;
+    (void)state;
+    config.own_ports = true;
+    duo_init(&duo, &config, &bk_ice_config_default);
+    duo_begin(&duo);
+    duo_run_until(&duo, duo_is_selected);
+    duo_fini(&duo);
+}
+
+static void what_is_not_ours_is_refused(void **state) {
+    struct bk_run_config config = bk_run_config_default;
+    struct bk_run *run;
+    struct bk_ice *ice;
+    const struct bk_run_handlers none = {NULL, NULL};
+    struct bk_ice_config ic = bk_ice_config_default;
+    (void)state;
+    config.size = 1;
+    assert_int_equal(bk_run_new(&config, &run), BK_ERR_ARGUMENT);
+    config = bk_run_config_default;
+    config.agents_max = 0;
+    assert_int_equal(bk_run_new(&config, &run), BK_ERR_ARGUMENT);
+    config.agents_max = 1;
+    assert_int_equal(bk_run_new(&config, &run), BK_OK);
+    ic.rng = bk_run_rng();
+    assert_int_equal(bk_ice_new(&ic, bk_run_alloc(), &ice), BK_OK);
+    assert_int_equal(bk_run_send(run, ice, 0, 1, "x", 1), BK_ERR_NOT_FOUND);
+    bk_run_poke(run, ice);
+    bk_run_remove(run, ice);
+    assert_int_equal(bk_run_add(run, ice, &none, NULL), BK_OK);
+    assert_int_equal(bk_run_add(run, ice, &none, NULL), BK_ERR_EXISTS);
+    assert_int_equal(bk_run_send(run, ice, 0, 1, "x", 1), BK_ERR_STATE);
+    struct bk_ice *second;
+    assert_int_equal(bk_ice_new(&ic, bk_run_alloc(), &second), BK_OK);
+    assert_int_equal(bk_run_add(run, second, &none, NULL), BK_ERR_FULL);
+    bk_ice_free(second);
+    bk_run_free(run); /* with an agent in it */
+    bk_ice_free(ice);
+    bk_run_free(NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_agents_connect_and_talk),
+        cmocka_unit_test(a_restart_needs_no_new_socket),
+        cmocka_unit_test(a_train_arrives_as_its_messages),
+        cmocka_unit_test(agents_may_have_ports_of_their_own),
+        cmocka_unit_test(what_is_not_ours_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
