@@ -51,18 +51,18 @@ if verb == "serve": serve()
 elif verb == "ask": ask(sys.argv[2])
 elif verb == "tcp":
     c = socket.create_connection((sys.argv[2], 80), 3); c.sendall(b"over tcp"); print(c.recv(100).decode())
-elif verb == "hold": # opens a mapping, says which, and waits for a stranger
+elif verb == "hold": # opens a mapping, says which, and waits for a stranger, so many seconds
     s = udp(); s.sendto(b"x", (sys.argv[2], 3478)); print("mapped", s.recvfrom(100)[0].decode(), flush=True)
-    s.settimeout(3)
+    s.settimeout(float(sys.argv[3]))
     try: s.recvfrom(100); print("a stranger got in", flush=True); sys.exit(5)
     except socket.timeout: print("silence", flush=True)
 elif verb == "knock":
     s = udp()
     for i in range(5): s.sendto(b"knock", (sys.argv[2], int(sys.argv[3]))); time.sleep(.05)
 elif verb == "count":
-    s = udp(); s.settimeout(2); s.bind(("", 9000)); print("counting", flush=True); n = 0
+    s = udp(); s.settimeout(20); s.bind(("", 9000)); print("counting", flush=True); n = 0
     try:
-        while True: s.recv(100); n += 1
+        while True: s.recv(100); n += 1; s.settimeout(3)
     except socket.timeout: print("arrived", n, flush=True)
 elif verb == "burst":
     s = udp()
@@ -154,7 +154,7 @@ check "TCP through NATs; udp = blocked blocks UDP only" [ $status -eq 0 ]
 
 lab filter <<EOF2
 $start
-start alice: $net hold 198.51.100.10
+start alice: $net hold 198.51.100.10 3
 wait alice: mapped {ip} {mapped}
 bob: $net knock 203.0.113.1 "\$mapped"
 server: $net knock 203.0.113.1 "\$mapped"
@@ -166,7 +166,7 @@ check "and the lab succeeds" [ $status -eq 0 ]
 sed -i '0,/preset = home/s//preset = full-cone/' "$work/homes"
 lab fullcone <<EOF2
 $start
-start alice: $net hold 198.51.100.10
+start alice: $net hold 198.51.100.10 20
 wait alice: mapped {ip} {mapped}
 bob: $net knock 203.0.113.1 "\$mapped"
 join alice exit=5
