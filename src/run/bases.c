@@ -36,6 +36,7 @@ static size_t read_addresses(const struct bk_run *run, struct run_address *out) 
     if (net_interfaces(list, NET_INTERFACES_MAX, &count) != BK_OK)
         return 0;
     count = net_interfaces_choose(list, count);
+    count = net_interfaces_choose(list, count);
     for (size_t i = 0; i < count; i++)
         if (is_usable(run, &list[i]))
             out[n++] = (struct run_address){list[i].ip, list[i].point_to_point};

@@ -5,11 +5,8 @@
 
 /* Sends what bk_ice_send() made of a message, and what it put into connections instead. */
 static enum bk_err put_out(struct driven *a, const struct bk_datagram *out) {
-    if (out->len == 0) { /* it went into a connection, or is an empty datagram */
-        enum bk_err err = run_conn_drain(a);
-        if (err != BK_OK || out->remote.port == 0)
-            return err;
-    }
+    if (out->data == NULL)
+        return run_conn_drain(a);
     struct net_udp *udp = run_port_of(a, &out->local);
     return udp == NULL ? BK_ERR_STATE : net_udp_send(udp, out);
 }

@@ -19,6 +19,46 @@ static void two_agents_connect_and_talk(void **state) {
     duo_fini(&duo);
 }
 
+static int next_of_stream[2];
+
+/* Each component and stream is told apart by its port. */
+static void check_parts(struct duo_side *s, const struct bk_ice_data *data) {
+    (void)s;
+    assert_int_equal(data->len, 2);
+    assert_int_equal(data->data[0], data->stream);
+    assert_int_equal(data->data[1], data->component);
+    next_of_stream[data->stream] |= 1 << data->component;
+}
+
+static bool four_are_connected(const struct duo *d) {
+    return d->sides[0].connected == 4 && d->sides[1].connected == 4;
+}
+
+static bool four_have_talked(const struct duo *d) {
+    return d->sides[1].messages == 4;
+}
+
+static void streams_and_components_have_ports_of_their_own(void **state) {
+    struct bk_ice_config config = bk_ice_config_default;
+    (void)state;
+    config.streams = config.components = 2;
+    duo_init(&duo, &bk_run_config_default, &config);
+    duo.sides[1].on_data = check_parts;
+    duo_begin(&duo);
+    duo_run_until(&duo, four_are_connected);
+    for (uint16_t stream = 0; stream < 2; stream++)
+        for (uint16_t component = 1; component <= 2; component++) {
+            const uint8_t data[2] = {(uint8_t)stream, (uint8_t)component};
+            assert_int_equal(bk_run_send(duo.sides[0].run, duo.sides[0].ice, stream, component,
+                                         data, sizeof data),
+                             BK_OK);
+        }
+    duo_run_until(&duo, four_have_talked);
+    assert_int_equal(next_of_stream[0], 6);
+    assert_int_equal(next_of_stream[1], 6);
+    duo_fini(&duo);
+}
+
 /* RFC 8445 section 9: data go on over the old path, and the new credentials are heard. */
 static bool selected_again(const struct duo *d) {
     return d->sides[0].selected >= 2 && d->sides[1].selected >= 2;
@@ -121,6 +161,7 @@ static void what_is_not_ours_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_agents_connect_and_talk),
+        cmocka_unit_test(streams_and_components_have_ports_of_their_own),
         cmocka_unit_test(a_restart_needs_no_new_socket),
         cmocka_unit_test(a_train_arrives_as_its_messages),
         cmocka_unit_test(agents_may_have_ports_of_their_own),

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ * TCP candidates, RFC 6544: who listens, who connects, and strangers at the door. */
+/* libuv needs POSIX threads, sockets are POSIX's. */
+#define _GNU_SOURCE
+#include "duo.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct duo duo;
+
+static struct bk_ice_config tcp_config(void) {
+    struct bk_ice_config config = bk_ice_config_default;
+    config.tcp = true;
+    config.ipv6 = false;
+    return config;
+}
+
+enum { MESSAGES = 200, MESSAGE_LEN = 1200 };
+
+static void data_travel_framed(void **state) {
+    static uint8_t message[MESSAGE_LEN];
+    struct bk_ice_config config = tcp_config();
+    (void)state;
+    duo_init(&duo, &bk_run_config_default, &config);
+    duo.only = "tcptype";
+    duo_begin(&duo);
+    duo_run_until(&duo, duo_is_connected);
+    assert_int_not_equal(duo.sides[0].local.transport, BK_ICE_UDP);
+    duo_say(&duo.sides[0], "ping");
+    duo_say(&duo.sides[1], "pong");
+    duo_run_until(&duo, duo_has_talked);
+    assert_string_equal(duo.sides[0].heard, "pong");
+    assert_string_equal(duo.sides[1].heard, "ping");
+    struct duo_side *s = &duo.sides[0];
+    size_t full = 0;
+    for (int i = 0; i < MESSAGES; i++) {
+        enum bk_err err = bk_run_send(s->run, s->ice, 0, 1, message, sizeof message);
+        assert_true(err == BK_OK || err == BK_ERR_FULL);
+        full += err == BK_ERR_FULL;
+    }
+    assert_true(full < MESSAGES);
+    duo_say(&duo.sides[1], "after");
+    duo.sides[0].messages = 0;
+    duo.sides[1].messages = 0;
+    duo_run_until(&duo, duo_has_talked);
+    duo_fini(&duo);
+}
+
+/* --- strangers --- */
+
+enum { STRANGERS = 80 };
+
+static char passive_line[256];
+
+static void note_passive(struct duo_side *s, const struct bk_ice_event *event) {
+    (void)s;
+    if (event->kind == BK_ICE_ON_CANDIDATE && strstr(event->text, "passive") != NULL)
+        strncpy(passive_line, event->text, sizeof passive_line - 1);
+}
+
+static bool first_has_gathered(const struct duo *d) {
+    (void)d;
+    return passive_line[0] != '\0';
+}
+
+/* A socket connected to side 0's listener. */
+static int visit(void) {
+    const char *at = strstr(passive_line, "127.0.0.1 ");
+    assert_non_null(at);
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)strtol(at + 10, NULL, 10))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static int visitor;
+
+/* The other side closed it, with an end or a reset. */
+static bool visitor_is_shown_out(const struct duo *d) {
+    char byte;
+    (void)d;
+    ssize_t got = recv(visitor, &byte, 1, MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno == ECONNRESET);
+}
+
+static void send_and_be_shown_out(const void *bytes, size_t len) {
+    visitor = visit();
+    if (len > 0)
+        assert_int_equal(send(visitor, bytes, len, 0), (ssize_t)len);
+    duo_run_until(&duo, visitor_is_shown_out);
+    close(visitor);
+}
+
+static void who_makes_no_sense_is_shown_out(void **state) {
+    static uint8_t noise[4000];
+    struct bk_ice_config config = tcp_config();
+    int idle[STRANGERS];
+    (void)state;
+    passive_line[0] = '\0';
+    duo_init(&duo, &bk_run_config_default, &config);
+    duo.only = "nothing at all";
+    duo.sides[0].on_event = note_passive;
+    duo_begin(&duo);
+    duo_run_until(&duo, first_has_gathered);
+    send_and_be_shown_out("\377\377 too long", 11);
+    send_and_be_shown_out("\0\4abcd", 6);       /* not STUN */
+    send_and_be_shown_out("\0\0", 2);           /* nothing */
+    send_and_be_shown_out(noise, sizeof noise); /* more than is held */
+    /* The silent ones: a newcomer pushes out the oldest. */
+    for (int i = 0; i < STRANGERS; i++)
+        idle[i] = visit();
+    visitor = idle[0];
+    duo_run_until(&duo, visitor_is_shown_out);
+    for (int i = 0; i < STRANGERS; i++)
+        close(idle[i]);
+    duo_fini(&duo);
+}
+
+/* A whole description at the first byte: the guest waits until its message is whole. */
+static void a_message_may_come_in_pieces(void **state) {
+    struct bk_ice_config config = tcp_config();
+    static const char request[] = "\0\24\0\1\0\0\x21\x12\xa4\x42"
+                                  "twelve bytes";
+    (void)state;
+    passive_line[0] = '\0';
+    duo_init(&duo, &bk_run_config_default, &config);
+    duo.only = "nothing at all";
+    duo.sides[0].on_event = note_passive;
+    duo_begin(&duo);
+    duo_run_until(&duo, first_has_gathered);
+    visitor = visit();
+    for (size_t i = 0; i + 1 < sizeof request; i++) {
+        assert_false(visitor_is_shown_out(&duo));
+        assert_int_equal(send(visitor, &request[i], 1, 0), 1);
+        for (int turn = 0; turn < 3; turn++)
+            uv_run(&duo.uv, UV_RUN_NOWAIT);
+    }
+    duo_run_until(&duo, visitor_is_shown_out); /* a request that names nobody */
+    close(visitor);
+    duo_fini(&duo);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(data_travel_framed),
+        cmocka_unit_test(who_makes_no_sense_is_shown_out),
+        cmocka_unit_test(a_message_may_come_in_pieces),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
