@@ -167,6 +167,8 @@ void ice_switch_role(struct bk_checker *ice, bool controlling);
 void ice_take_nomination(struct bk_checker *ice, struct ice_pair *pair, uint32_t number);
 /* Controlling, eager: the number for a triggered check of this pair, or 0 for a plain one. */
 uint32_t ice_eager_nomination(struct bk_checker *ice, const struct ice_pair *pair);
+/* The number that a later check of a pair repeats; 0: none, it was not nominated or not by us. */
+uint32_t ice_nomination_again(const struct bk_checker *ice, const struct ice_pair *pair);
 void ice_select_turn(struct bk_checker *ice);
 
 /* consent.c */

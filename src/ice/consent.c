@@ -50,7 +50,7 @@ void ice_consent_turn(struct bk_checker *ice) {
             ice_fail_pair(ice, i, BK_ICE_FAILURE_CONSENT);
         } else if (bk_due(p->next_check, ice->now)) {
             p->next_check = next_check(ice, p);
-            (void)ice_start_check(ice, i, ICE_CHECK_CONSENT, 0);
+            (void)ice_start_check(ice, i, ICE_CHECK_CONSENT, ice_nomination_again(ice, p));
         }
     }
 }

@@ -39,7 +39,7 @@ static void ask_all(struct bk_checker *ice, uint16_t comp) {
         const struct ice_pair *p = ice_pair_at(ice, i);
         if (ice_pair_is_valid(p) && p->comp == comp &&
             ice_checks_active(&ice->checks, i, ICE_CHECK_DOUBT) == NULL)
-            (void)ice_start_check(ice, i, ICE_CHECK_DOUBT, 0);
+            (void)ice_start_check(ice, i, ICE_CHECK_DOUBT, ice_nomination_again(ice, p));
     }
 }
 

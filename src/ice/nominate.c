@@ -15,7 +15,11 @@
  * triggered check nominates if its pair would be nominated anyway once it succeeded. The peer has
  * just shown that its packets arrive, and the controlled side uses a nomination only after its own
  * check has passed, so a wrong guess costs nothing; a right one saves half a round trip on the
- * controlled side and a whole one on the controlling side. */
+ * controlled side and a whole one on the controlling side.
+ *
+ * Later checks of the selected pair say its number again: a nomination can come too early to be
+ * taken (before a role conflict was seen, or to a pair that died at once), and behind a NAT that
+ * lost its mappings the same pair has another address for the controlled side, which follows. */
 #include "ice/checker.h"
 
 enum {
@@ -40,13 +44,20 @@ static bool is_current(const struct ice_pair *p, uint16_t comp) {
     return p->id != 0 && !p->old && p->comp == comp;
 }
 
+/* Of two that were nominated with one number the later one counts: the peer's address has changed,
+ * its pair is still the same. */
+static bool is_later(const struct ice_pair *a, const struct ice_pair *b) {
+    return a->nomination > b->nomination ||
+           (a->nomination == b->nomination && bk_before(b->nominated_at, a->nominated_at));
+}
+
 /* The succeeded pair with the highest number, or NULL. */
 static struct ice_pair *chosen_pair(struct bk_checker *ice, uint16_t comp) {
     struct ice_pair *best = NULL;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         struct ice_pair *p = ice_pair_at(ice, i);
         if (is_current(p, comp) && ice_pair_is_valid(p) && p->nomination != 0 &&
-            (best == NULL || p->nomination > best->nomination))
+            (best == NULL || is_later(p, best)))
             best = p;
     }
     return best;
@@ -249,6 +260,10 @@ uint32_t ice_eager_nomination(struct bk_checker *ice, const struct ice_pair *pai
             return 0;
     }
     return next_number(ice, pair->comp);
+}
+
+uint32_t ice_nomination_again(const struct bk_checker *ice, const struct ice_pair *pair) {
+    return ice->role.controlling && !pair->old && ice_is_selected(ice, pair) ? pair->nomination : 0;
 }
 
 /* ---- The selected pair --------------------------------------------------------------------- */

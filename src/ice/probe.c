@@ -6,10 +6,11 @@ size_t bk_checker_probe(struct bk_checker *ice, struct bk_time now) {
     ice->now = bk_later(ice->now, now);
     size_t probed = 0;
     for (uint16_t i = 0; i < ice->list.top; i++) {
-        if (!ice_pair_is_valid(ice_pair_at(ice, i)))
+        const struct ice_pair *p = ice_pair_at(ice, i);
+        if (!ice_pair_is_valid(p))
             continue;
         bool running = ice_checks_active(&ice->checks, i, ICE_CHECK_PROBE) != NULL;
-        if (running || ice_start_check(ice, i, ICE_CHECK_PROBE, 0))
+        if (running || ice_start_check(ice, i, ICE_CHECK_PROBE, ice_nomination_again(ice, p)))
             probed++;
     }
     return probed;

@@ -212,6 +212,35 @@ static void a_peer_that_roams_is_followed(void **state) {
     mini_fini(&m);
 }
 
+/* Its NAT forgot everything and is somebody else outside now; the sockets are the same. */
+static void the_controlled_side_follows_the_other_through_a_new_mapping(void **state) {
+    (void)state;
+    mini_init(&m, 21);
+    rng[0] = rng[1] = rng_from_seeded(&m.agent_seed);
+    mini_nat(&m, 0, "198.51.100.1", false);
+    for (int i = 0; i < 2; i++)
+        mini_agent(&m, i, &rng[i], mini_config(), i == 0);
+    mini_socket(&m, 0, "10.0.0.2:5000");
+    mini_socket(&m, 1, "203.0.113.7:6000");
+    mini_signal(&m);
+    mini_run(&m, 1000);
+    mini_assert_connected(&m);
+    struct bk_addr before = mini_selected(&m, 1).remote.addr;
+    m.side[0].nat.mapping_count = m.side[0].nat.filter_count = 0;
+    mini_nat(&m, 0, "198.51.100.2", false);
+    struct bk_time start = m.now;
+    mini_forget_events(&m);
+    (void)bk_checker_probe(m.side[0].ice, m.now);
+    mini_run(&m, 1000);
+    struct bk_addr after = mini_selected(&m, 1).remote.addr;
+    assert_false(bk_ip_equal(&before.ip, &after.ip));
+    mini_assert_connected(&m);
+    /* there with the check, and back with the answer to the triggered one */
+    assert_in_range(mini_when_us(&m, 1, BK_CHECKER_SELECTED, start), 120000, 130000);
+    assert_int_equal(mini_count(&m, 0, BK_CHECKER_SELECTED), 0);
+    mini_fini(&m);
+}
+
 static void a_restart_replaces_the_pair_without_a_gap(void **state) {
     (void)state;
     connect_two_nats(12, mini_config());
@@ -342,6 +371,7 @@ int main(void) {
         cmocka_unit_test(a_flapping_pair_is_not_trusted_at_once),
         cmocka_unit_test(a_lost_local_address_moves_the_selection_at_once),
         cmocka_unit_test(a_peer_that_roams_is_followed),
+        cmocka_unit_test(the_controlled_side_follows_the_other_through_a_new_mapping),
         cmocka_unit_test(a_restart_replaces_the_pair_without_a_gap),
         cmocka_unit_test(one_side_restarts_and_the_other_follows_later),
         cmocka_unit_test(a_second_restart_keeps_what_works),
