@@ -92,6 +92,8 @@ static enum bk_err make_checker(struct bk_ice *ice) {
     c.warm_us = from->keep_warm ? c.warm_us : 0;
     c.locals_max = from->locals_max;
     c.remotes_max = from->remotes_max;
+    c.prflx_max *= (uint32_t)from->streams * from->components;
+    c.prflx_max = c.prflx_max < c.remotes_max ? c.prflx_max : c.remotes_max;
     c.pairs_max = from->pairs_max;
     c.rng = from->rng;
     c.trace = from->trace;

@@ -3,6 +3,9 @@
  *
  *     agent i [10.0.i.2:5000] -- NAT 198.51.100.(1+i) --(delay, loss)-- 192.0.2.9:3478
  *
+ * 192.0.2.10 is a TURN server: port 3478 over UDP and TCP, port 5349 over TLS and DTLS (which here
+ * are the same without the encryption); relayed addresses are 192.0.2.10:50000 and up.
+ *
  * A NAT is endpoint independent in mapping, address-and-port dependent in filtering. Addresses in
  * 10/8 are private to an agent's site. */
 #ifndef TESTS_UNIT_AGENT_NET_H
@@ -12,14 +15,21 @@
 
 #include "agent/agent.h"
 #include "base/rng.h"
+#include "stun/auth.h"
+#include "wire/channel.h"
 #include "wire/stun.h"
 
 #include <stdio.h>
 
+enum { NET_ALLOCATIONS = 32, NET_CONNS = 32, NET_NAMES = 8 };
+enum net_kind { NET_DATAGRAM, NET_SYN, NET_SYNACK, NET_REFUSED, NET_BYTES, NET_FIN };
 enum { NET_PACKETS = 1024, NET_EVENTS = 256, NET_DATA = 64, NET_MAPPINGS = 64 };
 
 struct net_packet {
     bool used;
+    enum net_kind kind;
+    size_t conn; /* of all but datagrams */
+    int end;     /* which end of it this goes to */
     uint64_t order;
     struct bk_time at;
     struct bk_addr from, to;
@@ -27,7 +37,34 @@ struct net_packet {
     uint8_t data[2000];
 };
 
+/* A connection: end 0 opened it. */
+struct net_conn {
+    bool used, gone;
+    int side[2]; /* -1: the TURN server */
+    uint32_t id[2];
+    struct bk_addr addr[2];
+};
+
+struct net_allocation {
+    bool used;
+    bool in_conn;
+    size_t conn;
+    struct bk_addr client; /* datagrams */
+    struct bk_addr server; /* the address that was asked */
+    struct bk_ip permitted[16];
+    size_t permitted_count;
+    struct bk_addr channels[8]; /* number 0x4000 + i */
+    size_t sent, received;
+};
+
+struct net_name {
+    char name[64];
+    struct bk_ip ip;
+};
+
 struct net_side {
+    bool no_tcp;
+    struct bk_addr listener; /* port 0: none */
     struct bk_ice *ice;
     struct bk_rng rng;
     struct bk_addr base[20];
@@ -57,6 +94,16 @@ struct net {
     uint32_t loss_permille;
     struct bk_addr server;
     bool server_dead;
+    struct bk_addr turn, turn_tls;
+    bool turn_dead, turn_udp_dead;
+    struct bk_addr redirect; /* allocations go there: 300; port 0: no */
+    struct stun_realm realm;
+    struct net_allocation allocations[NET_ALLOCATIONS];
+    struct net_conn conns[NET_CONNS];
+    struct net_name names[NET_NAMES];
+    size_t name_count;
+    size_t requests[4]; /* by enum bk_ice_request_kind */
+    size_t allocates;
     bool (*blocked)(const struct bk_addr *from, const struct bk_addr *to);
     uint64_t order;
     struct net_packet packets[NET_PACKETS];
@@ -82,7 +129,7 @@ static inline void net_post(struct net *n, const struct bk_addr *from, const str
         struct net_packet *p = &n->packets[i];
         if (p->used)
             continue;
-        p->used = true;
+        *p = (struct net_packet){.used = true, .kind = NET_DATAGRAM};
         p->order = n->order++;
         p->at = bk_after(n->now, n->delay_us);
         p->from = *from;
@@ -141,6 +188,378 @@ static inline void net_serve(struct net *n, const struct net_packet *p) {
     net_post(n, &p->to, &p->from, buf, len);
 }
 
+/* ---- Connections -------------------------------------------------------------------------- */
+
+static inline void net_conn_post(struct net *n, enum net_kind kind, size_t conn, int end,
+                                 const uint8_t *data, size_t len) {
+    for (size_t i = 0; i < NET_PACKETS; i++) {
+        struct net_packet *p = &n->packets[i];
+        if (p->used)
+            continue;
+        *p = (struct net_packet){.used = true, .kind = kind, .conn = conn, .end = end, .len = len};
+        p->order = n->order++;
+        p->at = bk_after(n->now, n->delay_us);
+        assert_true(len <= sizeof p->data);
+        if (len > 0)
+            memcpy(p->data, data, len);
+        return;
+    }
+    fail_msg("the network is full");
+}
+
+/* ---- The TURN server ---------------------------------------------------------------------- */
+
+/* Where a request came from, and how to answer. */
+struct net_client {
+    bool in_conn;
+    size_t conn;
+    struct bk_addr from, at;
+};
+
+static inline void net_turn_reply(struct net *n, const struct net_client *c, const uint8_t *data,
+                                  size_t len) {
+    if (c->in_conn)
+        net_conn_post(n, NET_BYTES, c->conn, 0, data, len);
+    else
+        net_post(n, &c->at, &c->from, data, len);
+}
+
+static inline struct net_allocation *net_allocation_of(struct net *n, const struct net_client *c) {
+    for (size_t i = 0; i < NET_ALLOCATIONS; i++) {
+        struct net_allocation *a = &n->allocations[i];
+        if (a->used && a->in_conn == c->in_conn &&
+            (c->in_conn ? a->conn == c->conn
+                        : bk_addr_equal(&a->client, &c->from) && bk_addr_equal(&a->server, &c->at)))
+            return a;
+    }
+    return NULL;
+}
+
+static inline bool net_permitted(const struct net_allocation *a, const struct bk_ip *ip) {
+    for (size_t i = 0; i < a->permitted_count; i++)
+        if (bk_ip_equal(&a->permitted[i], ip))
+            return true;
+    return false;
+}
+
+static inline struct bk_addr net_relayed(struct net *n, const struct net_allocation *a) {
+    return bk_addr(n->turn.ip, (uint16_t)(50000 + (a - n->allocations)));
+}
+
+static inline uint16_t net_turn_do(struct net *n, const struct net_client *c,
+                                   const struct stun_msg *m, struct stun_builder *b) {
+    struct net_allocation *a = net_allocation_of(n, c);
+    struct bk_addr peer;
+    uint32_t v;
+    if (m->method == TURN_ALLOCATE) {
+        n->allocates++;
+        for (size_t i = 0; a == NULL && i < NET_ALLOCATIONS; i++)
+            if (!n->allocations[i].used)
+                a = &n->allocations[i];
+        assert_non_null(a);
+        *a = (struct net_allocation){.used = true,
+                                     .in_conn = c->in_conn,
+                                     .conn = c->conn,
+                                     .client = c->from,
+                                     .server = c->at};
+        peer = net_relayed(n, a);
+        stun_put_addr(b, TURN_XOR_RELAYED_ADDRESS, &peer);
+        stun_put_addr(b, STUN_XOR_MAPPED_ADDRESS, &c->from);
+        stun_put_u32(b, TURN_LIFETIME, 600);
+        return 0;
+    }
+    if (a == NULL)
+        return 437;
+    if (m->method == TURN_REFRESH) {
+        bool end = stun_get_u32(m, TURN_LIFETIME, &v) == BK_OK && v == 0;
+        stun_put_u32(b, TURN_LIFETIME, end ? 0 : 600);
+        a->used = !end;
+        return 0;
+    }
+    if (stun_get_addr(m, TURN_XOR_PEER_ADDRESS, &peer) != BK_OK)
+        return 400;
+    if (!net_permitted(a, &peer.ip)) {
+        assert_true(a->permitted_count < 16);
+        a->permitted[a->permitted_count++] = peer.ip;
+    }
+    if (m->method == TURN_CHANNEL_BIND) {
+        assert_int_equal(stun_get_u32(m, TURN_CHANNEL_NUMBER, &v), BK_OK);
+        assert_in_range((v >> 16) - 0x4000, 0, 7);
+        a->channels[(v >> 16) - 0x4000] = peer;
+    }
+    return 0;
+}
+
+static inline void net_turn_request(struct net *n, const struct net_client *c,
+                                    const struct stun_msg *m) {
+    uint8_t buf[600];
+    size_t len;
+    struct stun_claim claim;
+    struct stun_key key;
+    uint16_t code = stun_realm_claim(&n->realm, m, &c->from, n->now, &claim);
+    if (code == 0) {
+        assert_int_equal(
+            stun_key_long("user", "example.org", "secret-of-turn", claim.algorithm, &key), BK_OK);
+        code = stun_claim_verify(&claim, m, &key);
+    }
+    bool authentic = code == 0;
+    if (authentic && n->redirect.port != 0 && m->method == TURN_ALLOCATE &&
+        !bk_addr_equal(&n->redirect, &c->at))
+        code = 300;
+    struct stun_builder b = stun_start_reply(buf, sizeof buf, STUN_SUCCESS, m);
+    if (code == 0)
+        code = net_turn_do(n, c, m, &b);
+    if (code != 0) {
+        b = stun_start_reply(buf, sizeof buf, STUN_ERROR, m);
+        stun_put_error(&b, code, "no");
+        if (code == 300)
+            stun_put_addr(&b, STUN_ALTERNATE_SERVER, &n->redirect);
+        if (!authentic)
+            stun_realm_challenge(&n->realm, &b, &c->from, n->now);
+    }
+    if (authentic)
+        stun_claim_sign(&claim, &b, &key);
+    assert_int_equal(stun_finish(&b, &len), BK_OK);
+    net_turn_reply(n, c, buf, len);
+}
+
+static inline void net_turn_forward(struct net *n, const struct net_client *c,
+                                    const struct bk_addr *peer, const uint8_t *data, size_t len) {
+    struct net_allocation *a = net_allocation_of(n, c);
+    if (a == NULL || !net_permitted(a, &peer->ip))
+        return;
+    struct bk_addr from = net_relayed(n, a);
+    a->sent++;
+    net_post(n, &from, peer, data, len);
+}
+
+static inline void net_turn_in(struct net *n, const struct net_client *c, const uint8_t *data,
+                               size_t len) {
+    struct stun_msg m;
+    struct channel_data ch;
+    struct bk_addr peer;
+    struct wire_span span;
+    if (channel_read(data, len, &ch)) {
+        struct net_allocation *a = net_allocation_of(n, c);
+        if (a != NULL)
+            net_turn_forward(n, c, &a->channels[ch.number - 0x4000], ch.data, ch.len);
+        return;
+    }
+    if (stun_parse(&m, data, len) != BK_OK)
+        return;
+    if (m.cls == STUN_REQUEST && m.method == STUN_BINDING) {
+        uint8_t buf[128];
+        struct stun_builder b = stun_start_reply(buf, sizeof buf, STUN_SUCCESS, &m);
+        stun_put_addr(&b, STUN_XOR_MAPPED_ADDRESS, &c->from);
+        assert_int_equal(stun_finish(&b, &len), BK_OK);
+        net_turn_reply(n, c, buf, len);
+    } else if (m.cls == STUN_REQUEST) {
+        net_turn_request(n, c, &m);
+    } else if (m.cls == STUN_INDICATION && m.method == TURN_SEND &&
+               stun_get_addr(&m, TURN_XOR_PEER_ADDRESS, &peer) == BK_OK &&
+               stun_get_bytes(&m, TURN_DATA_ATTR, &span) == BK_OK) {
+        net_turn_forward(n, c, &peer, span.data, span.len);
+    }
+}
+
+/* What came to a relayed address. */
+static inline void net_turn_out(struct net *n, const struct net_packet *p) {
+    size_t at = (size_t)(p->to.port - 50000);
+    uint8_t buf[2100];
+    size_t len = 0;
+    if (at >= NET_ALLOCATIONS || !n->allocations[at].used ||
+        !net_permitted(&n->allocations[at], &p->from.ip))
+        return;
+    struct net_allocation *a = &n->allocations[at];
+    struct net_client c = {
+        .in_conn = a->in_conn, .conn = a->conn, .from = a->client, .at = a->server};
+    a->received++;
+    for (unsigned i = 0; i < 8; i++) {
+        if (!bk_addr_equal(&a->channels[i], &p->from))
+            continue;
+        channel_write_header(buf, (uint16_t)(0x4000 + i), p->len);
+        memcpy(buf + 4, p->data, p->len);
+        len = 4 + p->len;
+        while (c.in_conn && len % 4 != 0)
+            buf[len++] = 0;
+    }
+    if (len == 0) {
+        static const uint8_t txid[12] = {7};
+        struct stun_builder b = stun_start(buf, sizeof buf, STUN_INDICATION, TURN_DATA, txid);
+        stun_put_addr(&b, TURN_XOR_PEER_ADDRESS, &p->from);
+        stun_put_bytes(&b, TURN_DATA_ATTR, p->data, p->len);
+        assert_int_equal(stun_finish(&b, &len), BK_OK);
+    }
+    net_turn_reply(n, &c, buf, len);
+}
+
+/* Everything to 192.0.2.10. */
+static inline void net_turn_take(struct net *n, const struct net_packet *p) {
+    if (n->turn_dead)
+        return;
+    if (p->to.port >= 50000) {
+        net_turn_out(n, p);
+        return;
+    }
+    struct net_client c = {.from = p->from, .at = p->to};
+    if (!n->turn_udp_dead)
+        net_turn_in(n, &c, p->data, p->len);
+}
+
+/* ---- Delivery ----------------------------------------------------------------------------- */
+
+static inline void net_keep_data(struct net_side *s, const struct bk_ice_data *data) {
+    assert_true(s->data_count < NET_DATA && data->len < sizeof s->data[0]);
+    memset(s->data[s->data_count], 0, sizeof s->data[0]);
+    memcpy(s->data[s->data_count++], data->data, data->len);
+}
+
+static inline void net_bytes(struct net *n, const struct net_packet *p, struct net_conn *c) {
+    int side = c->side[p->end];
+    if (side < 0) {
+        struct net_client client = {
+            .in_conn = true, .conn = p->conn, .from = c->addr[0], .at = c->addr[1]};
+        net_turn_in(n, &client, p->data, p->len);
+        return;
+    }
+    struct net_side *s = &n->side[side];
+    struct bk_ice_data data;
+    /* cut in two, as streams are; behind port 5349 there may be DTLS, which has records */
+    size_t first = c->addr[1].port == 5349 || p->len < 3 ? p->len : p->len / 3;
+    for (size_t at = 0, cut = first; at < p->len; at += cut, cut = p->len - at) {
+        if (s->ice == NULL ||
+            bk_ice_stream_recv(s->ice, c->id[p->end], p->data + at, cut, n->now) != BK_OK)
+            return;
+        while (bk_ice_next_data(s->ice, &data))
+            net_keep_data(s, &data);
+    }
+}
+
+static inline void net_syn(struct net *n, const struct net_packet *p, struct net_conn *c) {
+    enum net_kind answer = NET_REFUSED;
+    if (bk_ip_equal(&c->addr[1].ip, &n->turn.ip)) {
+        if (!n->turn_dead)
+            answer = NET_SYNACK;
+        c->side[1] = -1;
+    }
+    for (int i = 0; i < 2; i++) {
+        struct net_side *s = &n->side[i];
+        if (s->ice == NULL || s->listener.port == 0 || !bk_addr_equal(&s->listener, &c->addr[1]) ||
+            bk_ice_accepted(s->ice, &c->addr[1], &c->addr[0], n->now, &c->id[1]) != BK_OK)
+            continue;
+        c->side[1] = i;
+        answer = NET_SYNACK;
+    }
+    net_conn_post(n, answer, p->conn, 0, NULL, 0);
+}
+
+static inline void net_conn_deliver(struct net *n, const struct net_packet *p) {
+    struct net_conn *c = &n->conns[p->conn];
+    int side = c->side[p->end];
+    struct bk_ice *ice = side < 0 ? NULL : n->side[side].ice;
+    if (c->gone)
+        return;
+    switch (p->kind) {
+    case NET_SYN:
+        net_syn(n, p, c);
+        break;
+    case NET_SYNACK:
+    case NET_REFUSED:
+        if (ice != NULL &&
+            bk_ice_dialled(ice, c->id[0], p->kind == NET_SYNACK ? BK_OK : BK_ERR_REFUSED,
+                           &c->addr[0], n->now) != BK_OK)
+            c->gone = true;
+        break;
+    case NET_BYTES:
+        net_bytes(n, p, c);
+        break;
+    case NET_FIN:
+        c->gone = true;
+        if (ice != NULL)
+            bk_ice_hung_up(ice, c->id[p->end], n->now);
+        break;
+    case NET_DATAGRAM:
+        break;
+    }
+}
+
+/* ---- What the agents ask of the world ----------------------------------------------------- */
+
+static inline void net_dial(struct net *n, int side, const struct bk_ice_request *r) {
+    static uint16_t port = 20000;
+    for (size_t i = 0; i < NET_CONNS; i++) {
+        struct net_conn *c = &n->conns[i];
+        if (c->used)
+            continue;
+        *c = (struct net_conn){.used = true, .side = {side, -1}, .id = {r->id, 0}};
+        c->addr[0] = r->local;
+        if (bk_ip_is_any(&r->local.ip))
+            c->addr[0] = n->side[side].base[0];
+        if (n->side[side].nat)
+            c->addr[0].ip = n->side[side].outside;
+        if (!r->reuse)
+            c->addr[0].port = port++;
+        c->addr[1] = r->remote;
+        net_conn_post(n, NET_SYN, i, 1, NULL, 0);
+        return;
+    }
+    fail_msg("too many connections");
+}
+
+static inline void net_hang_up(struct net *n, int side, uint32_t id) {
+    for (size_t i = 0; i < NET_CONNS; i++)
+        for (int e = 0; e < 2; e++)
+            if (n->conns[i].used && n->conns[i].side[e] == side && n->conns[i].id[e] == id)
+                net_conn_post(n, NET_FIN, i, 1 - e, NULL, 0);
+}
+
+static inline void net_look_up(struct net *n, int side, const struct bk_ice_request *r) {
+    struct bk_ip found[2];
+    size_t count = 0;
+    for (size_t i = 0; i < n->name_count && count < 2; i++)
+        if (strcmp(n->names[i].name, r->name) == 0)
+            found[count++] = n->names[i].ip;
+    bk_ice_resolved(n->side[side].ice, r->id, found, count, n->now);
+}
+
+static inline void net_name(struct net *n, const char *name, const struct bk_ip *ip) {
+    assert_true(n->name_count < NET_NAMES && strlen(name) < sizeof n->names[0].name);
+    strcpy(n->names[n->name_count].name, name);
+    n->names[n->name_count++].ip = *ip;
+}
+
+static inline bool net_requests(struct net *n, int side) {
+    struct net_side *s = &n->side[side];
+    struct bk_ice_request r;
+    const uint8_t *data;
+    uint32_t id;
+    size_t len;
+    bool any = false;
+    while (bk_ice_next_request(s->ice, &r)) {
+        any = true;
+        n->requests[r.kind]++;
+        assert_int_not_equal(r.id, 0);
+        if (r.kind == BK_ICE_DIAL && s->no_tcp)
+            assert_int_equal(bk_ice_dialled(s->ice, r.id, BK_ERR_UNSUPPORTED, NULL, n->now), BK_OK);
+        else if (r.kind == BK_ICE_DIAL)
+            net_dial(n, side, &r);
+        else if (r.kind == BK_ICE_HANG_UP)
+            net_hang_up(n, side, r.id);
+        else if (r.kind == BK_ICE_RESOLVE)
+            net_look_up(n, side, &r);
+        else
+            net_name(n, r.name, &r.local.ip);
+    }
+    while (bk_ice_next_stream_data(s->ice, &id, &data, &len)) {
+        any = true;
+        for (size_t i = 0; i < NET_CONNS; i++)
+            for (int e = 0; e < 2; e++)
+                if (n->conns[i].used && n->conns[i].side[e] == side && n->conns[i].id[e] == id)
+                    net_conn_post(n, NET_BYTES, i, 1 - e, data, len);
+    }
+    return any;
+}
+
 static inline void net_take(struct net *n, int side, const struct bk_addr *local,
                             const struct net_packet *p) {
     struct net_side *s = &n->side[side];
@@ -148,8 +567,7 @@ static inline void net_take(struct net *n, int side, const struct bk_addr *local
     struct bk_ice_data data;
     if (s->ice == NULL || bk_ice_recv(s->ice, &d, n->now, &data) != BK_OK || data.data == NULL)
         return;
-    assert_true(s->data_count < NET_DATA && data.len < sizeof s->data[0]);
-    memcpy(s->data[s->data_count++], data.data, data.len);
+    net_keep_data(s, &data);
 }
 
 static inline void net_deliver(struct net *n, struct net_packet *slot) {
@@ -157,6 +575,14 @@ static inline void net_deliver(struct net *n, struct net_packet *slot) {
     slot->used = false;
     copy = *slot; /* the slot may be taken again meanwhile */
     const struct net_packet *p = &copy;
+    if (p->kind != NET_DATAGRAM) {
+        net_conn_deliver(n, p);
+        return;
+    }
+    if (bk_ip_equal(&p->to.ip, &n->turn.ip)) {
+        net_turn_take(n, p);
+        return;
+    }
     if (bk_addr_equal(&p->to, &n->server)) {
         net_serve(n, p);
         return;
@@ -207,8 +633,12 @@ static inline void net_drain(struct net *n) {
                 continue;
             while (bk_ice_next_datagram(s->ice, &d))
                 net_send(n, i, &d);
+            if (net_requests(n, i))
+                again = 2;
             if (n->poll != NULL)
                 n->poll(n, i);
+            if (s->ice == NULL)
+                continue;
             while (bk_ice_next_event(s->ice, &e)) {
                 net_note_event(n, i, &e);
                 again = 2;
@@ -261,6 +691,11 @@ static inline void net_init(struct net *n, uint64_t seed) {
     n->now = test_at_ms(1000);
     n->delay_us = 20000;
     n->server = net_addr("192.0.2.9:3478");
+    n->turn = net_addr("192.0.2.10:3478");
+    n->turn_tls = net_addr("192.0.2.10:5349");
+    static const uint8_t secret[32] = {1};
+    assert_int_equal(stun_realm_init(&n->realm, "example.org", secret, 3600 * BK_US_PER_S, false),
+                     BK_OK);
 }
 
 static inline struct bk_ice_config net_config(const struct net *n, int side) {
@@ -289,6 +724,18 @@ static inline void net_base_of(struct net *n, int side, const char *text, uint16
 
 static inline void net_base(struct net *n, int side, const char *text) {
     net_base_of(n, side, text, 0, 1);
+}
+
+static inline void net_listen(struct net *n, int side, const char *text) {
+    struct bk_ice_base base = {.size = sizeof base, .addr = net_addr(text), .protocol = BK_TCP};
+    n->side[side].listener = base.addr;
+    assert_int_equal(bk_ice_add_base(n->side[side].ice, &base, n->now), BK_OK);
+}
+
+static inline void net_server(struct bk_ice_config *c, const char *uri) {
+    c->servers[c->server_count].user = "user";
+    c->servers[c->server_count].password = "secret-of-turn";
+    c->servers[c->server_count++].uri = uri;
 }
 
 static inline void net_nat(struct net *n, int side, const char *outside) {
