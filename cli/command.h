@@ -20,11 +20,14 @@ enum exit_code {
     EXIT_IMPOSTOR = 11,     /* somebody without the peer's key answered */
     EXIT_FORWARD = 12,      /* the peer does not allow this forward, or does not forward at all */
     EXIT_CARD = 13,         /* the peer card cannot be read, is damaged or contradicts itself */
+    EXIT_NO_PATH = 14,      /* ICE found no path to the peer */
+    EXIT_DESCRIPTION = 15,  /* the peer's ICE description cannot be understood */
     EXIT_SIGNAL = 128,      /* and the signal's number: SIGINT 130, SIGTERM 143, SIGHUP 129 */
     EXIT_INTERRUPTED = 130
 };
 
 int cmd_connect(int argc, char **argv);
+int cmd_ice(int argc, char **argv);
 int cmd_id(int argc, char **argv);
 int cmd_lab(int argc, char **argv);
 int cmd_listen(int argc, char **argv);

@@ -316,7 +316,7 @@ def test_usage():
         run_("connect", "--udp", "x").must_end(2, "needs -L")
         run_("ping").must_end(2, "whom")
         run_("ping", "-c", "many", "x").must_end(2, "wants a number")
-        for command in ("serve", "id", "listen", "connect", "ping", "lab", "nat", "sim"):
+        for command in ("serve", "id", "listen", "connect", "ping", "lab", "nat", "sim", "ice"):
             done = run_(command, "--help")
             lines = done.output.decode().splitlines()
             assert done.status == 0 and done.told() == ""
