@@ -21,8 +21,8 @@ enum {
 struct net_mdns;
 struct net_mdns_lookup;
 
-/* `names_max`: how many names can be published at a time. BK_ERR_NO_MEMORY, BK_ERR_PERMISSION,
- * BK_ERR_UNSUPPORTED: the machine has no multicast; BK_ERR_IO. */
+/* `names_max`: how many names can be published at a time. BK_ERR_NO_MEMORY, BK_ERR_UNSUPPORTED:
+ * there is no socket for it. */
 BK_MUST_USE enum bk_err net_mdns_new(struct net_loop *loop, size_t names_max,
                                      struct net_mdns **out);
 /* Lookups under way are dropped without a call. NULL is fine. */
@@ -32,7 +32,7 @@ void net_mdns_free(struct net_mdns *m);
  * addresses, as net_interfaces() does. Call it again when they change. */
 void net_mdns_set_interfaces(struct net_mdns *m, const struct net_interface *list, size_t count);
 
-/* Looks `name` up: asks at 0, 250 and 1000 ms. `on_done` is called once, from the loop, never from
+/* Looks `name` up: asks at 0, 250 and 1100 ms. `on_done` is called once, from the loop, never from
  * inside this call: BK_OK with count >= 1, or BK_ERR_TIMEOUT after 2.5 s. The lookup is gone then.
  * BK_ERR_ARGUMENT: not a name in .local. BK_ERR_FULL: NET_MDNS_LOOKUPS_MAX. BK_ERR_NO_MEMORY. */
 BK_MUST_USE enum bk_err net_mdns_resolve(struct net_mdns *m, const char *name,
