@@ -26,6 +26,9 @@ struct turn_filter {
     size_t allow_count, deny_count;
 };
 
+/* Is it in `allow`, and not in `deny`? */
+bool turn_filter_opens(const struct turn_filter *f, const struct bk_ip *peer);
+bool turn_filter_denies(const struct turn_filter *f, const struct bk_ip *peer);
 bool turn_filter_allows(const struct turn_filter *f, const struct bk_ip *peer);
 
 #endif

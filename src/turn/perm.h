@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ * The service's permissions (RFC 8656 section 9): one pool for all allocations, found by allocation
+ * and address; each allocation's are chained, so that they end with it. */
+#ifndef TURN_PERM_H
+#define TURN_PERM_H
+
+#include "turn/alloc.h"
+
+struct turn_permission {
+    struct bk_ip ip;
+    struct bk_time expires;
+    uint32_t owner; /* the allocation; TURN_NONE: free */
+    uint32_t next, prev;
+};
+
+struct turn_permissions {
+    struct turn_permission *list;
+    struct table by_ip;
+    uint32_t max, count, first_free;
+    struct bk_alloc alloc;
+};
+
+BK_MUST_USE enum bk_err turn_permissions_init(struct turn_permissions *p, uint32_t max,
+                                              const struct bk_rng *rng,
+                                              const struct bk_alloc *alloc);
+void turn_permissions_fini(struct turn_permissions *p);
+/* TURN_NONE: there is none. Expired ones are found until their timer runs. */
+uint32_t turn_permissions_find(const struct turn_permissions *p, uint32_t owner,
+                               const struct bk_ip *ip);
+/* A new one, chained to `a`, which is `owner`. TURN_NONE: the pool is empty. */
+uint32_t turn_permissions_add(struct turn_permissions *p, struct turn_alloc *a, uint32_t owner,
+                              const struct bk_ip *ip);
+void turn_permissions_remove(struct turn_permissions *p, struct turn_alloc *a, uint32_t i);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT
+ * CreatePermission and ChannelBind, RFC 8656 sections 10.2 and 12.2. */
+#include "turn/service_int.h"
+
+#include "base/assert.h"
+#include "wire/channel.h"
+
+enum { PEERS_MAX = 64 }; /* in one CreatePermission */
+
+#define PERMISSION_US (300 * BK_US_PER_S) /* section 9: MUST */
+#define CHANNEL_US (600 * BK_US_PER_S)    /* section 12 */
+
+static bool is_own(const struct turn_service *s, const struct bk_ip *ip) {
+    for (size_t i = 0; i < TURN_FAMILIES; i++)
+        if (bk_ip_equal(ip, &s->config.relay[i]) || bk_ip_equal(ip, &s->config.public[i]))
+            return true;
+    return false;
+}
+
+/* Two clients of this server may meet here, whatever its address is. What else runs on it stays out
+ * of reach, unless its address was opened: turn_peer_is_open(). */
+static bool may_permit(const struct turn_service *s, const struct bk_ip *ip) {
+    const struct turn_filter *f = &s->config.filter;
+    return turn_filter_opens(f, ip) || turn_filter_allows(f, ip) ||
+           (is_own(s, ip) && !turn_filter_denies(f, ip));
+}
+
+bool turn_peer_is_open(const struct turn_service *s, const struct bk_addr *peer) {
+    if (turn_filter_opens(&s->config.filter, &peer->ip) || !is_own(s, &peer->ip))
+        return true; /* its permission was given by may_permit() */
+    const struct turn_ports *ports = &s->ports[turn_family_index(peer->ip.family)];
+    return turn_ports_owner(ports, peer->port) != TURN_NOBODY;
+}
+
+/* 0: this peer may be permitted; else the error code. */
+static uint16_t judge(const struct turn_service *s, const struct turn_alloc *a,
+                      const struct bk_addr *peer) {
+    if (a->port[turn_family_index(peer->ip.family)] == 0)
+        return TURN_CODE_PEER_FAMILY_MISMATCH; /* sections 10.2 and 12.2: MUST */
+    return may_permit(s, &peer->ip) ? 0 : STUN_CODE_FORBIDDEN;
+}
+
+static void permit(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip) {
+    struct turn_alloc *a = &s->allocs.list[alloc];
+    uint32_t i = turn_permissions_find(&s->perms, alloc, ip);
+    if (i == TURN_NONE)
+        i = turn_permissions_add(&s->perms, a, alloc, ip);
+    bk_assert(i != TURN_NONE); /* has_room_for() said so */
+    struct turn_permission *p = &s->perms.list[i];
+    p->expires = bk_after(s->now, PERMISSION_US);
+    heap_set(&s->timers, turn_service_timer_of_perm(s, i), p->expires);
+}
+
+static bool has_room_for(const struct turn_service *s, const struct turn_alloc *a, size_t fresh) {
+    return a->perms + fresh <= s->config.permissions_max && s->perms.count + fresh <= s->perms.max;
+}
+
+/* All peers of a request, checked before anything is done: all or nothing. */
+static uint16_t read_peers(const struct turn_service *s, const struct turn_ask *ask,
+                           struct bk_ip *ips, size_t *count) {
+    const struct turn_alloc *a = &s->allocs.list[ask->alloc];
+    struct stun_iter it = stun_attrs(&ask->m);
+    struct stun_attr attr;
+    size_t fresh = 0;
+    *count = 0;
+    while (stun_next_attr(&it, &attr)) {
+        struct bk_addr peer;
+        if (attr.type != TURN_XOR_PEER_ADDRESS)
+            continue;
+        if (stun_read_addr(&ask->m, &attr, &peer) != BK_OK)
+            return STUN_CODE_BAD_REQUEST;
+        uint16_t code = judge(s, a, &peer);
+        if (code != 0)
+            return code;
+        if (*count == PEERS_MAX)
+            return TURN_CODE_INSUFFICIENT_CAPACITY;
+        fresh += turn_permissions_find(&s->perms, ask->alloc, &peer.ip) == TURN_NONE;
+        ips[(*count)++] = peer.ip;
+    }
+    if (*count == 0)
+        return STUN_CODE_BAD_REQUEST; /* section 10.2: at least one */
+    return has_room_for(s, a, fresh) ? 0 : TURN_CODE_INSUFFICIENT_CAPACITY;
+}
+
+void turn_do_create_permission(struct turn_service *s, struct turn_ask *ask) {
+    struct bk_ip ips[PEERS_MAX];
+    size_t count;
+    uint16_t code = read_peers(s, ask, ips, &count);
+    if (code != 0) {
+        turn_answer_error(s, ask, code);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        permit(s, ask->alloc, &ips[i]);
+    s->counts[TURN_COUNT_PERMITTED]++;
+    turn_answer_start(s, ask);
+    turn_answer_send(s, ask);
+}
+
+/* Section 12.2: the channel that the request names, TURN_NONE if it is a new one; or a code. */
+static uint16_t find_channel(const struct turn_service *s, const struct turn_ask *ask,
+                             uint16_t number, const struct bk_addr *peer, uint32_t *out) {
+    const struct turn_alloc *a = &s->allocs.list[ask->alloc];
+    uint32_t by_number = turn_channels_by_number(&s->chans, ask->alloc, number);
+    uint32_t by_peer = turn_channels_by_peer(&s->chans, ask->alloc, peer);
+    if (by_number != by_peer)
+        return STUN_CODE_BAD_REQUEST; /* bound to another peer, or the peer to another number */
+    *out = by_number;
+    if (by_number != TURN_NONE)
+        return 0;
+    bool full = a->chans >= s->config.channels_max || s->chans.count >= s->chans.max;
+    return full ? TURN_CODE_INSUFFICIENT_CAPACITY : 0;
+}
+
+static uint16_t bind(struct turn_service *s, struct turn_ask *ask) {
+    struct turn_alloc *a = &s->allocs.list[ask->alloc];
+    uint16_t number;
+    struct bk_addr peer;
+    uint32_t i;
+    if (stun_get_port(&ask->m, TURN_CHANNEL_NUMBER, &number) != BK_OK ||
+        stun_get_addr(&ask->m, TURN_XOR_PEER_ADDRESS, &peer) != BK_OK || number < CHANNEL_MIN ||
+        number > CHANNEL_MAX || peer.port == 0)
+        return STUN_CODE_BAD_REQUEST;
+    uint16_t code = judge(s, a, &peer);
+    if (code == 0 && !turn_peer_is_open(s, &peer))
+        code = STUN_CODE_FORBIDDEN;
+    if (code == 0)
+        code = find_channel(s, ask, number, &peer, &i);
+    bool fresh = turn_permissions_find(&s->perms, ask->alloc, &peer.ip) == TURN_NONE;
+    if (code == 0 && !has_room_for(s, a, fresh ? 1 : 0))
+        code = TURN_CODE_INSUFFICIENT_CAPACITY;
+    if (code != 0)
+        return code;
+    if (i == TURN_NONE)
+        i = turn_channels_add(&s->chans, a, ask->alloc, number, &peer);
+    s->chans.list[i].expires = bk_after(s->now, CHANNEL_US);
+    heap_set(&s->timers, turn_service_timer_of_chan(s, i), s->chans.list[i].expires);
+    permit(s, ask->alloc, &peer.ip); /* section 12.2: installs or refreshes it, too */
+    return 0;
+}
+
+void turn_do_channel_bind(struct turn_service *s, struct turn_ask *ask) {
+    uint16_t code = bind(s, ask);
+    if (code != 0) {
+        turn_answer_error(s, ask, code);
+        return;
+    }
+    s->counts[TURN_COUNT_BOUND]++;
+    turn_answer_start(s, ask);
+    turn_answer_send(s, ask);
+}

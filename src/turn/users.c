@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#include "turn/users.h"
+
+#include "base/wipe.h"
+
+#include <string.h>
+
+static bool find_one(void *ctx, const struct stun_claim *claim, struct turn_user *out) {
+    const struct turn_one_user *user = ctx;
+    uint8_t hash[STUN_USERHASH_LEN];
+    bool same = claim->user.data != NULL && claim->user.len == strlen(user->name) &&
+                memcmp(claim->user.data, user->name, claim->user.len) == 0;
+    if (claim->hash.data != NULL && claim->hash.len == sizeof hash) {
+        stun_userhash(user->name, user->realm, hash);
+        same = equal_secret(claim->hash.data, hash, sizeof hash);
+    }
+    out->id = 1;
+    return same && stun_key_long(user->name, user->realm, user->password, claim->algorithm,
+                                 &out->key) == BK_OK;
+}
+
+struct turn_users turn_users_one(struct turn_one_user *user) {
+    const struct turn_users users = {find_one, user};
+    return users;
+}
