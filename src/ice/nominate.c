@@ -159,12 +159,18 @@ static struct ice_pair *best_pair(struct bk_checker *ice, uint16_t comp, bool ol
     return best != NULL ? best : flapping;
 }
 
+/* A pair may be nominated again before its last nomination was answered. */
 static uint32_t number_under_way(struct bk_checker *ice, const struct ice_pair *p) {
     uint16_t index = (uint16_t)(p - ice->list.pairs);
-    const struct ice_check *c = ice_checks_active(&ice->checks, index, ICE_CHECK_CONNECT);
-    return c != NULL && c->plan.use_candidate && c->plan.controlling == ice->role.controlling
-               ? c->plan.nomination
-               : 0;
+    uint32_t highest = 0;
+    for (uint16_t i = 0; i < ice->checks.top; i++) {
+        const struct ice_check *c = &ice->checks.slots[i];
+        if (c->state == ICE_CHECK_ACTIVE && c->plan.pair == index &&
+            c->plan.purpose == ICE_CHECK_CONNECT && c->plan.use_candidate &&
+            c->plan.controlling == ice->role.controlling && c->plan.nomination > highest)
+            highest = c->plan.nomination;
+    }
+    return highest;
 }
 
 /* The pair of our highest nomination, answered or on its way, that can still succeed. If its number
