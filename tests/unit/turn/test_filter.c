@@ -105,7 +105,7 @@ static void ranges_can_be_opened_and_closed(void **state) {
     assert_false(allows(&f, "8.8.8.8"));
     assert_false(allows(&f, "64:ff9b::8.8.8.8"));
     assert_false(allows(&f, "2002:808:808::1"));
-    assert_false(allows(&f, "::ffff:10.1.1.1")); /* IPv4 has its own spelling */
+    assert_false(allows(&f, "::ffff:10.1.1.1"));  /* IPv4 has its own spelling */
     assert_true(allows(&f, "64:ff9b::10.1.1.1")); /* what it stands for is open */
     assert_true(allows(&f, "fd12::1"));
     assert_true(allows(&f, "::1"));
