@@ -31,7 +31,7 @@ bench: ## the benchmarks and their tables
 	@scripts/bench.sh
 
 bench-ice: ## how fast ICE connects, beside libnice and aioice; RUNS=200 for all the quantiles
-	@scripts/bench.sh ice
+	@scripts/bench.sh ice_idle ice_data ice
 
 lab: ## run a topology file: make lab F=lab/two-homes.lab
 	@scripts/lab.sh $(F)

@@ -8,7 +8,11 @@
 #include "base/table.h"
 #include <string.h>
 
-enum { ROUNDS_PER_TURN = 16 }; /* handlers that cause events for ever get the next turn, too */
+enum {
+    ROUNDS_PER_TURN = 16, /* handlers that cause events for ever get the next turn, too */
+    LEISURE_US = 400000,  /* deadlines farther away than this may wait for others ... */
+    GRID_US = 20000       /* ... this long */
+};
 
 static uint64_t hash_ice(const struct bk_run *run, const struct bk_ice *ice) {
     return siphash24(run->demux.seed, &ice, sizeof ice);
@@ -104,6 +108,15 @@ static bool tell_events(struct driven *a) {
     return any && a->ice != NULL;
 }
 
+/* Consent checks of many idle agents are made to fall together: then their datagrams share system
+ * calls, and so do the answers. What is near is left alone: pacing, retransmissions. */
+static struct bk_time at_leisure(struct bk_time deadline, struct bk_time now) {
+    if (bk_is_never(deadline) || bk_before(deadline, bk_after(now, LEISURE_US)))
+        return deadline;
+    int64_t over = deadline.us % GRID_US;
+    return over == 0 ? deadline : bk_after(deadline, GRID_US - over);
+}
+
 static void on_work(void *ctx) {
     struct driven *a = ctx;
     bool more = true;
@@ -113,7 +126,7 @@ static void on_work(void *ctx) {
         more = tell_events(a);
     }
     if (a->ice != NULL)
-        net_timer_set(&a->timer, bk_ice_deadline(a->ice));
+        net_timer_set(&a->timer, at_leisure(bk_ice_deadline(a->ice), net_now(a->run->loop)));
     if (more)
         driven_touch(a);
     driven_release(a);
