@@ -16,6 +16,7 @@ enum { KEPT = 8, STEPS_MAX = 400 };
 struct kept { /* a request the agent sent, to be answered */
     uint8_t txid[STUN_TXID_LEN];
     struct bk_addr local, remote;
+    uint8_t protocol;
     bool used;
 };
 
@@ -28,7 +29,18 @@ struct play {
     struct ice_cred peer, agent, former; /* former: the agent's before a restart */
     struct kept kept[KEPT];
     unsigned next_kept;
+    bool poor; /* the allocator has nothing now */
 };
+
+static void *poor_get(void *ctx, size_t size) {
+    const struct play *p = ctx;
+    return p->poor ? NULL : calloc(1, size);
+}
+
+static void poor_put(void *ctx, void *memory) {
+    (void)ctx;
+    free(memory);
+}
 
 /* A few addresses, so that they meet again: both families, link-local, loopback, wildcard. */
 static struct bk_addr pick_addr(struct play *p, uint8_t site) {
@@ -58,12 +70,23 @@ static struct bk_ice_candidate pick_candidate(struct play *p, uint8_t site) {
         c.priority = wire_u32(&p->in);
     if ((n & 16) != 0)
         c.foundation[0] = (char)('a' + (n >> 6));
+    if ((n & 32) != 0) {
+        uint8_t where = wire_u8(&p->in);
+        c.transport = (enum bk_ice_transport)(where & 3);
+        c.stream = where >> 2 & 3;
+        c.component = where >> 4 & 3;
+        if (c.transport == BK_ICE_TCP_ACTIVE && (where & 64) != 0)
+            c.addr.port = 0;
+    }
     return c;
 }
 
 static void give(struct play *p, const struct bk_addr *local, const struct bk_addr *remote,
-                 const uint8_t *bytes, size_t len) {
-    struct bk_datagram d = {.local = *local, .remote = *remote, .data = bytes, .len = len};
+                 uint8_t protocol, const uint8_t *bytes, size_t len) {
+    struct bk_datagram d = {
+        .local = *local, .remote = *remote, .data = bytes, .len = len, .protocol = protocol};
+    if (protocol == BK_TCP && (wire_u8(&p->in) & 1) != 0)
+        d.local.port = 9; /* a connection of ours */
     enum bk_err err = bk_checker_recv(p->ice, &d, p->now);
     (void)err;
 }
@@ -74,7 +97,7 @@ static void raw_packet(struct play *p) {
     len = len < wire_left(&p->in) ? len : wire_left(&p->in);
     const uint8_t *bytes = wire_bytes(&p->in, len);
     if (bytes != NULL)
-        give(p, &local, &remote, bytes, len);
+        give(p, &local, &remote, BK_UDP, bytes, len);
 }
 
 static void signed_check(struct play *p) {
@@ -83,8 +106,8 @@ static void signed_check(struct play *p) {
     uint8_t txid[STUN_TXID_LEN] = {flags, (uint8_t)p->now.us};
     bool former = (flags & 1) != 0 && ice_cred_is_set(&p->former);
     struct ice_check_message m = {.txid = txid,
-                                  .local = &p->peer,
-                                  .remote = former ? &p->former : &p->agent,
+                                  .local = ice_cred_view(&p->peer),
+                                  .remote = ice_cred_view(former ? &p->former : &p->agent),
                                   .priority = wire_u32(&p->in),
                                   .role = {(flags & 2) != 0, wire_u8(&p->in)},
                                   .use_candidate = (flags & 4) != 0,
@@ -94,7 +117,7 @@ static void signed_check(struct play *p) {
         m.role.tie_breaker = UINT64_MAX;
     size_t len = 0;
     if (ice_build_check(&m, buf, sizeof buf, &len) == BK_OK)
-        give(p, &local, &remote, buf, len);
+        give(p, &local, &remote, (flags & 64) != 0 ? BK_TCP : BK_UDP, buf, len);
 }
 
 static void signed_answer(struct play *p) {
@@ -103,8 +126,10 @@ static void signed_answer(struct play *p) {
     struct kept *k = &p->kept[flags % KEPT];
     if (!k->used)
         return;
-    struct ice_answer_message m = {
-        .txid = k->txid, .local = &p->peer, .code = codes[flags >> 3 & 7], .mapped = k->local};
+    struct ice_answer_message m = {.txid = k->txid,
+                                   .local = ice_cred_view(&p->peer),
+                                   .code = codes[flags >> 3 & 7],
+                                   .mapped = k->local};
     struct bk_addr local = k->local, remote = k->remote;
     if ((flags & 64) != 0)
         m.mapped = pick_addr(p, 1);
@@ -112,7 +137,7 @@ static void signed_answer(struct play *p) {
         remote = pick_addr(p, 2);
     size_t len = 0;
     if (ice_build_answer(&m, buf, sizeof buf, &len) == BK_OK)
-        give(p, &local, &remote, buf, len);
+        give(p, &local, &remote, k->protocol, buf, len);
 }
 
 static void drain(struct play *p) {
@@ -128,6 +153,7 @@ static void drain(struct play *p) {
         memcpy(k->txid, msg.txid, sizeof k->txid);
         k->local = d.local;
         k->remote = d.remote;
+        k->protocol = d.protocol;
         k->used = true;
     }
     while (bk_checker_next_event(p->ice, &event))
@@ -141,7 +167,8 @@ static void remember_cred(struct play *p, struct ice_cred *cred) {
 
 static void restart(struct play *p) {
     remember_cred(p, &p->former);
-    if (bk_checker_restart(p->ice, NULL, NULL, p->now) != BK_OK)
+    enum bk_err err = bk_checker_restart(p->ice, NULL, NULL, p->now);
+    if (err != BK_OK && !(p->poor && err == BK_ERR_FULL))
         abort();
     remember_cred(p, &p->agent);
 }
@@ -170,6 +197,41 @@ static void ask(struct play *p) {
         abort();
 }
 
+/* The rarer verbs. */
+static void other_verb(struct play *p) {
+    uint8_t n = wire_u8(&p->in);
+    struct bk_addr a = pick_addr(p, 1), b = pick_addr(p, 2);
+    enum bk_err err = BK_OK;
+    switch (n & 7) {
+    case 0:
+        bk_checker_settle(p->ice, p->now);
+        break;
+    case 1:
+        p->poor = (n & 8) != 0;
+        break;
+    case 2:
+        a.port = (n & 8) != 0 ? 9 : a.port;
+        bk_checker_broken(p->ice, &a, &b, p->now);
+        break;
+    case 3:
+        bk_checker_heard(p->ice, &a, &b, p->now);
+        break;
+    case 4:
+        bk_checker_set_remote_lite(p->ice, (n & 8) != 0, p->now);
+        break;
+    case 5:
+        bk_checker_set_renominate(p->ice, (n & 8) != 0, p->now);
+        break;
+    case 6:
+        err = bk_checker_remove_base(p->ice, &a, (n & 8) != 0 ? BK_TCP : BK_UDP, p->now);
+        break;
+    case 7:
+        (void)bk_checker_size(p->ice);
+        break;
+    }
+    (void)err;
+}
+
 static void step(struct play *p) {
     struct bk_ice_candidate c;
     struct bk_addr a;
@@ -179,8 +241,13 @@ static void step(struct play *p) {
         raw_packet(p);
         break;
     case 1:
-    case 2:
         signed_check(p);
+        break;
+    case 2:
+        if ((wire_u8(&p->in) & 3) == 0)
+            other_verb(p);
+        else
+            signed_check(p);
         break;
     case 3:
     case 4:
@@ -243,7 +310,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     config.locals_max = (how & 64) != 0 ? 3 : 16;
     config.prflx_max = config.early_max = 3;
     config.events_max = 8;
-    if (bk_checker_new(&config, &fuzz_alloc, &p.ice) != BK_OK)
+    uint8_t more = wire_u8(&p.in);
+    config.streams = (uint16_t)(1 + (more & 3));
+    config.components = (uint16_t)(1 + (more >> 2 & 1));
+    config.lite = (more & 8) != 0;
+    config.doubt_us = (more & 16) != 0 ? 500000 : 0;
+    config.patience_us = (more & 32) != 0 ? 5000000 : 0;
+    const struct bk_alloc alloc = {poor_get, poor_put, &p};
+    if (bk_checker_new(&config, &alloc, &p.ice) != BK_OK)
         abort();
     if (ice_cred_set(&p.peer, "peer", "peerpasswordpeerpassword") != BK_OK)
         abort();

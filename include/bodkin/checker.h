@@ -185,15 +185,17 @@ struct bk_checker_event {
 
 /* ---- Life --------------------------------------------------------------------------------- */
 
-/* Allocates everything the agent will ever need. `config` and `alloc` are copied (config->rng is
- * kept). BK_ERR_ARGUMENT: bk_checker_config_check() says which field. BK_ERR_NO_MEMORY. */
+/* Allocates everything the agent needs (but see bk_checker_settle()). `config` and `alloc` are
+ * copied (config->rng is kept). BK_ERR_ARGUMENT: bk_checker_config_check() says which field.
+ * BK_ERR_NO_MEMORY. */
 BK_API BK_MUST_USE enum bk_err bk_checker_new(const struct bk_checker_config *config,
                                               const struct bk_alloc *alloc,
                                               struct bk_checker **out);
 /* Wipes the secrets, then gives the memory back. NULL is fine. */
 BK_API void bk_checker_free(struct bk_checker *ice);
 
-/* Our credentials, to be signalled; NUL-terminated, valid until bk_checker_restart(). */
+/* Our credentials, to be signalled; NUL-terminated, valid until bk_checker_restart() or
+ * bk_checker_settle(). */
 BK_API const char *bk_checker_ufrag(const struct bk_checker *ice);
 BK_API const char *bk_checker_pwd(const struct bk_checker *ice);
 

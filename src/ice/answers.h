@@ -21,13 +21,15 @@ struct ice_answer {
 };
 
 struct ice_answers {
-    struct ice_answer ring[ICE_ANSWERS_MAX];
-    unsigned head, len;
+    struct ice_answer *ring; /* cap elements, *kept* */
+    unsigned cap, head, len;
 };
 
 /* NULL: full. The caller fills what it gets. */
 struct ice_answer *ice_answers_push(struct ice_answers *answers);
 /* NULL: none. Valid until the next push. */
 const struct ice_answer *ice_answers_pop(struct ice_answers *answers);
+/* Moves the queue to the ring's beginning. */
+void ice_answers_straighten(struct ice_answers *answers);
 
 #endif

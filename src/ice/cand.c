@@ -100,7 +100,7 @@ static uint16_t default_preference(const struct ice_cands *cands, const struct i
 /* RFC 8445 section 5.1.1.3: same kind, same base address, same server, same transport protocol. */
 static bool same_foundation(const struct ice_cand *a, const struct ice_cand *b) {
     return a->kind == b->kind && a->transport == b->transport &&
-           bk_ip_equal(&a->base.ip, &b->base.ip) && bk_ip_equal(&a->server.ip, &b->server.ip);
+           bk_ip_equal(&a->base.ip, &b->base.ip) && a->server == b->server;
 }
 
 static void make_foundation(struct ice_cands *cands, struct ice_cand *cand) {
@@ -113,6 +113,14 @@ static void make_foundation(struct ice_cands *cands, struct ice_cand *cand) {
     }
     struct text t = text_in(cand->foundation, sizeof cand->foundation);
     text_u64(&t, ++cands->next_foundation);
+}
+
+/* FNV-1a. A collision would make two servers' candidates one foundation, and only delay checks. */
+static uint32_t hash_of(const struct bk_ip *ip) {
+    uint32_t hash = UINT32_C(0x811c9dc5);
+    for (size_t i = 0; i < sizeof ip->bytes; i++)
+        hash = (hash ^ ip->bytes[i]) * UINT32_C(0x01000193);
+    return hash ^ ip->family;
 }
 
 static uint16_t take_slot(struct ice_cands *cands) {
@@ -137,7 +145,7 @@ uint16_t ice_cands_add(struct ice_cands *cands, const struct bk_ice_candidate *f
                          .priority = from->priority,
                          .addr = from->addr,
                          .base = from->base.ip.family == BK_FAMILY_NONE ? from->addr : from->base,
-                         .server = from->server};
+                         .server = hash_of(&from->server.ip)};
     memcpy(c.foundation, from->foundation, BK_ICE_FOUNDATION_MAX);
     if (c.preference == 0)
         c.preference = default_preference(cands, &c);
@@ -197,7 +205,6 @@ void ice_cand_export(const struct ice_cand *cand, struct bk_ice_candidate *out) 
     out->component = cand->component;
     out->addr = cand->addr;
     out->base = cand->base;
-    out->server = cand->server;
     out->priority = cand->priority;
     out->preference = cand->preference;
     memcpy(out->foundation, cand->foundation, sizeof out->foundation);

@@ -15,7 +15,8 @@ struct ice_cand {
     uint16_t stream, component; /* the same as SDP says it: component from 1 */
     uint16_t preference;
     uint32_t priority;
-    struct bk_addr addr, base, server;
+    uint32_t server; /* a hash of the STUN or TURN server's address: only tells foundations apart */
+    struct bk_addr addr, base;
     char foundation[BK_ICE_FOUNDATION_MAX + 1];
 };
 

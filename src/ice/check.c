@@ -43,7 +43,7 @@ static struct ice_check *take_slot(struct ice_checks *checks) {
 static int64_t gap_after(const struct ice_check_plan *plan, unsigned sent) {
     if (sent >= plan->tries)
         return plan->wait_us;
-    int64_t gap = plan->rto_us << (sent - 1);
+    int64_t gap = (int64_t)plan->rto_us << (sent - 1);
     return plan->gap_max_us != 0 && gap > plan->gap_max_us ? plan->gap_max_us : gap;
 }
 

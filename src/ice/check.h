@@ -29,26 +29,26 @@ enum ice_check_state {
 
 /* How one check is to run. */
 struct ice_check_plan {
-    enum ice_purpose purpose;
-    uint16_t pair; /* index in the checklist */
-    bool old;      /* under the credentials from before the restart */
+    uint8_t purpose; /* enum ice_purpose */
+    uint8_t tries;
+    bool old; /* under the credentials from before the restart */
     bool controlling, use_candidate;
+    bool reliable;       /* over a connection: sent once, whatever `tries` says */
+    uint16_t pair;       /* index in the checklist */
+    uint16_t pad_to;     /* the message's whole size, for MTU tests; 0: as it comes */
     uint32_t nomination; /* with use_candidate; 0: none told */
     uint64_t tie_breaker;
-    uint16_t pad_to; /* the message's whole size, for MTU tests; 0: as it comes */
-    bool reliable;   /* over a connection: sent once, whatever `tries` says */
-    uint8_t tries;
-    int64_t rto_us;     /* the first gap; it doubles */
-    int64_t gap_max_us; /* up to this; 0: without end */
-    int64_t wait_us;    /* after the last try */
+    uint32_t rto_us;     /* the first gap; it doubles */
+    uint32_t gap_max_us; /* up to this; 0: without end */
+    uint32_t wait_us;    /* after the last try */
 };
 
 struct ice_check {
-    enum ice_check_state state;
-    struct ice_check_plan plan;
-    uint8_t txid[STUN_TXID_LEN];
+    uint8_t state; /* enum ice_check_state */
     uint8_t sent;
     bool want_send;
+    uint8_t txid[STUN_TXID_LEN];
+    struct ice_check_plan plan;
     uint32_t order; /* first wanted, first sent */
     struct bk_time started, deadline;
 };

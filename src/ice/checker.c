@@ -11,48 +11,6 @@ enum { TCP_DISCARD_PORT = 9 };
 
 /* ---- Life --------------------------------------------------------------------------------- */
 
-static uint16_t checks_cap(const struct bk_checker_config *c) {
-    /* A check on every pair, the MTU test, and some consent checks and probes beside. Where there
-     * are more valid pairs than that, a consent check is left out now and then. */
-    return (uint16_t)(c->pairs_max + BK_CHECKER_MTU_SIZES + 24);
-}
-
-static size_t buffer_cap(const struct bk_checker_config *c) {
-    size_t cap = ICE_MESSAGE_MAX;
-    for (size_t i = 0; i < BK_CHECKER_MTU_SIZES && c->mtu_sizes[i] != 0; i++)
-        cap = c->mtu_sizes[i] > cap ? c->mtu_sizes[i] : cap;
-    return cap;
-}
-
-static void *take(const struct bk_alloc *alloc, size_t count, size_t size) {
-    return alloc->get(alloc->ctx, count == 0 ? size : count * size);
-}
-
-/* All memory the agent ever needs. false: some is missing; bk_checker_free() gives the rest back.
- */
-static bool allocate(struct bk_checker *ice) {
-    const struct bk_checker_config *c = &ice->config;
-    const struct bk_alloc *a = &ice->alloc;
-    struct ice_pair *pairs = take(a, c->pairs_max, sizeof *pairs);
-    struct ice_check *checks = take(a, checks_cap(c), sizeof *checks);
-    ice->comp_count = (uint16_t)(c->streams * c->components);
-    ice->comps = take(a, ice->comp_count, sizeof *ice->comps);
-    ice_checklist_init(&ice->list, pairs, (uint16_t)c->pairs_max);
-    ice_checks_init(&ice->checks, checks, checks_cap(c));
-    ice->locals.slots = take(a, c->locals_max, sizeof *ice->locals.slots);
-    ice->locals.cap = (uint16_t)c->locals_max;
-    ice->remotes.slots = take(a, c->remotes_max, sizeof *ice->remotes.slots);
-    ice->remotes.cap = (uint16_t)c->remotes_max;
-    ice->early = take(a, c->early_max, sizeof *ice->early);
-    ice->events.ring = take(a, c->events_max, sizeof *ice->events.ring);
-    ice->events.cap = c->events_max;
-    ice->buf_cap = buffer_cap(c);
-    ice->buf = take(a, ice->buf_cap, 1);
-    return pairs != NULL && ice->comps != NULL && checks != NULL && ice->locals.slots != NULL &&
-           ice->remotes.slots != NULL && ice->early != NULL && ice->events.ring != NULL &&
-           ice->buf != NULL;
-}
-
 static void start_state(struct bk_checker *ice) {
     const struct bk_rng *rng = ice->config.rng;
     ice->now.us = INT64_MIN;
@@ -66,10 +24,13 @@ static void start_state(struct bk_checker *ice) {
     }
     ice->role.controlling = ice->config.controlling;
     ice->role.tie_breaker = rng_u64(rng);
+    struct ice_cred cred = {.ufrag = ""};
     if (ice->config.ufrag == NULL)
-        ice_cred_make(&ice->local, rng);
+        ice_cred_make(&cred, rng);
     else
-        bk_assert(ice_cred_set(&ice->local, ice->config.ufrag, ice->config.pwd) == BK_OK);
+        bk_assert(ice_cred_set(&cred, ice->config.ufrag, ice->config.pwd) == BK_OK);
+    ice_secret_put(&ice->secrets[ICE_LOCAL], &cred);
+    ice_cred_fini(&cred);
     ice->config.ufrag = ice->config.pwd = NULL; /* copied */
 }
 
@@ -81,8 +42,8 @@ enum bk_err bk_checker_new(const struct bk_checker_config *config, const struct 
     if (ice == NULL)
         return BK_ERR_NO_MEMORY;
     ice->config = *config;
-    ice->alloc = *alloc;
-    if (!allocate(ice)) {
+    ice->room.alloc = *alloc;
+    if (!ice_take_memory(ice)) {
         bk_checker_free(ice);
         return BK_ERR_NO_MEMORY;
     }
@@ -94,12 +55,9 @@ enum bk_err bk_checker_new(const struct bk_checker_config *config, const struct 
 void bk_checker_free(struct bk_checker *ice) {
     if (ice == NULL)
         return;
-    const struct bk_alloc alloc = ice->alloc;
-    void *const parts[] = {ice->list.pairs,    ice->comps, ice->checks.slots, ice->locals.slots,
-                           ice->remotes.slots, ice->early, ice->events.ring,  ice->buf};
+    const struct bk_alloc alloc = ice->room.alloc;
+    ice_give_memory(ice);
     wipe(ice, sizeof *ice);
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        alloc.put(alloc.ctx, parts[i]);
     alloc.put(alloc.ctx, ice);
 }
 
@@ -126,7 +84,7 @@ static void turn_checks(struct bk_checker *ice) {
 /* New checks are not started here but when datagrams are fetched: a caller that adds ten candidates
  * or hands in ten packets before it does so gets the best order of all of them. */
 static void checker_turn(struct bk_checker *ice, struct bk_time now) {
-    ice->now = bk_later(ice->now, now);
+    ice_touch(ice, now);
     turn_checks(ice);
     ice_consent_turn(ice);
     ice_doubt_turn(ice);
@@ -135,11 +93,14 @@ static void checker_turn(struct bk_checker *ice, struct bk_time now) {
 }
 
 void bk_checker_advance(struct bk_checker *ice, struct bk_time now) {
+    if (ice->quiet && bk_before(now, ice->deadline))
+        return;
+    ice->room.starved = false; /* there may be memory again */
     checker_turn(ice, now);
     ice_pace_turn(ice);
 }
 
-struct bk_time bk_checker_deadline(const struct bk_checker *ice) {
+struct bk_time ice_deadline(const struct bk_checker *ice) {
     struct bk_time t = ice_checks_deadline(&ice->checks);
     for (uint16_t i = 0; i < ice->comp_count; i++)
         t = bk_earlier(t, ice->comps[i].select_at);
@@ -148,6 +109,10 @@ struct bk_time bk_checker_deadline(const struct bk_checker *ice) {
     t = bk_earlier(t, ice_consent_deadline(ice));
     t = bk_earlier(t, ice_doubt_deadline(ice));
     return bk_earlier(t, ice_pace_deadline(ice));
+}
+
+struct bk_time bk_checker_deadline(const struct bk_checker *ice) {
+    return ice->quiet ? ice->deadline : ice_deadline(ice);
 }
 
 /* ---- Datagrams ---------------------------------------------------------------------------- */
@@ -184,16 +149,20 @@ enum bk_err bk_checker_recv(struct bk_checker *ice, const struct bk_datagram *in
         return err;
     ice->now = bk_later(ice->now, now);
     err = recv_message(ice, in, &msg);
-    if (err != BK_ERR_NOT_OURS)
+    if (err != BK_ERR_NOT_OURS && err != BK_ERR_AUTH) /* strangers cause no turn */
         checker_turn(ice, now);
     return err;
+}
+
+static struct ice_cred_view secret(const struct bk_checker *ice, enum ice_secret_of whose) {
+    return ice_secret_view(&ice->secrets[whose]);
 }
 
 static size_t build_answer(struct bk_checker *ice, const struct ice_answer *a) {
     struct stun_types unknown = {.count = a->unknown_count};
     memcpy(unknown.types, a->unknown, sizeof a->unknown);
     struct ice_answer_message m = {.txid = a->txid,
-                                   .local = a->old ? &ice->old_local : &ice->local,
+                                   .local = secret(ice, a->old ? ICE_OLD_LOCAL : ICE_LOCAL),
                                    .code = a->code,
                                    .mapped = a->remote,
                                    .unknown = &unknown};
@@ -208,8 +177,8 @@ static size_t build_answer(struct bk_checker *ice, const struct ice_answer *a) {
 static size_t build_check(struct bk_checker *ice, const struct ice_check *c) {
     struct ice_pair *p = ice_pair_at(ice, c->plan.pair);
     struct ice_check_message m = {.txid = c->txid,
-                                  .local = c->plan.old ? &ice->old_local : &ice->local,
-                                  .remote = c->plan.old ? &ice->old_remote : &ice->remote,
+                                  .local = secret(ice, c->plan.old ? ICE_OLD_LOCAL : ICE_LOCAL),
+                                  .remote = secret(ice, c->plan.old ? ICE_OLD_REMOTE : ICE_REMOTE),
                                   .priority = ice_prflx_priority(&ice->locals.slots[p->local]),
                                   .role = {c->plan.controlling, c->plan.tie_breaker},
                                   .use_candidate = c->plan.use_candidate,
@@ -224,6 +193,8 @@ static size_t build_check(struct bk_checker *ice, const struct ice_check *c) {
 }
 
 bool bk_checker_next_datagram(struct bk_checker *ice, struct bk_datagram *out) {
+    if (ice->quiet)
+        return false;
     struct bk_datagram d = {.data = ice->buf};
     const struct ice_answer *a = ice_answers_pop(&ice->answers);
     if (a != NULL) {
@@ -239,8 +210,11 @@ bool bk_checker_next_datagram(struct bk_checker *ice, struct bk_datagram *out) {
         ice_pace_turn(ice);
         c = ice_checks_take_send(&ice->checks);
     }
-    if (c == NULL)
+    if (c == NULL) {
+        ice->deadline = ice_deadline(ice);
+        ice->quiet = true;
         return false;
+    }
     d.local = ice_pair_at(ice, c->plan.pair)->base;
     d.remote = ice_pair_at(ice, c->plan.pair)->to;
     d.protocol = ice_pair_at(ice, c->plan.pair)->tcp ? BK_TCP : BK_UDP;
@@ -266,12 +240,19 @@ static void learn_early(struct bk_checker *ice) {
 
 enum bk_err bk_checker_set_remote_credentials(struct bk_checker *ice, const char *ufrag,
                                               const char *pwd, struct bk_time now) {
-    if (ice_cred_is_set(&ice->remote))
-        return ice_cred_equal(&ice->remote, ufrag, pwd) ? BK_OK : BK_ERR_STATE;
-    enum bk_err err = ice_cred_set(&ice->remote, ufrag, pwd);
+    struct ice_secret *remote = &ice->secrets[ICE_REMOTE];
+    if (ice_secret_is_set(remote))
+        return ice_cred_equal(ice_secret_view(remote), ufrag, pwd) ? BK_OK : BK_ERR_STATE;
+    struct ice_cred cred = {.ufrag = ""};
+    enum bk_err err = ice_cred_set(&cred, ufrag, pwd);
+    if (err == BK_OK && !ice_fit_secret(ice, remote))
+        err = BK_ERR_FULL;
+    if (err == BK_OK)
+        ice_secret_put(remote, &cred);
+    ice_cred_fini(&cred);
     if (err != BK_OK)
         return err;
-    ice->now = bk_later(ice->now, now);
+    ice_touch(ice, now);
     if (ice->config.patience_us != 0) /* RFC 8863 section 4: both sides have begun */
         ice->patience_until = bk_after(ice->now, ice->config.patience_us);
     learn_early(ice);
@@ -353,9 +334,11 @@ enum bk_err bk_checker_add_local_candidate(struct bk_checker *ice,
         return BK_ERR_FULL;
     }
     trace_candidate(ice, "local", &c);
-    if (as_signalled != NULL)
+    if (as_signalled != NULL) {
         ice_cand_export(&ice->locals.slots[at], as_signalled);
-    ice->now = bk_later(ice->now, now);
+        as_signalled->server = c.server;
+    }
+    ice_touch(ice, now);
     ice_pair_up_local(ice, at);
     checker_turn(ice, now);
     return BK_OK;
@@ -388,7 +371,7 @@ static bool remove_base(struct bk_checker *ice, const struct bk_addr *base, bool
 enum bk_err bk_checker_remove_base(struct bk_checker *ice, const struct bk_addr *base,
                                    enum bk_protocol protocol, struct bk_time now) {
     const struct bk_addr gone = *base;
-    ice->now = bk_later(ice->now, now);
+    ice_touch(ice, now);
     if (!remove_base(ice, &gone, protocol == BK_TCP))
         return BK_ERR_NOT_FOUND;
     checker_turn(ice, now);
@@ -398,7 +381,7 @@ enum bk_err bk_checker_remove_base(struct bk_checker *ice, const struct bk_addr 
 enum bk_err bk_checker_remove_local(struct bk_checker *ice, const struct bk_addr *base,
                                     struct bk_time now) {
     const struct bk_addr gone = *base;
-    ice->now = bk_later(ice->now, now);
+    ice_touch(ice, now);
     bool udp = remove_base(ice, &gone, false), tcp = remove_base(ice, &gone, true);
     if (!udp && !tcp)
         return BK_ERR_NOT_FOUND;
@@ -434,7 +417,7 @@ enum bk_err bk_checker_add_remote_candidate(struct bk_checker *ice,
     }
     memset(&c.base, 0, sizeof c.base);
     c.addr.ip.zone = 0; /* the peer's zone index means nothing here */
-    ice->now = bk_later(ice->now, now);
+    ice_touch(ice, now);
     uint16_t comp = ice_comp_index(ice, c.stream, c.component);
     const struct ice_cand_key key = {
         .addr = &c.addr, .tcp = c.transport != BK_ICE_UDP, .comp = comp};
@@ -456,7 +439,7 @@ enum bk_err bk_checker_add_remote_candidate(struct bk_checker *ice,
 }
 
 void bk_checker_set_remote_lite(struct bk_checker *ice, bool lite, struct bk_time now) {
-    ice->now = bk_later(ice->now, now);
+    ice_touch(ice, now);
     if (lite && !ice->role.controlling)
         ice_switch_role(ice, true);
     checker_turn(ice, now);
@@ -478,7 +461,7 @@ void bk_checker_end_of_remote_candidates(struct bk_checker *ice, struct bk_time 
 }
 
 void bk_checker_retry(struct bk_checker *ice, struct bk_time now) {
-    ice->now = bk_later(ice->now, now);
+    ice_touch(ice, now);
     for (uint16_t i = 0; i < ice->list.top; i++) {
         struct ice_pair *p = ice_pair_at(ice, i);
         if (p->id == 0 || p->state != BK_ICE_PAIR_FAILED)

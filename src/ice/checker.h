@@ -26,6 +26,7 @@
 #include "ice/cred.h"
 #include "ice/events.h"
 #include "ice/message.h"
+#include "ice/room.h"
 
 #include <bodkin/checker.h>
 
@@ -53,15 +54,20 @@ struct ice_comp {
     struct bk_time doubted_at; /* its pairs were asked last; BK_NEVER: never */
 };
 
+/* Whose credentials. The former ones are from before the restart; ours are answered with for ever.
+ */
+enum ice_secret_of { ICE_LOCAL, ICE_REMOTE, ICE_OLD_LOCAL, ICE_OLD_REMOTE, ICE_SECRETS };
+
 struct bk_checker {
     struct bk_checker_config config;
-    struct bk_alloc alloc;
-    struct bk_time now; /* the latest one seen */
+    struct ice_room room;
+    struct bk_time now;      /* the latest one seen */
+    bool quiet;              /* everything that follows was done, until */
+    struct bk_time deadline; /* this, which is valid only then */
 
     enum bk_ice_state state; /* of all streams together */
     struct ice_role role;
-    struct ice_cred local, remote;         /* current generation */
-    struct ice_cred old_local, old_remote; /* from before the restart; local: answers for ever */
+    struct ice_secret secrets[ICE_SECRETS];
     bool locals_done, remotes_done;
     struct bk_time patience_until; /* RFC 8863 section 4 */
 
@@ -73,7 +79,7 @@ struct bk_checker {
     struct ice_checks checks;
     struct ice_answers answers;
     struct ice_early *early;
-    uint32_t early_count;
+    uint32_t early_count, early_cap;
     struct ice_events events;
 
     struct bk_time pace_at; /* when the next check would leave at one per Ta */
@@ -83,6 +89,10 @@ struct bk_checker {
     uint8_t *buf;
     size_t buf_cap;
 };
+
+/* checker.c */
+/* bk_checker_deadline() from scratch. */
+struct bk_time ice_deadline(const struct bk_checker *ice);
 
 /* trace.c */
 /* Starts a trace line in `buf`; false: nobody listens, build none. */
@@ -102,6 +112,14 @@ enum bk_ice_state ice_stream_state(const struct bk_checker *ice, uint16_t stream
 /* Recomputes all states, and tells what changed. */
 void ice_update_states(struct bk_checker *ice);
 
+/* Something is about to change at this time. */
+static inline void ice_touch(struct bk_checker *ice, struct bk_time now) {
+    ice->now = bk_later(ice->now, now);
+    ice->quiet = false;
+}
+static inline bool ice_knows_peer(const struct bk_checker *ice) {
+    return ice_secret_is_set(&ice->secrets[ICE_REMOTE]);
+}
 static inline struct ice_path ice_path_of(const struct bk_datagram *d) {
     struct ice_path path = {&d->local, &d->remote, d->protocol == BK_TCP};
     return path;
@@ -121,6 +139,16 @@ static inline void ice_move(struct bk_checker *ice, struct ice_pair *pair,
 /* Make room for one more. false: the limit is reached, or there is no memory. */
 bool ice_grow_pairs(struct bk_checker *ice);
 bool ice_grow_checks(struct bk_checker *ice);
+bool ice_grow_cands(struct bk_checker *ice, struct ice_cands *cands);
+bool ice_grow_early(struct bk_checker *ice);
+bool ice_grow_events(struct bk_checker *ice);
+bool ice_grow_answers(struct bk_checker *ice);
+/* Room for any credentials and messages with them; for the largest message. */
+bool ice_fit_secret(struct bk_checker *ice, struct ice_secret *secret);
+bool ice_fit_buffer(struct bk_checker *ice);
+/* All tables at their limits; false: ice_give_memory() gives the rest back. */
+bool ice_take_memory(struct bk_checker *ice);
+void ice_give_memory(struct bk_checker *ice);
 /* May one more check be under way? */
 bool ice_has_check_room(const struct bk_checker *ice);
 

@@ -43,7 +43,7 @@ static enum bk_ice_state comp_state(const struct bk_checker *ice, uint16_t comp)
     struct outlook o = look(ice, comp);
     if (o.valid)
         return BK_ICE_VALID;
-    if (!ice_cred_is_set(&ice->remote))
+    if (!ice_knows_peer(ice))
         return BK_ICE_IDLE;
     if (ice->locals_done && ice->remotes_done && !o.undecided && !is_patient(ice))
         return BK_ICE_FAILED;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ice/cred.h"
 
+#include "base/assert.h"
 #include "base/rng.h"
 #include "base/wipe.h"
 
@@ -41,18 +42,45 @@ void ice_cred_make(struct ice_cred *cred, const struct bk_rng *rng) {
     fill_chars(cred->pwd, ICE_PWD_MADE, rng);
 }
 
-bool ice_cred_equal(const struct ice_cred *cred, const char *ufrag, const char *pwd) {
-    size_t len = strlen(cred->pwd);
-    return strcmp(cred->ufrag, ufrag) == 0 && strlen(pwd) == len &&
-           equal_secret(cred->pwd, pwd, len);
+bool ice_cred_equal(struct ice_cred_view cred, const char *ufrag, const char *pwd) {
+    size_t len = strlen(cred.pwd);
+    return strcmp(cred.ufrag, ufrag) == 0 && strlen(pwd) == len && equal_secret(cred.pwd, pwd, len);
 }
 
 void ice_cred_fini(struct ice_cred *cred) {
     wipe(cred, sizeof *cred);
 }
 
-bool ice_cred_is_addressed(const struct ice_cred *cred, struct wire_span username) {
-    size_t len = strlen(cred->ufrag);
+bool ice_cred_is_addressed(struct ice_cred_view cred, struct wire_span username) {
+    size_t len = strlen(cred.ufrag);
     return len > 0 && username.len > len && username.data[len] == ':' &&
-           memcmp(username.data, cred->ufrag, len) == 0;
+           memcmp(username.data, cred.ufrag, len) == 0;
+}
+
+size_t ice_secret_len(const struct ice_secret *secret) {
+    return ice_secret_is_set(secret) ? secret->pwd_at + strlen(secret->text + secret->pwd_at) + 1
+                                     : 0;
+}
+
+struct ice_cred_view ice_secret_view(const struct ice_secret *secret) {
+    struct ice_cred_view view = {"", ""};
+    if (ice_secret_is_set(secret)) {
+        view.ufrag = secret->text;
+        view.pwd = secret->text + secret->pwd_at;
+    }
+    return view;
+}
+
+void ice_secret_put(struct ice_secret *secret, const struct ice_cred *cred) {
+    size_t ufrag = strlen(cred->ufrag) + 1, pwd = strlen(cred->pwd) + 1;
+    bk_assert(ufrag + pwd <= secret->cap);
+    memcpy(secret->text, cred->ufrag, ufrag);
+    memcpy(secret->text + ufrag, cred->pwd, pwd);
+    secret->pwd_at = (uint16_t)ufrag;
+}
+
+void ice_secret_clear(struct ice_secret *secret) {
+    if (secret->text != NULL)
+        wipe(secret->text, secret->cap);
+    secret->pwd_at = 0;
 }

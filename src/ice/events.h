@@ -14,5 +14,7 @@ struct ice_events {
 /* false: full. */
 bool ice_events_push(struct ice_events *events, const struct bk_checker_event *event);
 bool ice_events_pop(struct ice_events *events, struct bk_checker_event *out);
+/* Moves the queue to the ring's beginning. */
+void ice_events_straighten(struct ice_events *events);
 
 #endif

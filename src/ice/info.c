@@ -7,11 +7,11 @@
 #include <string.h>
 
 const char *bk_checker_ufrag(const struct bk_checker *ice) {
-    return ice->local.ufrag;
+    return ice_secret_view(&ice->secrets[ICE_LOCAL]).ufrag;
 }
 
 const char *bk_checker_pwd(const struct bk_checker *ice) {
-    return ice->local.pwd;
+    return ice_secret_view(&ice->secrets[ICE_LOCAL]).pwd;
 }
 
 enum bk_ice_state bk_checker_get_state(const struct bk_checker *ice) {
@@ -191,7 +191,8 @@ void bk_checker_check(const struct bk_checker *ice) {
     check_pair_links(ice);
     check_checks(ice);
     check_progress(ice);
-    bk_assert(ice->early_count <= ice->config.early_max);
-    bk_assert(ice->answers.len <= ICE_ANSWERS_MAX);
+    bk_assert(ice->early_count <= ice->early_cap && ice->early_cap <= ice->config.early_max);
+    bk_assert(ice->answers.len <= ice->answers.cap && ice->answers.cap <= ICE_ANSWERS_MAX);
     check_comps(ice);
+    bk_assert(!ice->quiet || !bk_before(ice_deadline(ice), ice->deadline));
 }

@@ -11,13 +11,13 @@ enum {
 };
 
 static void put_username(struct stun_builder *b, const struct ice_check_message *m) {
-    size_t theirs = strlen(m->remote->ufrag), ours = strlen(m->local->ufrag);
+    size_t theirs = strlen(m->remote.ufrag), ours = strlen(m->local.ufrag);
     uint8_t *p = stun_put_room(b, STUN_USERNAME, theirs + 1 + ours);
     if (p == NULL)
         return;
-    memcpy(p, m->remote->ufrag, theirs); /* RFC 8445 section 7.2.2: the receiver's comes first */
+    memcpy(p, m->remote.ufrag, theirs); /* RFC 8445 section 7.2.2: the receiver's comes first */
     p[theirs] = ':';
-    memcpy(p + theirs + 1, m->local->ufrag, ours);
+    memcpy(p + theirs + 1, m->local.ufrag, ours);
 }
 
 static void put_filler(struct stun_builder *b, size_t pad_to) {
@@ -48,7 +48,7 @@ enum bk_err ice_build_check(const struct ice_check_message *m, void *buf, size_t
     if (m->use_candidate && m->nomination != 0)
         stun_put_u32(&b, ICE_ATTR_NOMINATION, m->nomination);
     put_filler(&b, m->pad_to);
-    put_seal(&b, m->remote->pwd);
+    put_seal(&b, m->remote.pwd);
     return stun_finish(&b, len);
 }
 
@@ -69,7 +69,7 @@ enum bk_err ice_build_answer(const struct ice_answer_message *m, void *buf, size
         stun_put_error(&b, m->code, reason_of(m->code));
     if (m->code == STUN_CODE_UNKNOWN_ATTRIBUTE && m->unknown != NULL)
         stun_put_unknown(&b, m->unknown);
-    put_seal(&b, m->local->pwd); /* RFC 8489 section 9.1.3: the key of the request */
+    put_seal(&b, m->local.pwd); /* RFC 8489 section 9.1.3: the key of the request */
     return stun_finish(&b, len);
 }
 

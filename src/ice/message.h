@@ -24,7 +24,7 @@ struct ice_role {
 
 struct ice_check_message {
     const uint8_t *txid;
-    const struct ice_cred *local, *remote;
+    struct ice_cred_view local, remote;
     uint32_t priority;
     struct ice_role role;
     bool use_candidate;
@@ -38,7 +38,7 @@ BK_MUST_USE enum bk_err ice_build_check(const struct ice_check_message *m, void 
 
 struct ice_answer_message {
     const uint8_t *txid;
-    const struct ice_cred *local;     /* signs it */
+    struct ice_cred_view local;       /* signs it */
     uint16_t code;                    /* 0: success */
     struct bk_addr mapped;            /* of a success */
     const struct stun_types *unknown; /* of a 420 */

@@ -11,7 +11,8 @@
 #include "base/assert.h"
 
 enum {
-    TRIGGERED_AHEAD = 16,               /* triggered checks beyond `burst` */
+    TRIGGERED_AHEAD = 16, /* triggered checks beyond `burst` */
+    PLAN_MAX_US = 2000 * 1000 * 1000,
     CONSENT_WAIT_US = 10 * 1000 * 1000, /* a later answer tells nothing about now */
     MTU_TRIES = 3,
     DOUBT_MORE_TRIES = 2, /* nobody asked for haste, and being wrong costs a good path */
@@ -21,6 +22,11 @@ enum {
 
 static int64_t max64(int64_t a, int64_t b) {
     return a > b ? a : b;
+}
+
+/* As a plan holds it: up to an hour. */
+static uint32_t short_us(int64_t us) {
+    return (uint32_t)(us > PLAN_MAX_US ? PLAN_MAX_US : us);
 }
 
 /* ---- Starting one check ------------------------------------------------------------------- */
@@ -49,7 +55,7 @@ static int64_t probe_rto_us(const struct bk_checker *ice, const struct ice_pair 
  * tries stops doubling early, and there are more of them. At 30 % loss each way this takes the slow
  * twentieth of connections from 3.2 s to under 1 s (40 ms one way, 200 seeds, 2026-11-21). */
 static void plan_lossy(const struct bk_checker *ice, struct ice_check_plan *plan) {
-    plan->gap_max_us = 2 * plan->rto_us;
+    plan->gap_max_us = short_us(2 * (int64_t)plan->rto_us);
     plan->tries = (uint8_t)(ice->config.check_tries > TRIES_MAX / 2 ? TRIES_MAX
                                                                     : 2 * ice->config.check_tries);
 }
@@ -59,15 +65,15 @@ static void plan_lossy(const struct bk_checker *ice, struct ice_check_plan *plan
 static void plan_reliable(const struct bk_checker *ice, struct ice_check_plan *plan) {
     plan->reliable = true;
     plan->tries = 2;
-    plan->wait_us = max64(plan->rto_us, (int64_t)ice->config.tcp_wait_us - plan->rto_us);
+    plan->wait_us = short_us(max64(plan->rto_us, (int64_t)ice->config.tcp_wait_us - plan->rto_us));
 }
 
 static void plan_connect(const struct bk_checker *ice, const struct ice_pair *p,
                          struct ice_check_plan *plan) {
     bool again = p->retries > 0 && p->state != BK_ICE_PAIR_SUCCEEDED;
-    plan->rto_us = connect_rto_us(ice, p);
+    plan->rto_us = short_us(connect_rto_us(ice, p));
     plan->tries = (uint8_t)(again ? ice->config.retry_tries : ice->config.check_tries);
-    plan->wait_us = plan->rto_us * (again ? 2 : (int64_t)ice->config.check_wait);
+    plan->wait_us = short_us(plan->rto_us * (again ? 2 : (int64_t)ice->config.check_wait));
     if (!again && !bk_is_never(bk_earlier(p->heard_at, p->answered_at)))
         plan_lossy(ice, plan);
     if (p->tcp)
@@ -76,11 +82,11 @@ static void plan_connect(const struct bk_checker *ice, const struct ice_pair *p,
 
 static void plan_quick(const struct bk_checker *ice, const struct ice_pair *p, uint32_t tries,
                        struct ice_check_plan *plan) {
-    plan->rto_us = plan->wait_us = probe_rto_us(ice, p);
+    plan->rto_us = plan->wait_us = short_us(probe_rto_us(ice, p));
     plan->tries = (uint8_t)tries;
     plan->gap_max_us = plan->rto_us;
     if (p->tcp) { /* a lost segment takes TCP some hundred milliseconds to mend */
-        plan->wait_us = max64(plan->rto_us * (int64_t)tries, TCP_PROBE_US);
+        plan->wait_us = short_us(max64(plan->rto_us * (int64_t)tries, TCP_PROBE_US));
         plan->tries = 1;
     }
 }
@@ -88,7 +94,7 @@ static void plan_quick(const struct bk_checker *ice, const struct ice_pair *p, u
 static struct ice_check_plan make_plan(const struct bk_checker *ice, uint16_t index,
                                        enum ice_purpose purpose) {
     const struct ice_pair *p = &ice->list.pairs[index];
-    struct ice_check_plan plan = {.purpose = purpose,
+    struct ice_check_plan plan = {.purpose = (uint8_t)purpose,
                                   .pair = index,
                                   .old = p->old,
                                   .controlling = ice->role.controlling,
@@ -231,7 +237,7 @@ static bool check_pair(struct bk_checker *ice, uint16_t at) {
 }
 
 void ice_pace_turn(struct bk_checker *ice) {
-    if (!ice_cred_is_set(&ice->remote))
+    if (!ice_knows_peer(ice))
         return;
     wake_retries(ice);
     while (ice_has_check_room(ice) && bk_due(next_allowed(ice), ice->now)) {
@@ -246,7 +252,7 @@ void ice_pace_turn(struct bk_checker *ice) {
 
 struct bk_time ice_pace_deadline(const struct bk_checker *ice) {
     struct bk_time t = BK_NEVER;
-    if (!ice_cred_is_set(&ice->remote))
+    if (!ice_knows_peer(ice))
         return t;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         if (ice->list.pairs[i].id != 0)

@@ -4,6 +4,8 @@
 #include "base/assert.h"
 #include "base/text.h"
 
+enum { RTT_MAX_US = 600 * 1000 * 1000 }; /* no check waits that long */
+
 /* May a pair go from [row] to [column]? RFC 8445 section 6.1.2.6 unless a line says otherwise. */
 static const bool pair_may[ICE_PAIR_STATES][ICE_PAIR_STATES] = {
     [BK_ICE_PAIR_FROZEN] =
@@ -75,14 +77,15 @@ uint64_t ice_pair_priority_of(const struct ice_cand *local, const struct ice_can
 }
 
 void ice_pair_measure(struct ice_pair *pair, int64_t rtt_us, bool exact) {
+    int32_t rtt = (int32_t)(rtt_us > RTT_MAX_US ? RTT_MAX_US : rtt_us);
     bool first = pair->rtt_us < 0;
     if (first || (exact && pair->rtt_rough)) {
-        pair->rtt_us = rtt_us;
+        pair->rtt_us = rtt;
         pair->rtt_rough = !exact;
     } else if (exact) {
-        pair->rtt_us += (rtt_us - pair->rtt_us) / 8;
-    } else if (rtt_us < pair->rtt_us) {
-        pair->rtt_us = rtt_us; /* counted from the first send: an upper bound */
+        pair->rtt_us += (rtt - pair->rtt_us) / 8;
+    } else if (rtt < pair->rtt_us) {
+        pair->rtt_us = rtt; /* counted from the first send: an upper bound */
     }
 }
 

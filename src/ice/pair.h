@@ -29,16 +29,17 @@ struct ice_pair {
     bool rtt_rough;     /* `rtt_us` is only an upper bound */
     uint8_t kinds;      /* local kind, remote kind and family in one number; see checklist.c */
     uint8_t retries;    /* checks since it failed, saturating; picks the next pause */
-    uint32_t queued_at; /* at this place */
+    uint16_t mtu;       /* 0: not tested */
+    uint32_t queued_at; /* place in the triggered-check queue */
     uint64_t foundation;
     uint64_t priority;
     struct bk_addr base, to; /* `to` with our zone */
 
     /* The number of the nomination that chose it; 0: none. The highest number wins. */
     uint32_t nomination;
+    int32_t rtt_us;              /* -1: never measured */
     struct bk_time nominated_at; /* last USE-CANDIDATE from the peer, or last answer to ours */
 
-    int64_t rtt_us;               /* -1: never measured */
     struct bk_time started;       /* first check of this attempt left */
     struct bk_time triggered_at;  /* last triggered check left */
     struct bk_time valid_since;   /* BK_NEVER unless succeeded */
@@ -48,7 +49,6 @@ struct ice_pair {
     struct bk_time answered_at, heard_at;
     struct bk_time data_at; /* bk_checker_heard() */
     uint32_t checks_sent, checks_received, answers_received, deaths;
-    uint16_t mtu;
 };
 
 /* The one writer of `state`: asserts the move against the table, sets what belongs to the state,

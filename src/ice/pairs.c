@@ -94,13 +94,18 @@ void ice_pair_up_remote(struct bk_checker *ice, uint16_t index) {
 }
 
 uint16_t ice_add_local(struct bk_checker *ice, const struct bk_ice_candidate *from, uint16_t comp) {
-    return ice_cands_add(&ice->locals, from, comp);
+    uint16_t at = ice_cands_add(&ice->locals, from, comp);
+    if (at == ICE_NONE && ice_grow_cands(ice, &ice->locals))
+        at = ice_cands_add(&ice->locals, from, comp);
+    return at;
 }
 
 uint16_t ice_add_remote(struct bk_checker *ice, const struct bk_ice_candidate *from,
                         uint16_t comp) {
     uint16_t at = ice_cands_add(&ice->remotes, from, comp);
-    if (at == ICE_NONE && ice_make_remote_room(ice, false))
+    bool room =
+        at == ICE_NONE && (ice_grow_cands(ice, &ice->remotes) || ice_make_remote_room(ice, false));
+    if (room)
         at = ice_cands_add(&ice->remotes, from, comp);
     return at;
 }

@@ -3,7 +3,7 @@
 #include "ice/checker.h"
 
 size_t bk_checker_probe(struct bk_checker *ice, struct bk_time now) {
-    ice->now = bk_later(ice->now, now);
+    ice_touch(ice, now);
     size_t probed = 0;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *p = ice_pair_at(ice, i);
@@ -33,10 +33,12 @@ static bool is_under_way(struct bk_checker *ice) {
 }
 
 enum bk_err bk_checker_test_mtu(struct bk_checker *ice, struct bk_time now) {
-    ice->now = bk_later(ice->now, now);
+    ice_touch(ice, now);
     uint16_t at = ice_checklist_find_id(&ice->list, ice->comps[0].selected);
     if (ice->mtu.running || at == ICE_NONE || ice_pair_at(ice, at)->tcp || largest_size(ice) == 0)
         return BK_ERR_STATE;
+    if (!ice_fit_buffer(ice))
+        return BK_ERR_FULL;
     bool started = false;
     for (size_t i = 0; i < BK_CHECKER_MTU_SIZES && ice->config.mtu_sizes[i] != 0; i++)
         started |= ice_start_mtu_check(ice, at, ice->config.mtu_sizes[i]);

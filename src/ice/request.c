@@ -14,6 +14,8 @@
 static enum bk_err answer(struct bk_checker *ice, const struct bk_datagram *in, const uint8_t *txid,
                           uint16_t code, const struct stun_types *unknown, bool old) {
     struct ice_answer *a = ice_answers_push(&ice->answers);
+    if (a == NULL && ice_grow_answers(ice))
+        a = ice_answers_push(&ice->answers);
     if (a == NULL) {
         ice->stats.answers_full++;
         return BK_ERR_FULL;
@@ -169,7 +171,7 @@ static void keep_early(struct bk_checker *ice, const struct bk_datagram *in,
             return;
         }
     }
-    if (ice->early_count == ice->config.early_max) {
+    if (ice->early_count == ice->early_cap && !ice_grow_early(ice)) {
         ice->stats.early_full++;
         return;
     }
@@ -183,10 +185,12 @@ static enum bk_err authenticate(struct bk_checker *ice, const struct stun_msg *m
     struct wire_span username;
     if (stun_get_bytes(msg, STUN_USERNAME, &username) != BK_OK)
         return BK_ERR_NOT_OURS;
-    bool current = ice_cred_is_addressed(&ice->local, username);
-    if (!current && !ice_cred_is_addressed(&ice->old_local, username))
+    const struct ice_cred_view ours = ice_secret_view(&ice->secrets[ICE_LOCAL]);
+    const struct ice_cred_view former = ice_secret_view(&ice->secrets[ICE_OLD_LOCAL]);
+    bool current = ice_cred_is_addressed(ours, username);
+    if (!current && !ice_cred_is_addressed(former, username))
         return BK_ERR_NOT_OURS;
-    const char *pwd = current ? ice->local.pwd : ice->old_local.pwd;
+    const char *pwd = current ? ours.pwd : former.pwd;
     /* a FINGERPRINT may be missing (RFC 8489 section 7.1), but not wrong */
     if (stun_check_fingerprint(msg) == BK_ERR_NOT_OURS ||
         stun_check_integrity(msg, pwd, strlen(pwd)) != BK_OK)
@@ -225,7 +229,7 @@ enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *i
     err = answer(ice, in, msg->txid, 0, NULL, old); /* whatever was nominated, section 8.1.2 */
     if (err != BK_OK)
         return err; /* unanswered is unlearned: the peer sends it again */
-    if (!old && !ice_cred_is_set(&ice->remote))
+    if (!old && !ice_knows_peer(ice))
         keep_early(ice, in, &request);
     else
         ice_learn(ice, &path, &request, old);

@@ -188,7 +188,7 @@ static void take_asymmetric(struct bk_checker *ice, struct ice_check *c) {
 void ice_check_timed_out(struct bk_checker *ice, struct ice_check *check) {
     const struct ice_check_plan plan = check->plan;
     ice_check_cancel(&ice->checks, check, ice->now);
-    switch (plan.purpose) {
+    switch ((enum ice_purpose)plan.purpose) {
     case ICE_CHECK_CONNECT: /* section 7.2.5.2.3 */
         ice_fail_pair(ice, plan.pair, BK_ICE_FAILURE_TIMEOUT);
         return;
@@ -214,7 +214,7 @@ enum bk_err ice_response_recv(struct bk_checker *ice, const struct bk_datagram *
         ice->stats.unknown_answer++;
         return BK_ERR_NOT_OURS;
     }
-    const char *pwd = c->plan.old ? ice->old_remote.pwd : ice->remote.pwd;
+    const char *pwd = ice_secret_view(&ice->secrets[c->plan.old ? ICE_OLD_REMOTE : ICE_REMOTE]).pwd;
     if (stun_check_fingerprint(msg) == BK_ERR_NOT_OURS ||
         stun_check_integrity(msg, pwd, strlen(pwd)) != BK_OK) {
         ice->stats.bad_integrity++; /* RFC 8489 section 9.1.4: as if it had not come */

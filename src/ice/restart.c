@@ -51,6 +51,34 @@ static void age_pairs(struct bk_checker *ice) {
     }
 }
 
+/* Where there are valid pairs, this generation's credentials become the old ones. A generation that
+ * has no valid pair yet is of no use; the one before it may be. */
+static void age(struct bk_checker *ice, bool keep) {
+    struct ice_secret *s = ice->secrets;
+    if (!keep) {
+        remove_pairs(ice, false);
+        return;
+    }
+    for (uint16_t i = 0; i < ice->comp_count; i++)
+        ice_drop_old(ice, i);
+    age_pairs(ice);
+    const struct ice_secret local = s[ICE_OLD_LOCAL], remote = s[ICE_OLD_REMOTE];
+    s[ICE_OLD_LOCAL] = s[ICE_LOCAL];
+    s[ICE_OLD_REMOTE] = s[ICE_REMOTE];
+    s[ICE_LOCAL] = local; /* their memory, for the new ones */
+    s[ICE_REMOTE] = remote;
+}
+
+static void begin_generation(struct bk_checker *ice, const struct ice_cred *local) {
+    ice_secret_put(&ice->secrets[ICE_LOCAL], local);
+    ice_secret_clear(&ice->secrets[ICE_REMOTE]);
+    ice->early_count = 0;
+    ice->locals_done = ice->remotes_done = false;
+    ice->patience_until = BK_NEVER;
+    for (uint16_t i = 0; i < ice->comp_count; i++)
+        ice->comps[i].last_nomination = 0;
+}
+
 enum bk_err bk_checker_restart(struct bk_checker *ice, const char *ufrag, const char *pwd,
                                struct bk_time now) {
     struct ice_cred fresh = {.ufrag = ""};
@@ -60,26 +88,16 @@ enum bk_err bk_checker_restart(struct bk_checker *ice, const char *ufrag, const 
         ice_cred_make(&fresh, ice->config.rng);
     else if (ice_cred_set(&fresh, ufrag, pwd) != BK_OK)
         return BK_ERR_ARGUMENT;
-    ice->now = bk_later(ice->now, now);
-    /* A generation that has no valid pair yet is of no use; the one before it may be. */
-    if (ice_checklist_count_state(&ice->list, BK_ICE_PAIR_SUCCEEDED) > 0) {
-        for (uint16_t i = 0; i < ice->comp_count; i++)
-            ice_drop_old(ice, i);
-        age_pairs(ice);
-        ice->old_local = ice->local;
-        ice->old_remote = ice->remote;
-    } else {
-        remove_pairs(ice, false);
+    bool keep = ice_checklist_count_state(&ice->list, BK_ICE_PAIR_SUCCEEDED) > 0;
+    if (!ice_fit_secret(ice, &ice->secrets[keep ? ICE_OLD_LOCAL : ICE_LOCAL])) {
+        ice_cred_fini(&fresh);
+        return BK_ERR_FULL;
     }
+    ice_touch(ice, now);
+    age(ice, keep);
     remove_unused_remotes(ice);
-    ice->local = fresh;
+    begin_generation(ice, &fresh);
     ice_cred_fini(&fresh);
-    ice_cred_fini(&ice->remote);
-    ice->early_count = 0;
-    ice->locals_done = ice->remotes_done = false;
-    ice->patience_until = BK_NEVER;
-    for (uint16_t i = 0; i < ice->comp_count; i++)
-        ice->comps[i].last_nomination = 0;
     if (ice_trace_on(ice)) {
         char buf[32];
         struct text t = text_in(buf, sizeof buf);
@@ -109,5 +127,5 @@ void ice_drop_old(struct bk_checker *ice, uint16_t comp) {
     /* old_local stays: the peer may need a moment longer to change over, and its checks on the old
      * pairs are still answered */
     if (!more)
-        ice_cred_fini(&ice->old_remote);
+        ice_secret_clear(&ice->secrets[ICE_OLD_REMOTE]);
 }

@@ -33,7 +33,7 @@ uint16_t bk_checker_tcp_preference(enum bk_ice_kind kind, enum bk_ice_transport 
 void bk_checker_broken(struct bk_checker *ice, const struct bk_addr *local,
                        const struct bk_addr *remote, struct bk_time now) {
     const struct ice_path path = {local, remote, true};
-    ice->now = bk_later(ice->now, now);
+    ice_touch(ice, now);
     for (int generation = 0; generation < 2; generation++) {
         uint16_t at = ice_checklist_find(&ice->list, &path, generation == 1);
         if (at == ICE_NONE)

@@ -25,7 +25,9 @@ void ice_trace_addrs(const struct bk_checker *ice, const char *label, const stru
 }
 
 void ice_tell(struct bk_checker *ice, const struct bk_checker_event *event) {
-    if (!ice_events_push(&ice->events, event))
+    if (ice_events_push(&ice->events, event))
+        return;
+    if (!ice_grow_events(ice) || !ice_events_push(&ice->events, event))
         ice->stats.events_lost++;
 }
 

@@ -23,6 +23,8 @@ static void restart_both(struct mini *w) {
 static void disturb(struct mini *w) {
     int side = (int)rng_below(&w->rng, 2);
     struct mini_side *s = &w->side[side];
+    if (rng_below(&w->rng, 3) == 0)
+        bk_checker_settle(s->ice, w->now);
     switch (rng_below(&w->rng, 8)) {
     case 0:
     case 1:

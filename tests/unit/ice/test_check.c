@@ -19,8 +19,10 @@ static int fresh(void **state) {
 }
 
 static struct ice_check *begin(uint8_t tries, int64_t gap_max_ms, int64_t at_ms) {
-    struct ice_check_plan plan = {
-        .tries = tries, .gap_max_us = gap_max_ms * 1000, .rto_us = 100000, .wait_us = 1600000};
+    struct ice_check_plan plan = {.tries = tries,
+                                  .gap_max_us = (uint32_t)(gap_max_ms * 1000),
+                                  .rto_us = 100000,
+                                  .wait_us = 1600000};
     return ice_checks_start(&checks, &plan, &rng, test_at_ms(at_ms));
 }
 

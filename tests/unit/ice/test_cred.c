@@ -44,9 +44,9 @@ static void made_credentials_are_valid_and_differ(void **state) {
     assert_int_equal(ice_cred_set(&c, a.ufrag, a.pwd), BK_OK);
     assert_string_not_equal(a.ufrag, b.ufrag);
     assert_string_not_equal(a.pwd, b.pwd);
-    assert_true(ice_cred_equal(&a, c.ufrag, c.pwd));
-    assert_false(ice_cred_equal(&a, a.ufrag, b.pwd));
-    assert_false(ice_cred_equal(&a, b.ufrag, a.pwd));
+    assert_true(ice_cred_equal(ice_cred_view(&a), c.ufrag, c.pwd));
+    assert_false(ice_cred_equal(ice_cred_view(&a), a.ufrag, b.pwd));
+    assert_false(ice_cred_equal(ice_cred_view(&a), b.ufrag, a.pwd));
 }
 
 static void a_username_is_addressed_by_its_first_half(void **state) {
@@ -61,8 +61,9 @@ static void a_username_is_addressed_by_its_first_half(void **state) {
                  {"Ours:x", false},     {"", false},        {":ours", false}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct wire_span s = {(const uint8_t *)cases[i].username, strlen(cases[i].username)};
-        assert_int_equal(ice_cred_is_addressed(&c, s), cases[i].want);
-        assert_false(ice_cred_is_addressed(&none, s)); /* unset credentials match nothing */
+        assert_int_equal(ice_cred_is_addressed(ice_cred_view(&c), s), cases[i].want);
+        assert_false(
+            ice_cred_is_addressed(ice_cred_view(&none), s)); /* unset credentials match nothing */
     }
 }
 

@@ -86,8 +86,8 @@ static size_t build(const struct wish *w, uint8_t *buf, size_t cap) {
     next_txid++;
     memcpy(txid, &next_txid, sizeof next_txid);
     struct ice_check_message msg = {.txid = txid,
-                                    .local = &peer,
-                                    .remote = &agent,
+                                    .local = ice_cred_view(&peer),
+                                    .remote = ice_cred_view(&agent),
                                     .priority = ice_priority(BK_ICE_PRFLX, BK_ICE_UDP, 65535, 1),
                                     .role = {w->controlling, w->tie_breaker},
                                     .use_candidate = w->use_candidate,
@@ -123,7 +123,7 @@ static bool next_sent(struct sent *s, enum stun_class cls) {
 
 static size_t answer_to(const struct sent *s, uint16_t code, uint8_t *buf, size_t cap) {
     struct ice_answer_message a = {
-        .txid = s->msg.txid, .local = &peer, .code = code, .mapped = s->d.local};
+        .txid = s->msg.txid, .local = ice_cred_view(&peer), .code = code, .mapped = s->d.local};
     size_t len = 0;
     assert_int_equal(ice_build_answer(&a, buf, cap, &len), BK_OK);
     return len;
@@ -260,7 +260,8 @@ static void another_agents_request_is_not_ours(void **state) {
     start(false);
     uint8_t buf[1024];
     struct ice_cred other = {.ufrag = "someone", .pwd = "passwordpasswordpassword"};
-    struct ice_check_message msg = {.txid = buf, .local = &peer, .remote = &other, .priority = 1};
+    struct ice_check_message msg = {
+        .txid = buf, .local = ice_cred_view(&peer), .remote = ice_cred_view(&other), .priority = 1};
     uint8_t txid[STUN_TXID_LEN] = {1};
     msg.txid = txid;
     size_t len = 0;
@@ -334,7 +335,8 @@ static void a_refusal_fails_the_pair_but_not_a_forged_one(void **state) {
     uint8_t buf[512];
     assert_true(next_sent(&s, STUN_REQUEST));
     struct ice_cred stranger = {.ufrag = "peer", .pwd = "strangerstrangerstranger"};
-    struct ice_answer_message forged = {.txid = s.msg.txid, .local = &stranger, .code = 400};
+    struct ice_answer_message forged = {
+        .txid = s.msg.txid, .local = ice_cred_view(&stranger), .code = 400};
     size_t len = 0;
     assert_int_equal(ice_build_answer(&forged, buf, sizeof buf, &len), BK_OK);
     assert_int_equal(give(&remote, buf, len), BK_ERR_AUTH);

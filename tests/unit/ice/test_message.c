@@ -114,8 +114,8 @@ static int fresh(void **state) {
 
 static struct ice_check_message sample(void) {
     struct ice_check_message m = {.txid = txid,
-                                  .local = &ours,
-                                  .remote = &theirs,
+                                  .local = ice_cred_view(&ours),
+                                  .remote = ice_cred_view(&theirs),
                                   .priority = 0x6e0001ff,
                                   .role = {false, UINT64_C(0x932ff9b151263b36)}};
     return m;
@@ -151,7 +151,7 @@ static void the_sample_request_of_rfc_5769_is_read(void **state) {
     assert_int_equal(stun_parse(&msg, rfc, sizeof rfc), BK_OK);
     assert_int_equal(stun_check_integrity(&msg, theirs.pwd, strlen(theirs.pwd)), BK_OK);
     assert_int_equal(stun_get_bytes(&msg, STUN_USERNAME, &username), BK_OK);
-    assert_true(ice_cred_is_addressed(&theirs, username));
+    assert_true(ice_cred_is_addressed(ice_cred_view(&theirs), username));
     assert_int_equal(ice_read_request(&msg, &r), BK_OK);
     assert_true(r.has_priority && r.priority == 0x6e0001ff);
     assert_true(r.has_role && !r.role.controlling);
@@ -232,8 +232,9 @@ static void answers_are_signed_and_say_what_they_must(void **state) {
     struct stun_msg msg;
     struct bk_addr mapped;
     uint16_t code = 0;
-    struct ice_answer_message a = {
-        .txid = txid, .local = &ours, .mapped = bk_addr(bk_ipv4(192, 0, 2, 1), 32853)};
+    struct ice_answer_message a = {.txid = txid,
+                                   .local = ice_cred_view(&ours),
+                                   .mapped = bk_addr(bk_ipv4(192, 0, 2, 1), 32853)};
     assert_int_equal(ice_build_answer(&a, buf, sizeof buf, &len), BK_OK);
     assert_int_equal(stun_parse(&msg, buf, len), BK_OK);
     assert_int_equal(msg.cls, STUN_SUCCESS);
