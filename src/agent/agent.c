@@ -127,7 +127,7 @@ enum bk_err bk_ice_new(const struct bk_ice_config *config, const struct bk_alloc
     ice->config = *config;
     ice->alloc = *alloc;
     ice->now.us = INT64_MIN;
-    ice->closed_by = BK_NEVER;
+    ice->closed_by = ice->changed_at = ice->lost_at = ice->settle_at = BK_NEVER;
     ice->reading = AGENT_NONE;
     enum bk_err err = BK_ERR_NO_MEMORY;
     if (copy_servers(ice) && make_components(ice))
@@ -188,6 +188,9 @@ void agent_turn(struct bk_ice *ice, struct bk_time now) {
     agent_relays_turn(ice);
     agent_conns_turn(ice);
     agent_paths_turn(ice);
+    agent_watch_turn(ice);
+    agent_paths_turn(ice); /* what followed */
+    agent_settle_turn(ice);
     close_turn(ice);
 }
 
@@ -203,6 +206,8 @@ struct bk_time bk_ice_deadline(const struct bk_ice *ice) {
     t = bk_earlier(t, agent_gather_deadline(ice));
     t = bk_earlier(t, agent_relays_deadline(ice));
     t = bk_earlier(t, agent_conns_deadline(ice));
+    t = bk_earlier(t, agent_watch_deadline(ice));
+    t = bk_earlier(t, ice->settle_at);
     return bk_earlier(t, ice->closed_by);
 }
 
@@ -225,5 +230,12 @@ const char *bk_ice_pwd(const struct bk_ice *ice) {
 }
 
 size_t bk_ice_size(const struct bk_ice *ice) {
-    return sizeof *ice;
+    size_t n = sizeof *ice + ice->texts_len + bk_checker_size(ice->checker);
+    n += ice->base_cap * sizeof *ice->bases + ice->cand_cap * sizeof *ice->cands;
+    n += ice->relay_cap * sizeof *ice->relays + ice->conn_cap * sizeof *ice->conns;
+    n += ice->component_count * sizeof *ice->components + ice->notes.cap * sizeof *ice->notes.ring;
+    n += ice->queue.cap + ice->name_count * sizeof *ice->names[0];
+    if (ice->gather != NULL)
+        n += sizeof *ice->gather + ice->gather->query_cap * sizeof *ice->gather->queries;
+    return n;
 }

@@ -14,6 +14,8 @@
  *   describe.c  our side as SDP
  *   remote.c    the peer's side from SDP
  *   paths.c     what the checker found: each component's path, and the events about it
+ *   watch.c     what is done when a path is lost, or the network changes
+ *   settle.c    memory is given back
  *   send.c      data both ways
  *   events.c    what the caller has not fetched yet
  *
@@ -52,7 +54,7 @@ struct agent_base {
     uint8_t uuid[16]; /* the name of its IP address, with config.mdns */
     enum agent_publish publish;
     bool used, vpn;
-    bool alive; /* a server was heard on it */
+    struct bk_time alive_at; /* when a server was first heard on it */
     uint8_t protocol;
     uint16_t stream, component, preference;
 };
@@ -74,6 +76,7 @@ enum agent_link { AGENT_NEW, AGENT_CONNECTED, AGENT_DISCONNECTED, AGENT_FAILED, 
 struct agent_component {
     uint16_t stream, component;
     enum agent_link link;
+    bool was_connected;
     uint32_t pair;     /* that carries data; 0: none */
     uint32_t selected; /* the one last told as selected */
     uint32_t silent;   /* the one that was asked in vain */
@@ -113,6 +116,7 @@ struct agent_query {
     uint16_t base, server;
     uint8_t ip; /* which address of the server's */
     struct bk_addr to;
+    struct bk_addr mapped; /* the last answer; family NONE: none yet */
     struct bk_time started, answered;
     bool redirected; /* RFC 8489 section 10: a second redirect is not followed */
     struct stun_client client;
@@ -144,7 +148,8 @@ struct agent_relay {
     uint8_t protocol; /* to the server */
     bool secure, redirected;
     bool heard;                       /* the server said something */
-    bool hedged;                      /* another address or base was tried beside it */
+    bool hedged;                      /* another address of the server's was tried beside it */
+    bool moved;                       /* another base was */
     struct bk_addr to;                /* the server */
     struct bk_addr local;             /* our end */
     struct bk_addr relayed, relayed6; /* family NONE: not given */
@@ -235,11 +240,16 @@ struct bk_ice {
     uint64_t remote_ufrag_id, remote_old_ufrag_id;
     struct bk_time patience; /* FAILED may be said from then on; BK_NEVER: not started */
 
+    struct bk_time changed_at; /* our network changed; BK_NEVER: not lately */
+    struct bk_time lost_at;    /* a path was lost, and is still missed */
+    struct bk_time settle_at;  /* memory is given back then */
+    bool settled;
+    bool begged; /* the restart that this loss deserves was made */
     struct bk_time closed_by;
     char text[SDP_LINE_MAX]; /* of the event last fetched */
 };
 
-/* What `rows` names has room for one row more; false: limit or memory. */
+/* What `rows` names gets room for one row more; false: limit or memory. */
 bool agent_grow(struct bk_ice *ice, void *rows, uint16_t *cap, size_t row, size_t max);
 void agent_trace(const struct bk_ice *ice, const struct text *line);
 static inline bool agent_trace_on(const struct bk_ice *ice) {
@@ -281,6 +291,8 @@ bool agent_server_address(const struct agent_server *server, const struct agent_
                           uint8_t from, uint8_t *at);
 
 /* gather.c */
+/* Everybody is asked once more: the network may have changed. */
+void agent_gather_again(struct bk_ice *ice);
 /* Its addresses are known now. */
 void agent_gather_server(struct bk_ice *ice, uint16_t server);
 void agent_gather_base(struct bk_ice *ice, uint16_t base);
@@ -297,9 +309,10 @@ bool agent_gather_next_datagram(struct bk_ice *ice, struct bk_datagram *out);
 void agent_gather_free(struct bk_ice *ice);
 
 /* relays.c */
-/* A relay on this base, if the server is a TURN server and none of its kind is there; `beside`:
- * also if there is one that has not been heard. */
-void agent_relay_plan(struct bk_ice *ice, uint16_t base, uint16_t server, bool beside);
+/* A relay on this base, if the server is a TURN server and none of its kind is there. */
+void agent_relay_plan(struct bk_ice *ice, uint16_t base, uint16_t server);
+/* The base's public address changed: what the TURN server knows of it is void. */
+void agent_relays_renew(struct bk_ice *ice, uint16_t base);
 void agent_relays_drop_base(struct bk_ice *ice, uint16_t base);
 uint16_t agent_relay_of(const struct bk_ice *ice, const struct bk_addr *relayed);
 /* Permissions for whom the checker would send to through it. */
@@ -361,6 +374,16 @@ void agent_paths_turn(struct bk_ice *ice);
 void agent_heard(struct bk_ice *ice, struct agent_component *c, const struct bk_datagram *in);
 struct agent_component *agent_component(const struct bk_ice *ice, uint16_t stream,
                                         uint16_t component);
+
+/* watch.c */
+void agent_changed(struct bk_ice *ice);
+void agent_watch_turn(struct bk_ice *ice);
+struct bk_time agent_watch_deadline(const struct bk_ice *ice);
+
+/* settle.c */
+/* Something happened: memory is given back only when it has been quiet. */
+void agent_unsettle(struct bk_ice *ice);
+void agent_settle_turn(struct bk_ice *ice);
 
 /* events.c */
 void agent_tell(struct bk_ice *ice, enum bk_ice_event_kind kind, const struct agent_component *of,

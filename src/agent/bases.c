@@ -93,12 +93,15 @@ enum bk_err bk_ice_add_base(struct bk_ice *ice, const struct bk_ice_base *base,
                                          .protocol = (uint8_t)base->protocol,
                                          .stream = base->stream,
                                          .component = base->component == 0 ? 1 : base->component,
-                                         .preference = preference};
+                                         .preference = preference,
+                                         .alive_at = BK_NEVER};
     if (ice->config.mdns && agent_may_show_host(ice, &base->addr))
         name_base(ice, &ice->bases[at]);
     (void)agent_see(ice, now);
-    if (ice->gathering || ice->gathered)
+    if (ice->gathering || ice->gathered) {
         agent_gather_base(ice, at);
+        agent_changed(ice);
+    }
     agent_turn(ice, now);
     return BK_OK;
 }
@@ -115,15 +118,16 @@ enum bk_err bk_ice_remove_base(struct bk_ice *ice, const struct bk_addr *addr,
         agent_conns_drop_base(ice, addr);
     agent_cands_drop_base(ice, at);
     ice->bases[at].used = false;
-    if (bk_checker_remove_base(ice->checker, addr, protocol, now) == BK_ERR_NOT_FOUND)
-        return BK_OK; /* nothing stood on it */
+    enum bk_err err = bk_checker_remove_base(ice->checker, addr, protocol, now);
+    (void)err; /* nothing may stand on it */
+    if (ice->gathering || ice->gathered)
+        agent_changed(ice);
     agent_turn(ice, now);
     return BK_OK;
 }
 
 void bk_ice_network_changed(struct bk_ice *ice, struct bk_time now) {
     (void)agent_see(ice, now);
-    (void)bk_checker_probe(ice->checker, ice->now);
-    bk_checker_retry(ice->checker, ice->now);
+    agent_changed(ice);
     agent_turn(ice, now);
 }

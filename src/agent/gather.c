@@ -85,7 +85,7 @@ static uint16_t next_best(const struct bk_ice *ice, uint32_t *below) {
 void agent_gather_server(struct bk_ice *ice, uint16_t server) {
     uint32_t below = UINT32_MAX;
     for (uint16_t b = next_best(ice, &below); b != AGENT_NONE; b = next_best(ice, &below)) {
-        agent_relay_plan(ice, b, server, false);
+        agent_relay_plan(ice, b, server);
         plan_query(ice, b, server);
     }
 }
@@ -125,7 +125,7 @@ void agent_gather_base(struct bk_ice *ice, uint16_t base) {
     if (ice->gather == NULL)
         return;
     for (uint16_t s = 0; s < ice->config.server_count; s++) {
-        agent_relay_plan(ice, base, s, false);
+        agent_relay_plan(ice, base, s);
         plan_query(ice, base, s);
     }
 }
@@ -140,22 +140,46 @@ void agent_gather_drop_base(struct bk_ice *ice, uint16_t base) {
     }
 }
 
+static void make_gather(struct bk_ice *ice) {
+    agent_unsettle(ice);
+    if (ice->gather != NULL || ice->config.server_count == 0 || ice->config.lite)
+        return;
+    ice->gather = ice->alloc.get(ice->alloc.ctx, sizeof *ice->gather);
+    ice->pace_at.us = ice->now.us - (int64_t)BURST * GATHER_TA_US;
+}
+
 void bk_ice_gather(struct bk_ice *ice, struct bk_time now) {
     (void)agent_see(ice, now);
     if (ice->gathering || ice->closing)
         return;
     ice->gathering = true;
     ice->gathered = false;
-    if (ice->gather == NULL && ice->config.server_count > 0 && !ice->config.lite) {
-        ice->gather = ice->alloc.get(ice->alloc.ctx, sizeof *ice->gather);
-        ice->pace_at.us = ice->now.us - (int64_t)BURST * GATHER_TA_US;
-    }
+    make_gather(ice);
     for (uint16_t b = 0; b < ice->base_count; b++)
         if (ice->bases[b].used)
             agent_gather_base(ice, b);
     if (ice->gather != NULL)
         agent_servers_start(ice);
     agent_turn(ice, now);
+}
+
+void agent_gather_again(struct bk_ice *ice) {
+    if ((!ice->gathering && !ice->gathered) || ice->closing)
+        return;
+    bool fresh = ice->gather == NULL;
+    make_gather(ice);
+    if (ice->gather == NULL)
+        return;
+    if (fresh) {
+        agent_servers_start(ice);
+        return;
+    }
+    for (uint16_t i = 0; i < ice->gather->query_count; i++)
+        if (ice->gather->queries[i].state != QUERY_PLANNED)
+            stun_client_ask_now(&ice->gather->queries[i].client, ice->now);
+    for (uint16_t s = 0; s < ice->config.server_count; s++)
+        if (ice->gather->servers[s].state == SERVER_READY)
+            agent_gather_server(ice, s); /* what was given up, or has a new base */
 }
 
 void agent_gather_free(struct bk_ice *ice) {
@@ -210,20 +234,30 @@ void agent_gather_mapped(struct bk_ice *ice, uint16_t base, const struct bk_addr
     agent_cand_add(ice, &srflx, base);
 }
 
+/* A NAT gave us another address: the old one is not told any more, and what stands on it moves. */
+static void note_mapped(struct bk_ice *ice, struct agent_query *q, const struct bk_addr *mapped) {
+    struct bk_addr before = q->mapped;
+    q->mapped = *mapped;
+    if (before.ip.family == BK_FAMILY_NONE || bk_addr_equal(&before, mapped))
+        return;
+    agent_cands_drop_addr(ice, &before);
+    agent_relays_renew(ice, q->base);
+    agent_changed(ice);
+}
+
 static void query_mapped(struct bk_ice *ice, struct agent_query *q,
                          const struct stun_client_event *e) {
     struct agent_base *b = &ice->bases[q->base];
     struct agent_server *s = &ice->gather->servers[q->server];
     q->state = QUERY_OVER;
     q->answered = ice->now;
-    b->alive = true;
+    b->alive_at = bk_earlier(b->alive_at, ice->now);
     ice->facts[q->server].answered = true;
     if (bk_is_never(s->answered_at)) {
         s->answered_at = ice->now;
         s->rtt_us = e->rtt.us;
     }
-    for (uint16_t i = 0; i < ice->config.server_count; i++)
-        agent_relay_plan(ice, q->base, i, true); /* the best base may be dead, this one is not */
+    note_mapped(ice, q, &e->mapped);
     agent_gather_mapped(ice, q->base, &e->server, &e->mapped);
 }
 

@@ -36,6 +36,7 @@ static void connect(struct bk_ice *ice, struct agent_component *c) {
     if (before == AGENT_CONNECTED)
         return;
     move(c, AGENT_CONNECTED);
+    c->was_connected = true;
     agent_tell(ice, before == AGENT_DISCONNECTED ? BK_ICE_ON_RECONNECTED : BK_ICE_ON_CONNECTED, c,
                c->pair);
 }

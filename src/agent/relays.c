@@ -14,6 +14,7 @@
 enum {
     RTO_US = 200000, /* one packet each: haste costs little */
     TRIES = 7,
+    SLACK_US = 20000,   /* the best base may be that much slower than another */
     SILENT_US = 600000, /* then another address of the server's is tried beside */
     REST_US = 1000000,  /* doubled with every failure in a row */
     REST_DOUBLINGS = 6,
@@ -37,14 +38,10 @@ static bool is_rival(const struct bk_ice *ice, const struct agent_relay *r, uint
            a->addr.ip.family == b->addr.ip.family;
 }
 
-/* Is there room for one more? With `beside` a relay that was never heard is no rival. */
-static bool is_wanted(const struct bk_ice *ice, uint16_t base, uint16_t server, bool beside) {
-    for (uint16_t i = 0; i < ice->relay_count; i++) {
-        const struct agent_relay *r = &ice->relays[i];
-        if (is_live(r) && is_rival(ice, r, base, server) &&
-            (!beside || r->heard || r->base == base))
+static bool is_wanted(const struct bk_ice *ice, uint16_t base, uint16_t server) {
+    for (uint16_t i = 0; i < ice->relay_count; i++)
+        if (is_live(&ice->relays[i]) && is_rival(ice, &ice->relays[i], base, server))
             return false;
-    }
     return true;
 }
 
@@ -74,15 +71,22 @@ static void plan_on(struct bk_ice *ice, uint16_t base, uint16_t server, uint8_t 
                               .retry_at = BK_NEVER};
 }
 
-void agent_relay_plan(struct bk_ice *ice, uint16_t base, uint16_t server, bool beside) {
+/* Connections leave from any address; datagrams from the base alone. */
+static bool is_connected(const struct agent_relay *r) {
+    return r->protocol == BK_TCP || r->secure;
+}
+
+static bool can_plan(const struct bk_ice *ice, uint16_t base, uint16_t server, uint8_t *ip) {
     const struct agent_base *b = &ice->bases[base];
-    uint8_t ip;
     if (ice->gather == NULL || b->protocol != BK_UDP || !b->used || ice->closing)
-        return;
+        return false;
     const struct agent_server *s = &ice->gather->servers[server];
-    bool connected = s->uri.protocol == BK_TCP || s->uri.secure; /* leaves from any address */
-    if (s->state == SERVER_READY && s->uri.turn && !(beside && connected) &&
-        agent_server_address(s, b, 0, &ip) && is_wanted(ice, base, server, beside))
+    return s->state == SERVER_READY && s->uri.turn && agent_server_address(s, b, 0, ip);
+}
+
+void agent_relay_plan(struct bk_ice *ice, uint16_t base, uint16_t server) {
+    uint8_t ip;
+    if (can_plan(ice, base, server, &ip) && is_wanted(ice, base, server))
         plan_on(ice, base, server, ip);
 }
 
@@ -117,7 +121,7 @@ static void start(struct bk_ice *ice, uint16_t at) {
     struct agent_relay *r = &ice->relays[at];
     r->started = ice->now;
     ice->facts[r->server].asked = true;
-    if (r->protocol == BK_UDP && !r->secure) {
+    if (!is_connected(r)) {
         r->local = ice->bases[r->base].addr;
         make_client(ice, r);
         return;
@@ -196,12 +200,38 @@ static void close_one(struct bk_ice *ice, struct agent_relay *r) {
     bk_turn_close(r->turn, ice->now);
 }
 
+/* A base that does as well for a relay in a connection. */
+static uint16_t base_like(const struct bk_ice *ice, uint16_t base) {
+    const struct agent_base *b = &ice->bases[base];
+    for (uint16_t i = 0; i < ice->base_count; i++) {
+        const struct agent_base *o = &ice->bases[i];
+        if (i != base && o->used && o->protocol == b->protocol && o->stream == b->stream &&
+            o->component == b->component && o->addr.ip.family == b->addr.ip.family)
+            return i;
+    }
+    return AGENT_NONE;
+}
+
 void agent_relays_drop_base(struct bk_ice *ice, uint16_t base) {
+    uint16_t other = base_like(ice, base);
     for (uint16_t i = 0; i < ice->relay_count; i++) {
         struct agent_relay *r = &ice->relays[i];
         if (r->base != base || r->state == RELAY_FREE)
             continue;
-        end(ice, r, RELAY_FREE);
+        if (is_connected(r) && other != AGENT_NONE)
+            r->base = other; /* if the connection used it, it will break */
+        else
+            end(ice, r, RELAY_FREE);
+    }
+}
+
+void agent_relays_renew(struct bk_ice *ice, uint16_t base) {
+    for (uint16_t i = 0; i < ice->relay_count; i++) {
+        struct agent_relay *r = &ice->relays[i];
+        if (r->base != base || is_connected(r) || !is_live(r) || r->state == RELAY_PLANNED)
+            continue;
+        end(ice, r, RELAY_PLANNED);
+        r->heard = r->hedged = r->moved = false;
     }
 }
 
@@ -379,13 +409,44 @@ enum bk_err agent_relays_recv(struct bk_ice *ice, const struct bk_datagram *in,
     return BK_ERR_NOT_OURS;
 }
 
-static void hedge(struct bk_ice *ice, uint16_t at) {
+static bool is_mute(const struct agent_relay *r) {
+    return !r->heard && (r->state == RELAY_ASKING || r->state == RELAY_DIALLING);
+}
+
+static void try_other_address(struct bk_ice *ice, uint16_t at) {
     struct agent_relay *r = &ice->relays[at];
-    if (r->hedged || r->heard || (r->state != RELAY_ASKING && r->state != RELAY_DIALLING) ||
-        bk_elapsed_us(r->started, ice->now) < SILENT_US)
+    if (r->hedged || !is_mute(r) || bk_elapsed_us(r->started, ice->now) < SILENT_US)
         return;
     r->hedged = true;
     try_next_address(ice, at);
+}
+
+/* When another base, where a server was heard, is to be tried beside this relay's. */
+static struct bk_time move_at(const struct bk_ice *ice, const struct agent_relay *r,
+                              uint16_t *base) {
+    struct bk_time t = BK_NEVER;
+    if (r->moved || !is_mute(r) || is_connected(r))
+        return t;
+    for (uint16_t i = 0; i < ice->base_count; i++) {
+        const struct agent_base *b = &ice->bases[i];
+        if (!b->used || i == r->base || !is_rival(ice, r, i, r->server) ||
+            !bk_before(bk_after(b->alive_at, SLACK_US), t))
+            continue;
+        t = bk_after(b->alive_at, SLACK_US);
+        *base = i;
+    }
+    return bk_is_never(t) ? t : bk_later(t, bk_after(r->started, SLACK_US));
+}
+
+static void try_other_base(struct bk_ice *ice, uint16_t at) {
+    struct agent_relay *r = &ice->relays[at];
+    uint16_t base = AGENT_NONE;
+    uint8_t ip;
+    if (!bk_due(move_at(ice, r, &base), ice->now))
+        return;
+    r->moved = true;
+    if (can_plan(ice, base, r->server, &ip))
+        plan_on(ice, base, r->server, ip);
 }
 
 void agent_relays_turn(struct bk_ice *ice) {
@@ -398,23 +459,29 @@ void agent_relays_turn(struct bk_ice *ice) {
             bk_turn_advance(ice->relays[i].turn, ice->now);
             read_events(ice, i);
         }
-        hedge(ice, i);
+        try_other_address(ice, i);
+        try_other_base(ice, i);
     }
+}
+
+static struct bk_time deadline_of(const struct bk_ice *ice, const struct agent_relay *r) {
+    uint16_t base;
+    struct bk_time t = move_at(ice, r, &base);
+    if (r->state == RELAY_PLANNED)
+        t = bk_earlier(t, ice->pace_at);
+    if (r->state == RELAY_RESTING)
+        t = bk_earlier(t, r->retry_at);
+    if (r->turn != NULL)
+        t = bk_earlier(t, bk_turn_deadline(r->turn));
+    if (is_mute(r) && !r->hedged)
+        t = bk_earlier(t, bk_after(r->started, SILENT_US));
+    return t;
 }
 
 struct bk_time agent_relays_deadline(const struct bk_ice *ice) {
     struct bk_time t = BK_NEVER;
-    for (uint16_t i = 0; i < ice->relay_count; i++) {
-        const struct agent_relay *r = &ice->relays[i];
-        if (r->state == RELAY_PLANNED)
-            t = bk_earlier(t, ice->pace_at);
-        if (r->state == RELAY_RESTING)
-            t = bk_earlier(t, r->retry_at);
-        if (r->turn != NULL)
-            t = bk_earlier(t, bk_turn_deadline(r->turn));
-        if ((r->state == RELAY_ASKING || r->state == RELAY_DIALLING) && !r->hedged && !r->heard)
-            t = bk_earlier(t, bk_after(r->started, SILENT_US));
-    }
+    for (uint16_t i = 0; i < ice->relay_count; i++)
+        t = bk_earlier(t, deadline_of(ice, &ice->relays[i]));
     return t;
 }
 
