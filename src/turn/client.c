@@ -241,6 +241,14 @@ enum bk_err bk_turn_forget(struct bk_turn *turn, const struct bk_addr *peer) {
     return err;
 }
 
+void bk_turn_refresh(struct bk_turn *turn, struct bk_time now) {
+    (void)see(turn, now);
+    if (turn->state != TURN_ON)
+        return;
+    turn->refresh_at = turn->now;
+    turn_pump(turn);
+}
+
 void bk_turn_advance(struct bk_turn *turn, struct bk_time now) {
     (void)see(turn, now);
     if (turn->state == TURN_ON && bk_due(turn->expires, turn->now))
