@@ -27,8 +27,10 @@ static void send_on(struct sim_agent *a, uint16_t stream, uint16_t component) {
         return;
     }
     p->sent++;
-    if (out.protocol == BK_UDP)
-        agent_io_send(a, &out); /* over a connection it waits in bk_ice_next_stream_data() */
+    if (out.len > 0)
+        agent_io_send(a, &out);
+    else
+        (void)agent_io_drain(a, world_now(a->world)); /* it is in a connection */
 }
 
 void agent_data_send(struct sim_agent *a, struct bk_time now) {

@@ -7,7 +7,7 @@
 #include "../unit/test.h"
 
 #include "sim/actor_agent.h"
-#include "sim/actor_stun.h"
+#include "sim/actor_turn.h"
 
 #include <stdio.h>
 
@@ -38,11 +38,11 @@ static inline void counted_put(void *ctx, void *memory) {
 
 /* ---- the scene ---- */
 
-enum { SCENE_STUN_PORT = 3478 };
+enum { SCENE_PORT = 3478 };
 
 struct scene {
     struct world *w;
-    struct sim_stun stun;
+    struct sim_turn server; /* STUN as well */
     struct sim_names names;
     struct sim_agent agent[2];
     struct counted memory[2];
@@ -50,7 +50,7 @@ struct scene {
 };
 
 static inline struct bk_addr scene_server(void) {
-    return bk_addr(bk_ipv4(198, 51, 100, 1), SCENE_STUN_PORT);
+    return bk_addr(bk_ipv4(198, 51, 100, 1), SCENE_PORT);
 }
 
 static inline void scene_print(void *ctx, const char *text) {
@@ -61,7 +61,6 @@ static char scene_prefix[3][4] = {"A: ", "B: ", ""};
 
 static inline struct world *scene_world(struct scene *s, uint64_t seed,
                                         const struct world_link *link) {
-    static const uint16_t port = SCENE_STUN_PORT;
     struct world_config c = world_config_default;
     c.seed = seed;
     c.packets_max = 1024;
@@ -69,9 +68,9 @@ static inline struct world *scene_world(struct scene *s, uint64_t seed,
     c.sockets_max = 512;
     c.trace_max = 16;
     assert_int_equal(world_new(&c, &test_alloc, &s->w), BK_OK);
-    node_id server = world_add_host(s->w, "stun", WORLD_CORE, scene_server().ip, link);
-    assert_int_equal(sim_stun_init(&s->stun, s->w, server, &port, 1), BK_OK);
-    sim_names_add(&s->names, "stun.example", scene_server().ip, WORLD_CORE);
+    node_id server = world_add_host(s->w, "server", WORLD_CORE, scene_server().ip, link);
+    assert_int_equal(sim_turn_init(&s->server, s->w, server, SCENE_PORT, 0, &test_alloc), BK_OK);
+    sim_names_add(&s->names, "server.example", scene_server().ip, WORLD_CORE);
     s->names.delay_us = 15 * BK_US_PER_MS;
     if (s->loud)
         world_watch(s->w, scene_print, scene_prefix[2]);
@@ -89,9 +88,18 @@ static inline void scene_add(struct scene *s, size_t i, struct sim_agent_config 
 static inline void scene_fini(struct scene *s) {
     sim_agent_fini(&s->agent[0]);
     sim_agent_fini(&s->agent[1]);
+    sim_turn_fini(&s->server);
     world_free(s->w);
     assert_int_equal(s->memory[0].live, 0);
     assert_int_equal(s->memory[1].live, 0);
+}
+
+/* One more of the servers an agent asks. */
+static inline void scene_ask(struct sim_agent_config *c, const char *uri) {
+    c->ice.servers[c->ice.server_count++] =
+        (struct bk_ice_server){.uri = uri, .user = "u", .password = "p"};
+    if (c->servers == 0)
+        c->server[c->servers++] = scene_server();
 }
 
 /* What became of an agent, for failures. */

@@ -31,6 +31,7 @@ struct plan {
     enum bk_ice_role role[2];
     enum bk_ice_trickle trickle[2];
     bool lite, dead_server, by_name;
+    bool relay, relay_tcp, relay_only;
     struct sim_signal_config signal[2];
     int64_t start_us[2];
     enum incident incident;
@@ -38,8 +39,6 @@ struct plan {
     int64_t when_us;
     uint32_t times;
 };
-
-enum { MANY_PERCENT = 20, NAME_PERCENT = 20 };
 
 static bool percent(const struct bk_rng *rng, uint32_t chance) {
     return rng_below(rng, 100) < chance;
@@ -87,7 +86,7 @@ static struct plan draw(uint64_t seed) {
     struct plan p = {.seed = seed};
     sim_habitat_draw(&p.habitat, &rng, &limits);
     p.streams = p.components = 1;
-    if (percent(&rng, MANY_PERCENT)) {
+    if (percent(&rng, 20)) {
         p.streams = (uint16_t)(1 + rng_below(&rng, 3));
         p.components = (uint16_t)(1 + rng_below(&rng, 2));
     }
@@ -99,7 +98,10 @@ static struct plan draw(uint64_t seed) {
         p.role[1] = p.role[0]; /* a conflict */
     p.lite = is_public(&p.habitat.home[1]) && !p.habitat.shared && percent(&rng, 40);
     p.dead_server = percent(&rng, 4);
-    p.by_name = percent(&rng, NAME_PERCENT);
+    p.by_name = percent(&rng, 20);
+    p.relay = !p.dead_server && percent(&rng, 40);
+    p.relay_tcp = p.relay && percent(&rng, 50);
+    p.relay_only = p.relay && !p.lite && percent(&rng, 25);
     draw_incident(&p, &rng);
     return p;
 }
@@ -117,10 +119,11 @@ static void tell(const struct plan *p) {
                     trickles[p->trickle[i]], (long long)p->signal[i].delay_us,
                     (long long)p->signal[i].jitter_us, p->signal[i].keep_order ? " in order" : "",
                     (long long)p->start_us[i], p->habitat.home[i].way[0].link.loss_ppm);
-    print_error("  %u x %u%s%s%s; %s by %c at %lld us, %u\n", p->streams, p->components,
+    print_error("  %u x %u%s%s%s%s%s%s; %s by %c at %lld us, %u\n", p->streams, p->components,
                 p->lite ? ", B is lite" : "", p->by_name ? ", server by name" : "",
-                p->dead_server ? ", dead server" : "", incidents[p->incident], 'A' + (int)p->who,
-                (long long)p->when_us, p->times);
+                p->relay ? ", relay" : "", p->relay_tcp ? ", also over TCP" : "",
+                p->relay_only ? ", nothing else" : "", p->dead_server ? ", dead server" : "",
+                incidents[p->incident], 'A' + (int)p->who, (long long)p->when_us, p->times);
 }
 
 /* ---- the play ---- */
@@ -137,16 +140,18 @@ static void configure(const struct plan *p, size_t i, const node_id *host,
     out->ice.locals_max = out->ice.remotes_max = 64;
     out->signal = p->signal[i];
     out->start_us = p->start_us[i];
-    out->server[0] = scene_server();
-    out->servers = 1;
+    out->ice.policy = p->relay_only ? BK_ICE_RELAYED_ONLY : BK_ICE_ALL;
     if (!out->ice.lite) {
-        out->ice.servers[0].uri = p->dead_server ? "stun:198.51.100.9"
-                                  : p->by_name   ? "stun:stun.example"
-                                                 : "stun:198.51.100.1";
-        out->ice.server_count = 1;
+        scene_ask(out, p->dead_server ? "stun:198.51.100.9"
+                       : p->by_name   ? "stun:server.example"
+                                      : "stun:198.51.100.1");
+        if (p->relay)
+            scene_ask(out, p->by_name ? "turn:server.example" : "turn:198.51.100.1");
+        if (p->relay_tcp)
+            scene_ask(out, "turn:198.51.100.1?transport=tcp");
     }
     out->server[0] = scene_server();
-    out->server[1] = bk_addr(bk_ipv4(198, 51, 100, 9), SCENE_STUN_PORT);
+    out->server[1] = bk_addr(bk_ipv4(198, 51, 100, 9), SCENE_PORT);
     out->servers = 2;
     if (p->incident == FREE_INSIDE && i == p->who)
         out->die_at_event = p->times;
@@ -208,7 +213,12 @@ static bool is_done(void *ctx) {
 static bool must_meet(const struct plan *p) {
     bool gone = p->incident == FREE || p->incident == FREE_INSIDE;
     bool seen = !p->dead_server || p->habitat.shared;
-    return !gone && seen && sim_habitat_can_meet(&p->habitat);
+    if (gone || !seen)
+        return false;
+    /* Where UDP gets out to the relay, a relayed candidate meets whatever the other side has. */
+    bool relayed =
+        p->relay && sim_habitat_has_udp(&p->habitat, 0) && sim_habitat_has_udp(&p->habitat, 1);
+    return relayed || (!p->relay_only && sim_habitat_can_meet(&p->habitat));
 }
 
 /* Long enough for a dozen losses in a row at the pace of retries. */
@@ -229,6 +239,8 @@ static const char *broken_promise(struct scene *s, const struct plan *p) {
             return "a storm of checks";
         if (seen->early_requests > 0)
             return "a check left before the peer's credentials were known";
+        if (p->relay_only && seen->direct > 0)
+            return "a datagram left for the peer though only relays may be used";
         if (seen->foreign_data > 0)
             return "data was delivered that is not the peer's, or on another component";
         if (seen->unbound > 0)

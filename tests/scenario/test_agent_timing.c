@@ -18,6 +18,8 @@ struct place {
     enum bk_ice_trickle trickle;
     size_t dead; /* interfaces per host that lead nowhere */
     uint32_t loss_ppm;
+    bool relay; /* the server is a TURN server */
+    enum bk_ice_policy policy;
 };
 
 static node_id add_home(struct scene *s, const struct place *p, uint8_t number) {
@@ -62,12 +64,9 @@ static void set_up(struct scene *s, const struct place *p, uint64_t seed) {
         c.ice.trickle = p->trickle;
         c.host[c.hosts++] = p->nat != NULL ? add_home(s, p, number) : add_to_switch(s, p, number);
         add_dead(s, p, i, &c);
-        if (p->nat != NULL) {
-            c.ice.servers[0].uri = "stun:198.51.100.1";
-            c.ice.server_count = 1;
-            c.server[0] = scene_server();
-            c.servers = 1;
-        }
+        if (p->nat != NULL)
+            scene_ask(&c, p->relay ? "turn:198.51.100.1" : "stun:198.51.100.1");
+        c.ice.policy = p->policy;
         scene_add(s, i, &c);
     }
     sim_agent_join(&s->agent[0], &s->agent[1]);
@@ -129,21 +128,39 @@ static void test_on_one_switch(void **state) {
 
 static void test_between_nats(void **state) {
     (void)state;
-    expect("home x home, trickle", &(struct place){"home", BK_ICE_TRICKLE, 0, 0}, 65, 110);
-    expect("home x home, half trickle", &(struct place){"home", BK_ICE_HALF_TRICKLE, 0, 0}, 65,
+    expect("home x home, trickle", &(struct place){.nat = "home", .trickle = BK_ICE_TRICKLE}, 65,
            110);
-    expect("home x home, full", &(struct place){"home", BK_ICE_NO_TRICKLE, 0, 0}, 65, 110);
-    expect("full cone x full cone, trickle", &(struct place){"full-cone", BK_ICE_TRICKLE, 0, 0}, 65,
+    expect("home x home, half trickle",
+           &(struct place){.nat = "home", .trickle = BK_ICE_HALF_TRICKLE}, 65, 110);
+    expect("home x home, full", &(struct place){.nat = "home", .trickle = BK_ICE_NO_TRICKLE}, 65,
+           110);
+    expect("full cone x full cone, trickle",
+           &(struct place){.nat = "full-cone", .trickle = BK_ICE_TRICKLE}, 65, 110);
+}
+
+/* 20 ms each for the challenge, the allocation, the permission; 40 ms for the check. */
+static void test_over_a_relay(void **state) {
+    (void)state;
+    expect("relay only, trickle",
+           &(struct place){.nat = "home", .relay = true, .policy = BK_ICE_RELAYED_ONLY}, 110, 150);
+    expect("relay only, full",
+           &(struct place){.nat = "home",
+                           .trickle = BK_ICE_NO_TRICKLE,
+                           .relay = true,
+                           .policy = BK_ICE_RELAYED_ONLY},
+           110, 150);
+    expect("symmetric x symmetric, trickle", &(struct place){.nat = "symmetric", .relay = true},
+           110, 150);
+    expect("home x home with a relay, trickle", &(struct place){.nat = "home", .relay = true}, 65,
            110);
 }
 
 static void test_dead_interfaces_cost_little(void **state) {
     (void)state;
-    expect("home x home, 4 dead, trickle", &(struct place){"home", BK_ICE_TRICKLE, 4, 0}, 125, 170);
-    expect("home x home, 16 dead, trickle", &(struct place){"home", BK_ICE_TRICKLE, DEAD_MAX, 0},
-           125, 170);
-    expect("one switch, 16 dead, trickle", &(struct place){NULL, BK_ICE_TRICKLE, DEAD_MAX, 0}, 62,
-           62);
+    expect("home x home, 4 dead, trickle", &(struct place){.nat = "home", .dead = 4}, 125, 170);
+    expect("home x home, 16 dead, trickle", &(struct place){.nat = "home", .dead = DEAD_MAX}, 125,
+           170);
+    expect("one switch, 16 dead, trickle", &(struct place){.dead = DEAD_MAX}, 62, 62);
 }
 
 static int compare_us(const void *a, const void *b) {
@@ -155,7 +172,7 @@ enum { LOSSY_RUNS = 200 };
 
 /* Connected, of the slower side. Loss is per link and direction: a path passes two. */
 static void expect_in_loss(uint32_t loss_ppm, int64_t p95_ms, int64_t most_ms) {
-    const struct place p = {"home", BK_ICE_TRICKLE, 0, loss_ppm};
+    const struct place p = {.nat = "home", .loss_ppm = loss_ppm};
     int64_t took[LOSSY_RUNS];
     for (uint64_t i = 0; i < LOSSY_RUNS; i++) {
         took[i] = run(&p, 1 + i, 60 * BK_US_PER_S).connected_us;
@@ -180,9 +197,8 @@ static void test_losses(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_on_one_switch),
-        cmocka_unit_test(test_between_nats),
-        cmocka_unit_test(test_dead_interfaces_cost_little),
+        cmocka_unit_test(test_on_one_switch), cmocka_unit_test(test_between_nats),
+        cmocka_unit_test(test_over_a_relay),  cmocka_unit_test(test_dead_interfaces_cost_little),
         cmocka_unit_test(test_losses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
