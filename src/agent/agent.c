@@ -151,7 +151,8 @@ void bk_ice_free(struct bk_ice *ice) {
     bk_checker_free(ice->checker);
     if (ice->texts != NULL)
         wipe(ice->texts, ice->texts_len);
-    void *const parts[] = {ice->texts, ice->bases, ice->cands, ice->components, ice->notes.ring};
+    void *const parts[] = {ice->texts,      ice->bases,      ice->cands, ice->text,
+                           ice->components, ice->notes.ring, ice->names};
     wipe(ice, sizeof *ice);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         alloc.put(alloc.ctx, parts[i]);
@@ -235,6 +236,7 @@ size_t bk_ice_size(const struct bk_ice *ice) {
     n += ice->relay_cap * sizeof *ice->relays + ice->conn_cap * sizeof *ice->conns;
     n += ice->component_count * sizeof *ice->components + ice->notes.cap * sizeof *ice->notes.ring;
     n += ice->queue.cap + ice->name_count * sizeof *ice->names[0];
+    n += ice->text == NULL ? 0 : SDP_LINE_MAX;
     if (ice->gather != NULL)
         n += sizeof *ice->gather + ice->gather->query_cap * sizeof *ice->gather->queries;
     return n;

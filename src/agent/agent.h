@@ -227,8 +227,8 @@ struct bk_ice {
     const uint8_t *rest; /* of them, not yet given out */
     size_t rest_len;
     struct bk_ice_data held; /* the first message of data in them */
-    struct agent_name *names[AGENT_NAMES_MAX];
-    uint16_t name_count;
+    struct agent_name **names;
+    uint16_t name_count, name_cap;
 
     bool gathering, gathered, closing, closed;
     struct bk_time pace_at; /* when the next exchange with a server would leave at one per Ta */
@@ -246,7 +246,7 @@ struct bk_ice {
     bool settled;
     bool begged; /* the restart that this loss deserves was made */
     struct bk_time closed_by;
-    char text[SDP_LINE_MAX]; /* of the event last fetched */
+    char *text; /* of the event last fetched; SDP_LINE_MAX; NULL while none was needed */
 };
 
 /* What `rows` names gets room for one row more; false: limit or memory. */
@@ -314,6 +314,8 @@ void agent_relay_plan(struct bk_ice *ice, uint16_t base, uint16_t server);
 /* The base's public address changed: what the TURN server knows of it is void. */
 void agent_relays_renew(struct bk_ice *ice, uint16_t base);
 void agent_relays_drop_base(struct bk_ice *ice, uint16_t base);
+/* Asks the servers whether the allocations are still there. */
+void agent_relays_refresh(struct bk_ice *ice);
 uint16_t agent_relay_of(const struct bk_ice *ice, const struct bk_addr *relayed);
 /* Permissions for whom the checker would send to through it. */
 void agent_relay_permit_all(struct bk_ice *ice);

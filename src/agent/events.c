@@ -19,10 +19,17 @@ void agent_tell(struct bk_ice *ice, enum bk_ice_event_kind kind, const struct ag
     n->count++;
 }
 
+/* Idle agents have none. false: no memory, so no text. */
+static bool has_text(struct bk_ice *ice) {
+    if (ice->text == NULL)
+        ice->text = ice->alloc.get(ice->alloc.ctx, SDP_LINE_MAX);
+    return ice->text != NULL;
+}
+
 static bool next_candidate(struct bk_ice *ice, struct bk_ice_event *out) {
     for (uint16_t i = 0; i < ice->cand_count; i++) {
         struct agent_cand *c = &ice->cands[i];
-        if (!c->used || c->told)
+        if (!c->used || c->told || !has_text(ice))
             continue;
         c->told = true;
         out->kind = BK_ICE_ON_CANDIDATE;
@@ -61,8 +68,8 @@ bool bk_ice_next_event(struct bk_ice *ice, struct bk_ice_event *out) {
         out->component = ice->components[note->component].component;
     }
     fill_path(ice, note->pair, out);
-    if (out->kind == BK_ICE_ON_FAILED || out->kind == BK_ICE_ON_DISCONNECTED)
-        out->text = bk_ice_explain(ice, ice->text, sizeof ice->text);
+    if ((out->kind == BK_ICE_ON_FAILED || out->kind == BK_ICE_ON_DISCONNECTED) && has_text(ice))
+        out->text = bk_ice_explain(ice, ice->text, SDP_LINE_MAX);
     n->head = (uint16_t)((n->head + 1) % n->cap);
     n->count--;
     return true;

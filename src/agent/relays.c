@@ -266,6 +266,12 @@ void agent_relay_broken(struct bk_ice *ice, uint16_t relay) {
     }
 }
 
+void agent_relays_refresh(struct bk_ice *ice) {
+    for (uint16_t i = 0; i < ice->relay_count; i++)
+        if (ice->relays[i].state == RELAY_UP)
+            bk_turn_refresh(ice->relays[i].turn, ice->now);
+}
+
 /* ---- What the clients tell ----------------------------------------------------------------- */
 
 /* One allocation of a kind is enough. */

@@ -49,9 +49,12 @@ static uint16_t relays_used(const struct bk_ice *ice) {
 static void settle(struct bk_ice *ice) {
     ice->settled = true;
     agent_gather_free(ice);
+    ice->alloc.put(ice->alloc.ctx, ice->text);
+    ice->text = NULL;
     ice->relay_count = relays_used(ice);
     shrink(ice, &ice->bases, &ice->base_cap, ice->base_count, sizeof *ice->bases);
     shrink(ice, &ice->cands, &ice->cand_cap, ice->cand_count, sizeof *ice->cands);
+    shrink(ice, &ice->names, &ice->name_cap, ice->name_count, sizeof *ice->names);
     shrink(ice, &ice->relays, &ice->relay_cap, ice->relay_count, sizeof *ice->relays);
     bk_checker_settle(ice->checker, ice->now);
 }

@@ -22,8 +22,10 @@ void agent_changed(struct bk_ice *ice) {
     agent_unsettle(ice);
     (void)bk_checker_probe(ice->checker, ice->now);
     bk_checker_retry(ice->checker, ice->now);
-    if (!shower)
-        agent_gather_again(ice);
+    if (shower)
+        return;
+    agent_relays_refresh(ice);
+    agent_gather_again(ice);
 }
 
 static bool is_missed(const struct bk_ice *ice) {
@@ -56,6 +58,7 @@ void agent_watch_turn(struct bk_ice *ice) {
         ice->lost_at = ice->now;
         agent_unsettle(ice);
         bk_checker_retry(ice->checker, ice->now);
+        agent_relays_refresh(ice);
         agent_gather_again(ice);
     }
     if (!bk_due(restart_at(ice), ice->now))
