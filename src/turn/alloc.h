@@ -10,7 +10,9 @@
 #include <bodkin/addr.h>
 #include <bodkin/time.h>
 
-enum { TURN_NONE = UINT32_MAX, TURN_FAMILIES = 2 };
+#define TURN_NONE UINT32_MAX /* no entry of a table */
+
+enum { TURN_FAMILIES = 2 };
 
 struct turn_alloc {
     struct bk_addr client, server; /* with `protocol`, the 5-tuple */

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TURN_NOBODY = UINT32_MAX };
+#define TURN_NOBODY UINT32_MAX
 
 struct turn_ports {
     uint32_t *owner;        /* by port - first */

@@ -35,7 +35,8 @@ static enum bk_err measure(const uint8_t *p, size_t have, size_t *len, size_t *p
 }
 
 static void eat(struct turn_stream *s, size_t len) {
-    s->in += len;
+    if (len > 0) /* adding 0 to a NULL pointer is undefined in C */
+        s->in += len;
     s->in_len -= len;
 }
 

@@ -428,6 +428,7 @@ static void streams_are_put_together(void **state) {
     size_t total = 0, got = 0, sent = 0;
     (void)state;
     stream_start(&b);
+    assert_int_equal(bk_turn_stream_recv(b.turn, wire, 0, b.now), BK_OK);
     assert_int_equal(bk_turn_permit(b.turn, &peer, true, b.now), BK_OK);
     for (size_t len = 0; len <= 100; len++) {
         total += frame(wire + total, CHANNEL_MIN, len);
