@@ -6,12 +6,18 @@
 #include "base/text.h"
 #include "base/wipe.h"
 #include <bodkin/addr.h>
+#include <gnutls/dtls.h>
 #include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* RFC 9325 section 3.1: nothing below TLS 1.2. */
-static const char priority_text[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
+enum {
+    DTLS_RTO_MS = 400, /* first one; RFC 9147 section 5.8.2 lets the impatient go below a second */
+    DTLS_PATIENCE_MS = 60000 /* the caller's is shorter */
+};
+
+/* RFC 9325 section 3.1: nothing below TLS 1.2; DTLS 1.2 is for sessions of datagrams only. */
+static const char priority_text[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-DTLS1.2";
 
 const struct net_tls_client_config net_tls_client_config_default = {.verify_name = true};
 
@@ -193,12 +199,12 @@ static bool offer_alpn(gnutls_session_t session, struct net_tls *tls) {
     return tls->alpn[0] == '\0' || gnutls_alpn_set_protocols(session, &protocol, 1, 0) == 0;
 }
 
-enum bk_err tls_session_new(struct net_tls *tls, const char *server_name, char *reason,
-                            gnutls_session_t *out) {
+static enum bk_err session_new(struct net_tls *tls, unsigned kind, const char *server_name,
+                               char *reason, gnutls_session_t *out) {
     gnutls_session_t session;
     /* No tickets: a resumed session shows no certificates, so no pin and no metacert. */
     unsigned flags =
-        GNUTLS_NONBLOCK | GNUTLS_NO_TICKETS | (tls->server ? GNUTLS_SERVER : GNUTLS_CLIENT);
+        kind | GNUTLS_NONBLOCK | GNUTLS_NO_TICKETS | (tls->server ? GNUTLS_SERVER : GNUTLS_CLIENT);
     if (gnutls_init(&session, flags) != 0)
         return BK_ERR_NO_MEMORY;
     gnutls_session_set_ptr(session, NULL);
@@ -216,6 +222,19 @@ enum bk_err tls_session_new(struct net_tls *tls, const char *server_name, char *
     }
     *out = session;
     return BK_OK;
+}
+
+enum bk_err tls_session_new(struct net_tls *tls, const char *server_name, char *reason,
+                            gnutls_session_t *out) {
+    return session_new(tls, 0, server_name, reason, out);
+}
+
+enum bk_err tls_session_new_datagram(struct net_tls *tls, const char *server_name, char *reason,
+                                     gnutls_session_t *out) {
+    enum bk_err err = session_new(tls, GNUTLS_DATAGRAM, server_name, reason, out);
+    if (err == BK_OK)
+        gnutls_dtls_set_timeouts(*out, DTLS_RTO_MS, DTLS_PATIENCE_MS);
+    return err;
 }
 
 void tls_session_free(gnutls_session_t session) {

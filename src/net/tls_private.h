@@ -38,6 +38,9 @@ void tls_reason(char *reason, const char *what, const char *file, const char *wh
  * server's certificate is written to `reason`, which must outlive the session. */
 BK_MUST_USE enum bk_err tls_session_new(struct net_tls *tls, const char *server_name, char *reason,
                                         gnutls_session_t *out);
+/* The same for DTLS. */
+BK_MUST_USE enum bk_err tls_session_new_datagram(struct net_tls *tls, const char *server_name,
+                                                 char *reason, gnutls_session_t *out);
 
 void tls_session_free(gnutls_session_t session);
 

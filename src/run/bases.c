@@ -30,7 +30,7 @@ static bool is_usable(const struct bk_run *run, const struct net_interface *i) {
     return scope == BK_SCOPE_PRIVATE || scope == BK_SCOPE_GLOBAL;
 }
 
-static size_t read_addresses(const struct bk_run *run, struct run_address *out) {
+static size_t read_addresses(const struct bk_run *run, struct net_interface *out) {
     struct net_interface list[NET_INTERFACES_MAX];
     size_t count = 0, n = 0;
     if (net_interfaces(list, NET_INTERFACES_MAX, &count) != BK_OK)
@@ -39,11 +39,11 @@ static size_t read_addresses(const struct bk_run *run, struct run_address *out) 
     count = net_interfaces_choose(list, count);
     for (size_t i = 0; i < count; i++)
         if (is_usable(run, &list[i]))
-            out[n++] = (struct run_address){list[i].ip, list[i].point_to_point};
+            out[n++] = list[i];
     return n;
 }
 
-static bool has(const struct run_address *list, size_t count, const struct bk_ip *ip) {
+static bool has(const struct net_interface *list, size_t count, const struct bk_ip *ip) {
     for (size_t i = 0; i < count; i++)
         if (bk_ip_equal(&list[i].ip, ip))
             return true;
@@ -62,7 +62,7 @@ static void ports_at(const struct driven *a, size_t i, const struct bk_ip *ip, u
         wanted && a->tcp && p->tcp[family] != NULL ? net_listener_local(p->tcp[family]).port : 0;
 }
 
-static void add_address(struct driven *a, const struct run_address *address, struct bk_time now) {
+static void add_address(struct driven *a, const struct net_interface *address, struct bk_time now) {
     for (size_t i = 0; i < (size_t)a->streams * a->components; i++) {
         uint16_t ports[2];
         ports_at(a, i, &address->ip, ports);
@@ -73,7 +73,7 @@ static void add_address(struct driven *a, const struct run_address *address, str
                 .protocol = protocol == 0 ? BK_UDP : BK_TCP,
                 .stream = (uint16_t)(i / a->components),
                 .component = (uint16_t)(i % a->components + 1),
-                .vpn = address->vpn,
+                .vpn = address->point_to_point,
             };
             if (ports[protocol] != 0 && bk_ice_add_base(a->ice, &base, now) == BK_ERR_FULL)
                 return; /* locals_max: the agent does with fewer */
@@ -102,7 +102,7 @@ void run_bases_add(struct driven *a, struct bk_time now) {
 /* --- changes --- */
 
 /* What one agent has to know of a new list. */
-static void tell_change(struct driven *a, const struct run_address *list, size_t count,
+static void tell_change(struct driven *a, const struct net_interface *list, size_t count,
                         struct bk_time now) {
     const struct bk_run *run = a->run;
     for (size_t i = 0; i < count; i++)
@@ -117,7 +117,7 @@ static void tell_change(struct driven *a, const struct run_address *list, size_t
 
 static void on_change(void *ctx) {
     struct bk_run *run = ctx;
-    struct run_address list[NET_INTERFACES_MAX];
+    struct net_interface list[NET_INTERFACES_MAX];
     size_t count = read_addresses(run, list);
     struct bk_time now = net_now(run->loop);
     for (uint32_t i = 0; i < run->agent_cap; i++)
@@ -125,6 +125,7 @@ static void on_change(void *ctx) {
             tell_change(run->agents[i], list, count, now);
     memcpy(run->addresses, list, count * sizeof *list);
     run->address_count = count;
+    run_mdns_refresh(run);
 }
 
 enum bk_err run_bases_start(struct bk_run *run) {

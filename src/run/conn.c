@@ -4,6 +4,7 @@
  * a connection: the agent hangs up, the other side closes it, or its bytes make no sense. */
 #include "run/driver.h"
 
+#include "net/dtls.h"
 #include "net/tls.h"
 
 enum { LINGER_US = 1000000 }; /* for goodbyes, such as the release of an allocation */
@@ -12,7 +13,8 @@ struct run_conn {
     struct run_conn *next;
     struct driven *a;
     uint32_t id;
-    struct net_stream *stream;
+    struct net_stream *stream; /* NULL: DTLS */
+    struct net_dtls *dtls;
     bool up;
 };
 
@@ -43,7 +45,9 @@ static void drop(struct run_conn *c) {
 
 /* Lets go of the socket: what was written still leaves. */
 static void end(struct run_conn *c) {
-    if (c->up)
+    if (c->stream == NULL)
+        net_dtls_close(c->dtls);
+    else if (c->up)
         net_stream_finish(c->stream, LINGER_US);
     else
         net_stream_close(c->stream);
@@ -60,7 +64,8 @@ static void tell_dialled(struct driven *a, uint32_t id, enum bk_err err,
 
 static void on_open(void *ctx) {
     struct run_conn *c = ctx;
-    struct bk_addr local = net_stream_local(c->stream);
+    struct bk_addr local =
+        c->stream == NULL ? net_dtls_local(c->dtls) : net_stream_local(c->stream);
     c->up = true;
     tell_dialled(c->a, c->id, BK_OK, &local);
 }
@@ -87,6 +92,8 @@ static void on_close(void *ctx, enum bk_err err, const char *reason) {
 
 static const struct net_stream_events stream_events = {
     .on_open = on_open, .on_bytes = on_bytes, .on_close = on_close};
+static const struct net_dtls_events dtls_events = {
+    .on_open = on_open, .on_message = on_bytes, .on_close = on_close};
 
 void run_conn_input(struct driven *a, uint32_t id, const uint8_t *data, size_t len) {
     struct bk_ice_data message;
@@ -132,6 +139,18 @@ static enum bk_err open_stream(struct run_conn *c, const struct bk_ice_request *
     return net_stream_connect_addr(run->loop, &r->remote, &config, &stream_events, c, &c->stream);
 }
 
+static enum bk_err open_dtls(struct run_conn *c, const struct bk_ice_request *r) {
+    struct bk_run *run = c->a->run;
+    struct net_dtls_config config = net_dtls_config_default;
+    enum bk_err err = make_tls(run);
+    if (err != BK_OK)
+        return err;
+    config.tls = run->tls;
+    config.server_name = r->name;
+    config.from = r->local;
+    return net_dtls_connect(run->loop, &r->remote, &config, &dtls_events, c, &c->dtls);
+}
+
 void run_conn_dial(struct driven *a, const struct bk_ice_request *r) {
     struct run_conn *c = new_conn(a, r->id);
     enum bk_err err = BK_ERR_UNSUPPORTED;
@@ -139,6 +158,8 @@ void run_conn_dial(struct driven *a, const struct bk_ice_request *r) {
         err = BK_ERR_NO_MEMORY;
     else if (r->protocol == BK_TCP && r->security != BK_ICE_DTLS)
         err = open_stream(c, r);
+    else if (r->protocol == BK_UDP && r->security == BK_ICE_DTLS)
+        err = open_dtls(c, r);
     if (err == BK_OK)
         return;
     if (c != NULL)
@@ -176,7 +197,10 @@ enum bk_err run_conn_drain(struct driven *a) {
     size_t len;
     while (bk_ice_next_stream_data(a->ice, &id, &data, &len)) {
         struct run_conn *c = find(a, id);
-        enum bk_err err = c != NULL && c->up ? net_stream_write(c->stream, data, len) : BK_OK;
+        enum bk_err err = BK_OK;
+        if (c != NULL && c->up)
+            err = c->stream == NULL ? net_dtls_send(c->dtls, data, len)
+                                    : net_stream_write(c->stream, data, len);
         if (err != BK_OK)
             result = err;
     }

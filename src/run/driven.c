@@ -80,6 +80,7 @@ static void serve(struct driven *a, const struct bk_ice_request *r) {
         run_lookup_start(a, r);
         break;
     case BK_ICE_PUBLISH:
+        run_mdns_publish(a, r);
         break;
     }
 }
@@ -233,6 +234,7 @@ void bk_run_remove(struct bk_run *run, struct bk_ice *ice) {
     net_timer_set(&a->timer, BK_NEVER);
     net_defer_cancel(&a->work);
     run_lookup_end_all(a);
+    run_mdns_withdraw_all(a);
     run_conn_end_all(a);
     run_ports_take(a);
     leave(run, a);

@@ -6,7 +6,7 @@
  *   port.c    sockets: UDP and listeners, and the datagrams that come in
  *   bases.c   this machine's addresses, and their changes
  *   conn.c    connections that agents asked for; guest.c those that others opened to us
- *   lookup.c  names
+ *   lookup.c  names; mdns.c those in .local
  *   send.c    data out
  *   call.c    other threads
  *
@@ -38,15 +38,10 @@ struct run_port {
     struct net_listener *tcp[RUN_FAMILIES];
 };
 
-/* An address of this machine that agents get a base on. */
-struct run_address {
-    struct bk_ip ip;
-    bool vpn;
-};
-
 struct run_conn;
 struct run_guest;
 struct run_lookup;
+struct run_name;
 struct run_calls;
 
 /* One agent. */
@@ -63,6 +58,7 @@ struct driven {
     struct run_port *ports; /* one for each component of each stream */
     struct run_conn *conns;
     struct run_lookup *lookups;
+    struct run_name *names;
 };
 
 struct bk_run {
@@ -75,10 +71,11 @@ struct bk_run {
     uint32_t agent_cap, agent_count, first_free;
     struct run_port ports[RUN_PORTS_MAX]; /* shared */
     bool turn_taken;                      /* they were used by an agent with TURN over UDP */
-    struct run_address addresses[NET_INTERFACES_MAX];
+    struct net_interface addresses[NET_INTERFACES_MAX]; /* those that agents have bases on */
     size_t address_count;
     struct net_interface_watch *watch; /* NULL: no agent has come yet */
-    struct net_tls *tls, *dtls;        /* made when first needed */
+    struct net_tls *tls;               /* made when first needed */
+    struct net_mdns *mdns;             /* likewise */
     struct run_guest *guests;
     size_t guest_count;
 };
@@ -130,6 +127,15 @@ void run_guest_end_all(struct bk_run *run);
 /* lookup.c */
 void run_lookup_start(struct driven *a, const struct bk_ice_request *r);
 void run_lookup_end_all(struct driven *a);
+
+/* mdns.c */
+/* The responder, made when first needed; NULL: this machine has no multicast. */
+struct net_mdns *run_mdns(struct bk_run *run);
+/* Answers for the agent's name from now on. */
+void run_mdns_publish(struct driven *a, const struct bk_ice_request *r);
+void run_mdns_withdraw_all(struct driven *a);
+/* The machine's addresses have changed. */
+void run_mdns_refresh(struct bk_run *run);
 
 /* call.c */
 BK_MUST_USE enum bk_err run_calls_start(struct bk_run *run);

@@ -5,6 +5,7 @@
 #include "run/driver.h"
 
 #include "net/alloc.h"
+#include "net/mdns.h"
 #include "net/tls.h"
 #include <gnutls/crypto.h>
 #include <string.h>
@@ -106,9 +107,9 @@ void bk_run_free(struct bk_run *run) {
     run_guest_end_all(run);
     for (size_t i = 0; i < RUN_PORTS_MAX; i++)
         run_port_close(&run->ports[i]);
+    net_mdns_free(run->mdns);
     net_loop_free(run->loop);
     net_tls_unref(run->tls);
-    net_tls_unref(run->dtls);
     demux_fini(&run->demux);
     multimap_fini(&run->by_ice);
     run_put(run->agents);
