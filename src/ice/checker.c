@@ -22,7 +22,7 @@ static void start_state(struct bk_checker *ice) {
         ice->comps[i].stream = (uint16_t)(i / ice->config.components);
         ice->comps[i].component = (uint16_t)(i % ice->config.components + 1);
     }
-    ice->role.controlling = ice->config.controlling;
+    ice->role.controlling = ice->config.controlling && !ice->config.lite; /* section 6.1.1 */
     ice->role.tie_breaker = rng_u64(rng);
     struct ice_cred cred = {.ufrag = ""};
     if (ice->config.ufrag == NULL)
@@ -88,6 +88,7 @@ static void checker_turn(struct bk_checker *ice, struct bk_time now) {
     turn_checks(ice);
     ice_consent_turn(ice);
     ice_doubt_turn(ice);
+    ice_lite_turn(ice);
     ice_select_turn(ice);
     ice_mtu_turn(ice);
 }
@@ -283,6 +284,12 @@ static bool is_sane(const struct bk_checker *ice, const struct bk_ice_candidate 
            memchr(c->foundation, '\0', sizeof c->foundation) != NULL;
 }
 
+/* RFC 8445 section 5.2: host candidates only; and of TCP what needs no opening of connections. */
+static bool may_be_lite(const struct bk_ice_candidate *c) {
+    return c->kind == BK_ICE_HOST &&
+           (c->transport == BK_ICE_UDP || c->transport == BK_ICE_TCP_PASSIVE);
+}
+
 /* RFC 6544 section 4.5: an active candidate has no port of its own; it is written as 9. */
 static void set_discard_port(struct bk_ice_candidate *c) {
     if (c->transport != BK_ICE_TCP_ACTIVE)
@@ -321,7 +328,7 @@ enum bk_err bk_checker_add_local_candidate(struct bk_checker *ice,
                                            struct bk_ice_candidate *as_signalled) {
     struct bk_ice_candidate c = *candidate;
     set_discard_port(&c);
-    if (!is_sane(ice, &c) || c.kind == BK_ICE_PRFLX)
+    if (!is_sane(ice, &c) || c.kind == BK_ICE_PRFLX || (ice->config.lite && !may_be_lite(&c)))
         return BK_ERR_ARGUMENT;
     if (c.base.ip.family == BK_FAMILY_NONE || c.kind == BK_ICE_RELAYED)
         c.base = c.addr;
@@ -436,13 +443,6 @@ enum bk_err bk_checker_add_remote_candidate(struct bk_checker *ice,
     ice_pair_up_remote(ice, at);
     checker_turn(ice, now);
     return BK_OK;
-}
-
-void bk_checker_set_remote_lite(struct bk_checker *ice, bool lite, struct bk_time now) {
-    ice_touch(ice, now);
-    if (lite && !ice->role.controlling)
-        ice_switch_role(ice, true);
-    checker_turn(ice, now);
 }
 
 void bk_checker_set_renominate(struct bk_checker *ice, bool on, struct bk_time now) {

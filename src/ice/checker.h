@@ -8,6 +8,7 @@
  *   pace.c      which check leaves when: triggered, ordinary, thawed, retried
  *   nominate.c  the controlling side decides; the selected pair follows, on both sides
  *   comps.c     the states of components, of streams and of all together
+ *   lite.c      what a lite agent does instead of checking
  *   tcp.c       connections that broke; what TCP candidates are worth
  *   consent.c   valid pairs are kept fresh, or die
  *   doubt.c     the selected pair is silent: it is asked, and a spare takes over
@@ -68,7 +69,7 @@ struct bk_checker {
     enum bk_ice_state state; /* of all streams together */
     struct ice_role role;
     struct ice_secret secrets[ICE_SECRETS];
-    bool locals_done, remotes_done;
+    bool locals_done, remotes_done, remote_lite;
     struct bk_time patience_until; /* RFC 8863 section 4 */
 
     struct ice_comp *comps; /* stream by stream */
@@ -119,6 +120,10 @@ static inline void ice_touch(struct bk_checker *ice, struct bk_time now) {
 }
 static inline bool ice_knows_peer(const struct bk_checker *ice) {
     return ice_secret_is_set(&ice->secrets[ICE_REMOTE]);
+}
+/* Two lite agents: nobody checks anything. */
+static inline bool ice_lite_both(const struct bk_checker *ice) {
+    return ice->config.lite && ice->remote_lite;
 }
 static inline struct ice_path ice_path_of(const struct bk_datagram *d) {
     struct ice_path path = {&d->local, &d->remote, d->protocol == BK_TCP};
@@ -211,6 +216,11 @@ struct bk_time ice_consent_deadline(const struct bk_checker *ice);
 /* probe.c */
 void ice_mtu_answered(struct bk_checker *ice, const struct ice_pair *pair, uint16_t size);
 void ice_mtu_turn(struct bk_checker *ice);
+
+/* lite.c */
+/* A check came in on this pair of a lite agent's. */
+void ice_lite_checked(struct bk_checker *ice, uint16_t index, const struct ice_request *request);
+void ice_lite_turn(struct bk_checker *ice);
 
 /* doubt.c */
 void ice_doubt_turn(struct bk_checker *ice);

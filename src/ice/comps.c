@@ -37,6 +37,12 @@ static bool is_patient(const struct bk_checker *ice) {
     return !bk_is_never(ice->patience_until) && bk_before(ice->now, ice->patience_until);
 }
 
+/* A lite agent cannot know what the peer has yet to check; it has lost what it had, or waits. */
+static enum bk_ice_state lite_state(const struct bk_checker *ice, uint16_t comp) {
+    bool late = !bk_is_never(ice->patience_until) && !is_patient(ice);
+    return ice->comps[comp].had_selected || late ? BK_ICE_FAILED : BK_ICE_CHECKING;
+}
+
 static enum bk_ice_state comp_state(const struct bk_checker *ice, uint16_t comp) {
     if (ice->comps[comp].selected != 0)
         return BK_ICE_SELECTED;
@@ -45,6 +51,8 @@ static enum bk_ice_state comp_state(const struct bk_checker *ice, uint16_t comp)
         return BK_ICE_VALID;
     if (!ice_knows_peer(ice))
         return BK_ICE_IDLE;
+    if (ice->config.lite)
+        return lite_state(ice, comp);
     if (ice->locals_done && ice->remotes_done && !o.undecided && !is_patient(ice))
         return BK_ICE_FAILED;
     return o.any ? BK_ICE_CHECKING : BK_ICE_IDLE;
@@ -60,7 +68,7 @@ static enum bk_ice_state both(enum bk_ice_state a, enum bk_ice_state b) {
 
 /* Section 7.2.5.4: a checklist fails when one of its components can have no valid pair. */
 enum bk_ice_state ice_stream_state(const struct bk_checker *ice, uint16_t stream) {
-    const struct ice_comp *first = &ice->comps[(uint32_t)stream * ice->config.components];
+    const struct ice_comp *first = &ice->comps[(size_t)stream * ice->config.components];
     enum bk_ice_state state = (enum bk_ice_state)first->state;
     for (uint16_t i = 0; i < ice->config.components; i++) {
         enum bk_ice_state next = (enum bk_ice_state)first[i].state;
@@ -92,7 +100,7 @@ static void tell_stream(struct bk_checker *ice, uint16_t stream, enum bk_ice_sta
 }
 
 static void update_stream(struct bk_checker *ice, uint16_t stream) {
-    struct ice_comp *first = &ice->comps[(uint32_t)stream * ice->config.components];
+    struct ice_comp *first = &ice->comps[(size_t)stream * ice->config.components];
     enum bk_ice_state before = ice_stream_state(ice, stream);
     for (uint16_t i = 0; i < ice->config.components; i++) {
         uint16_t index = (uint16_t)(stream * ice->config.components + i);

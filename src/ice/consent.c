@@ -26,14 +26,28 @@ static int64_t patience_us(const struct bk_checker *ice, const struct ice_pair *
     return ice_is_selected(ice, p) || patience > warm ? patience : warm;
 }
 
+/* RFC 7675 section 5.1: who sends no checks learns of consent from those of the peer, which are
+ * signed and stop when the peer has gone. Between two lite agents there are none. */
+static void refresh_lite(struct bk_checker *ice, struct ice_pair *pair) {
+    pair->consent_until = ice->remote_lite || bk_is_never(pair->heard_at)
+                              ? BK_NEVER
+                              : bk_after(pair->heard_at, ice->config.consent_expiry_us);
+}
+
 void ice_consent_refresh(struct bk_checker *ice, struct ice_pair *pair) {
+    if (ice->config.lite) {
+        refresh_lite(ice, pair);
+        return;
+    }
     bool checked = ice_is_selected(ice, pair) || ice->config.warm_us != 0;
     pair->consent_until = checked ? bk_after(pair->answered_at, patience_us(ice, pair)) : BK_NEVER;
 }
 
 void ice_consent_schedule(struct bk_checker *ice, struct ice_pair *pair) {
-    pair->next_check = next_check(ice, pair);
+    pair->next_check = ice->config.lite ? BK_NEVER : next_check(ice, pair);
     ice_consent_refresh(ice, pair);
+    if (ice->config.lite)
+        return;
     /* A pair that was kept warm and is now selected may have been quiet for long: it gets two
      * checks before it is judged by the shorter patience. */
     struct bk_time least = bk_after(ice->now, 2 * (int64_t)ice->config.consent_us);

@@ -4,8 +4,14 @@
  * silent for doubt_us is asked, and all spares of its component with it. If it stays silent and a
  * spare answers, the spare takes over. If nobody answers, nothing is decided: the pair stays
  * selected, is asked again every doubt_us, and dies when its consent does (RFC 7675 section 5.1).
+ * Data on a spare alone is a reason to ask at once.
  * Signs of life are answers, checks of the peer's, and what bk_checker_heard() reports. */
 #include "ice/checker.h"
+
+enum {
+    QUIET_US = 100000, /* of a selected pair, while data comes on another */
+    AGAIN_US = 1000000 /* that is no reason to ask more often */
+};
 
 static struct bk_time latest(struct bk_time a, struct bk_time b) {
     if (bk_is_never(a))
@@ -21,7 +27,7 @@ static struct bk_time last_sign(const struct ice_pair *p) {
 /* When the selected pair is to be asked next. */
 static struct bk_time ask_at(const struct bk_checker *ice, const struct ice_comp *comp) {
     uint16_t at = ice_checklist_find_id(&ice->list, comp->selected);
-    if (ice->config.doubt_us == 0 || at == ICE_NONE)
+    if (ice->config.doubt_us == 0 || ice->config.lite || at == ICE_NONE)
         return BK_NEVER;
     struct bk_time since = latest(last_sign(&ice->list.pairs[at]), comp->doubted_at);
     return bk_after(since, ice->config.doubt_us);
@@ -101,6 +107,22 @@ void ice_doubt_answered(struct bk_checker *ice, struct ice_pair *pair) {
     fail_over(ice, pair->comp);
 }
 
+/* The peer's data comes on a spare while the selected pair is quiet: perhaps the peer has moved,
+ * and it is the controlled side, which cannot say so by a nomination. */
+static void suspect(struct bk_checker *ice, const struct ice_pair *heard) {
+    struct ice_comp *c = &ice->comps[heard->comp];
+    uint16_t selected = ice_checklist_find_id(&ice->list, c->selected);
+    if (ice->config.doubt_us == 0 || selected == ICE_NONE || !ice_pair_is_valid(heard) ||
+        heard->id == c->selected)
+        return;
+    struct bk_time sign = last_sign(ice_pair_at(ice, selected));
+    if (bk_elapsed_us(sign, ice->now) < QUIET_US ||
+        (!bk_is_never(c->doubted_at) && bk_elapsed_us(c->doubted_at, ice->now) < AGAIN_US))
+        return;
+    c->doubted_at = ice->now;
+    ask_all(ice, heard->comp);
+}
+
 void bk_checker_heard(struct bk_checker *ice, const struct bk_addr *local,
                       const struct bk_addr *remote, struct bk_time now) {
     ice->now = bk_later(ice->now, now);
@@ -110,6 +132,7 @@ void bk_checker_heard(struct bk_checker *ice, const struct bk_addr *local,
             continue;
         p->data_at = ice->now;
         ice_doubt_heard(ice, p);
+        suspect(ice, p);
         return;
     }
 }

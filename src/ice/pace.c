@@ -237,7 +237,7 @@ static bool check_pair(struct bk_checker *ice, uint16_t at) {
 }
 
 void ice_pace_turn(struct bk_checker *ice) {
-    if (!ice_knows_peer(ice))
+    if (!ice_knows_peer(ice) || ice->config.lite) /* lite agents send no checks, section 7 */
         return;
     wake_retries(ice);
     while (ice_has_check_room(ice) && bk_due(next_allowed(ice), ice->now)) {
@@ -252,7 +252,7 @@ void ice_pace_turn(struct bk_checker *ice) {
 
 struct bk_time ice_pace_deadline(const struct bk_checker *ice) {
     struct bk_time t = BK_NEVER;
-    if (!ice_knows_peer(ice))
+    if (!ice_knows_peer(ice) || ice->config.lite)
         return t;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         if (ice->list.pairs[i].id != 0)

@@ -74,9 +74,16 @@ uint16_t ice_pair_up(struct bk_checker *ice, uint16_t local, uint16_t remote) {
     return at;
 }
 
+/* RFC 8445 section 6.2: a lite agent has no checklist. Its pairs come with the peer's checks. */
+static bool forms_no_pairs(const struct bk_checker *ice) {
+    return ice->config.lite && !ice->remote_lite;
+}
+
 /* RFC 6544 section 6.2: pairs with a passive local candidate are pruned. They are formed when a
  * check comes in on a connection, ice_learn(). */
 void ice_pair_up_local(struct bk_checker *ice, uint16_t index) {
+    if (forms_no_pairs(ice))
+        return;
     if (ice->locals.slots[index].transport == BK_ICE_TCP_PASSIVE)
         return;
     for (uint16_t i = 0; i < ice->remotes.top; i++) {
@@ -86,6 +93,8 @@ void ice_pair_up_local(struct bk_checker *ice, uint16_t index) {
 }
 
 void ice_pair_up_remote(struct bk_checker *ice, uint16_t index) {
+    if (forms_no_pairs(ice))
+        return;
     for (uint16_t i = 0; i < ice->locals.top; i++) {
         const struct ice_cand *l = &ice->locals.slots[i];
         if (l->used && l->transport != BK_ICE_TCP_PASSIVE)

@@ -5,7 +5,7 @@
 size_t bk_checker_probe(struct bk_checker *ice, struct bk_time now) {
     ice_touch(ice, now);
     size_t probed = 0;
-    for (uint16_t i = 0; i < ice->list.top; i++) {
+    for (uint16_t i = 0; !ice->config.lite && i < ice->list.top; i++) {
         const struct ice_pair *p = ice_pair_at(ice, i);
         if (!ice_pair_is_valid(p))
             continue;
@@ -35,7 +35,8 @@ static bool is_under_way(struct bk_checker *ice) {
 enum bk_err bk_checker_test_mtu(struct bk_checker *ice, struct bk_time now) {
     ice_touch(ice, now);
     uint16_t at = ice_checklist_find_id(&ice->list, ice->comps[0].selected);
-    if (ice->mtu.running || at == ICE_NONE || ice_pair_at(ice, at)->tcp || largest_size(ice) == 0)
+    if (ice->config.lite || ice->mtu.running || at == ICE_NONE || ice_pair_at(ice, at)->tcp ||
+        largest_size(ice) == 0)
         return BK_ERR_STATE;
     if (!ice_fit_buffer(ice))
         return BK_ERR_FULL;

@@ -53,6 +53,8 @@ void ice_switch_role(struct bk_checker *ice, bool controlling) {
 static bool settle_roles(struct bk_checker *ice, const struct ice_request *r) {
     if (!r->has_role || r->role.controlling != ice->role.controlling)
         return false;
+    if (ice->config.lite) /* section 6.1.1: the full one must control, whatever the dice say */
+        return true;
     bool ours_is_larger = ice->role.tie_breaker >= r->role.tie_breaker;
     if (ours_is_larger == ice->role.controlling)
         return true;
@@ -146,6 +148,10 @@ void ice_learn(struct bk_checker *ice, const struct ice_path *path,
     p->heard_at = ice->now;
     p->checks_received++;
     ice_doubt_heard(ice, p);
+    if (ice->config.lite) {
+        ice_lite_checked(ice, at, request);
+        return;
+    }
     if (!old)
         ice_trigger(ice, at);
     if (request->use_candidate && !ice->role.controlling)

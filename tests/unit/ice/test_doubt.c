@@ -86,6 +86,42 @@ static void data_puts_the_doubt_off(void **state) {
     mini_fini(&m);
 }
 
+/* The controlled side lost its IPv6 and knows; the other side sees data on IPv4 only. */
+static void data_on_a_spare_alone_brings_the_doubt_on(void **state) {
+    (void)state;
+    connected(1000000, false);
+    struct bk_addr gone = m.side[0].base[1], base = m.side[1].base[0], from = m.side[0].base[0];
+    struct bk_time start = m.now;
+    m.side[0].dead[1] = true;
+    assert_int_equal(bk_checker_remove_local(m.side[0].ice, &gone, m.now), BK_OK);
+    for (int i = 0; i < 20; i++) {
+        mini_run(&m, 20);
+        bk_checker_heard(m.side[1].ice, &base, &from, m.now);
+    }
+    mini_run(&m, 100);
+    assert_in_range(mini_when_us(&m, 1, BK_CHECKER_SELECTED, start), 100000, 400000);
+    mini_assert_connected(&m);
+    assert_int_equal(mini_selected(&m, 1).remote.addr.ip.family, BK_IPV4);
+    mini_fini(&m);
+}
+
+/* A peer that goes on sending there: it is asked once a second, and nothing moves. */
+static void data_on_a_spare_moves_nothing_while_the_selected_pair_answers(void **state) {
+    (void)state;
+    connected(1000000, true);
+    struct bk_addr base = m.side[1].base[0], from = m.side[0].base[0];
+    uint64_t before = bk_checker_stats(m.side[1].ice)->requests_sent;
+    for (int i = 0; i < 500; i++) {
+        mini_run(&m, 20);
+        bk_checker_heard(m.side[1].ice, &base, &from, m.now);
+    }
+    uint64_t asked = bk_checker_stats(m.side[1].ice)->requests_sent - before;
+    assert_in_range(asked, 10, 40);
+    assert_int_equal(mini_selected(&m, 1).remote.addr.ip.family, BK_IPV6);
+    assert_int_equal(mini_count(&m, 1, BK_CHECKER_SELECTED), 0);
+    mini_fini(&m);
+}
+
 static void without_doubt_nothing_is_asked(void **state) {
     (void)state;
     connected(0, true);
@@ -112,6 +148,8 @@ int main(void) {
         cmocka_unit_test(with_no_spare_the_pair_stays_and_is_said_to_be_silent_and_back),
         cmocka_unit_test(silence_beyond_consent_is_death),
         cmocka_unit_test(data_puts_the_doubt_off),
+        cmocka_unit_test(data_on_a_spare_alone_brings_the_doubt_on),
+        cmocka_unit_test(data_on_a_spare_moves_nothing_while_the_selected_pair_answers),
         cmocka_unit_test(without_doubt_nothing_is_asked),
         cmocka_unit_test(loss_alone_moves_nothing),
     };
