@@ -53,7 +53,8 @@ void turn_stop(struct bk_turn *t, struct turn_task *task) {
         t->peers.chans[task->chan].task = 0;
     task->kind = TASK_NONE;
     stun_txn_stop(&task->txn);
-    t->peers_at = t->now; /* there is room for another request */
+    if (t->state == TURN_ON)
+        t->peers_at = t->now; /* there is room for another request */
 }
 
 static struct turn_task *free_task(struct bk_turn *t) {

@@ -89,6 +89,25 @@ static void errors_of_allocate_are_final(void **state) {
     }
 }
 
+/* RFC 8489 section 6.3.4: 500 may be tried again, a limited number of times, and not at once. */
+static void a_server_error_is_retried_twice(void **state) {
+    struct bench b;
+    (void)state;
+    bench_init(&b);
+    bench_start(&b);
+    bench_expect(&b, TURN_ALLOCATE);
+    bench_challenge(&b, 401);
+    for (int i = 0; i < 3; i++) {
+        bench_expect(&b, TURN_ALLOCATE);
+        bench_say(&b, 500);
+        if (i < 2)
+            assert_int_equal(bk_elapsed_us(b.now, bk_turn_deadline(b.turn)), BK_US_PER_S);
+        (void)bench_step(&b, bk_after(b.now, 2 * BK_US_PER_S));
+    }
+    assert_int_equal(bench_event(&b, BK_TURN_FAILED).code, 500);
+    bench_fini(&b);
+}
+
 static void another_server_is_named(void **state) {
     struct bench b;
     struct bk_addr other = bench_addr(7, 3478);
@@ -496,6 +515,7 @@ int main(void) {
         cmocka_unit_test(a_wrong_password_is_not_tried_twice),
         cmocka_unit_test(silence_fails_after_seven_requests),
         cmocka_unit_test(errors_of_allocate_are_final),
+        cmocka_unit_test(a_server_error_is_retried_twice),
         cmocka_unit_test(another_server_is_named),
         cmocka_unit_test(dont_fragment_is_dropped_when_unknown),
         cmocka_unit_test(an_old_allocation_is_released_first),
