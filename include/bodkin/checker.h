@@ -279,8 +279,8 @@ BK_API bool bk_checker_next_event(struct bk_checker *ice, struct bk_checker_even
 /* ---- What else the caller sees ------------------------------------------------------------- */
 
 /* Data came in from `remote` on base `local`: the path is alive. It proves no consent (RFC 7675
- * section 5.1); it only puts off the doubt of config.doubt_us. Cheap; call it for every packet, or
- * for one of many. */
+ * section 5.1); it only puts off the doubt of config.doubt_us or, on another pair than the selected
+ * one, which is quiet, brings it on. Cheap; call it for every packet, or for one of many. */
 BK_API void bk_checker_heard(struct bk_checker *ice, const struct bk_addr *local,
                              const struct bk_addr *remote, struct bk_time now);
 /* The TCP connection of this pair could not be opened, or ended: the pair fails or dies at once. An

@@ -119,6 +119,7 @@ static void suspect(struct bk_checker *ice, const struct ice_pair *heard) {
     if (bk_elapsed_us(sign, ice->now) < QUIET_US ||
         (!bk_is_never(c->doubted_at) && bk_elapsed_us(c->doubted_at, ice->now) < AGAIN_US))
         return;
+    ice_touch(ice, ice->now);
     c->doubted_at = ice->now;
     ask_all(ice, heard->comp);
 }
