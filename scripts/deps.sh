@@ -17,7 +17,8 @@ group() {
         libgnutls28-dev libngtcp2-dev libngtcp2-crypto-gnutls-dev nettle-dev libsodium-dev
         libuv1-dev libhttp-parser-dev libcjson-dev libinih-dev libqrencode-dev" ;;
     gcc) echo "gcc=gcc" ;;
-    test) echo "libcmocka-dev python3=python3 openssl=openssl iproute2 nftables c++=g++" ;;
+    test) echo "libcmocka-dev python3=python3 openssl=openssl iproute2 nftables c++=g++
+        python3-cffi" ;;
     peers) echo "turnutils_natdiscovery=coturn libnice-dev" ;; # programs of others that tests/system can use
     demo) echo "ip=iproute2 sha256sum=coreutils" ;;
     clang) echo "clang=clang libclang-rt-%clang%-dev" ;;
