@@ -96,6 +96,26 @@ static uint64_t foundation_of(const struct ice_cand *local, const struct ice_can
     return fnv1a((hash ^ 0xff) * UINT64_C(0x100000001b3), remote->foundation);
 }
 
+/* Has some server answered this candidate's base? What is server-reflexive or relayed shows it. */
+static bool base_is_proven(const struct ice_cands *locals, const struct ice_cand *local) {
+    if (local->kind == BK_ICE_RELAYED)
+        return true;
+    for (uint16_t i = 0; i < locals->top; i++) {
+        const struct ice_cand *c = &locals->slots[i];
+        if (c->used && c->kind == BK_ICE_SRFLX && ice_cand_is_tcp(c) == ice_cand_is_tcp(local) &&
+            ice_addr_same(&c->base, &local->base))
+            return true;
+    }
+    return false;
+}
+
+void ice_checklist_prove(struct ice_checklist *list, const struct bk_addr *base, bool tcp) {
+    for (uint16_t i = 0; i < list->top; i++) {
+        struct ice_pair *p = &list->pairs[i];
+        p->proven |= p->id != 0 && p->tcp == tcp && ice_addr_same(&p->base, base);
+    }
+}
+
 static uint16_t take_slot(struct ice_checklist *list) {
     for (uint16_t i = 0; i < list->cap; i++) {
         if (list->pairs[i].id != 0)
@@ -158,6 +178,7 @@ uint16_t ice_checklist_add(struct ice_checklist *list, const struct ice_cands *l
                          .comp = l->comp,
                          .stream = l->stream,
                          .tcp = ice_cand_is_tcp(l),
+                         .proven = base_is_proven(locals, l),
                          .state = BK_ICE_PAIR_FROZEN,
                          .kinds = class_of(l, r),
                          .foundation = foundation_of(l, r),
@@ -242,25 +263,44 @@ uint16_t ice_checklist_triggered(const struct ice_checklist *list) {
 
 /* ---- Which pair is next ------------------------------------------------------------------- */
 
+static bool has_begun(const struct ice_pair *p, uint16_t stream) {
+    return p->id != 0 && p->stream == stream && p->state != BK_ICE_PAIR_FROZEN &&
+           p->state != BK_ICE_PAIR_WAITING;
+}
+
+static bool goes_before(const struct ice_pair *a, const struct ice_pair *b,
+                        const uint16_t begun[CLASSES]) {
+    if (begun[a->kinds] != begun[b->kinds])
+        return begun[a->kinds] < begun[b->kinds];
+    if (a->proven != b->proven)
+        return a->proven;
+    return a->priority > b->priority;
+}
+
 uint16_t ice_checklist_ordinary(const struct ice_checklist *list, uint16_t stream) {
     uint16_t begun[CLASSES] = {0};
     for (uint16_t i = 0; i < list->top; i++) {
-        const struct ice_pair *p = &list->pairs[i];
-        if (p->id != 0 && p->stream == stream && p->state != BK_ICE_PAIR_FROZEN &&
-            p->state != BK_ICE_PAIR_WAITING)
-            begun[p->kinds]++;
+        if (has_begun(&list->pairs[i], stream))
+            begun[list->pairs[i].kinds]++;
     }
     uint16_t best = ICE_NONE;
     for (uint16_t i = 0; i < list->top; i++) {
         const struct ice_pair *p = &list->pairs[i];
         if (p->id == 0 || p->stream != stream || p->state != BK_ICE_PAIR_WAITING || p->queued)
             continue;
-        const struct ice_pair *b = &list->pairs[best == ICE_NONE ? i : best];
-        if (best == ICE_NONE || begun[p->kinds] < begun[b->kinds] ||
-            (begun[p->kinds] == begun[b->kinds] && p->priority > b->priority))
+        if (best == ICE_NONE || goes_before(p, &list->pairs[best], begun))
             best = i;
     }
     return best;
+}
+
+bool ice_checklist_is_first(const struct ice_checklist *list, uint16_t index) {
+    uint8_t kinds = list->pairs[index].kinds;
+    for (uint16_t i = 0; i < list->top; i++) {
+        if (list->pairs[i].kinds == kinds && has_begun(&list->pairs[i], list->pairs[i].stream))
+            return false;
+    }
+    return true;
 }
 
 static bool holds_back(const struct ice_pair *p) {

@@ -100,9 +100,22 @@ static int64_t hope_window_us(const struct bk_checker *ice, int64_t rtt_us) {
     return ice->config.renominate ? window : window * STRICT_FACTOR;
 }
 
-/* Until when may `q` still be expected to beat a pair that can be nominated since `ready`? */
-static struct bk_time hope_in(const struct ice_pair *q, struct bk_time ready, int64_t window_us) {
-    struct bk_time limit = bk_after(ready, window_us);
+/* How long after its first check may a better pair answer? Where nomination is final, this long and
+ * not shorter: as long as the valid pair took, and a quarter more. */
+static int64_t answer_window_us(const struct bk_checker *ice, int64_t rtt_us) {
+    int64_t window = hope_window_us(ice, rtt_us);
+    int64_t least = rtt_us + rtt_us / 4 + HOPE_SLACK_US;
+    if (ice->config.renominate || rtt_us < 0)
+        return window;
+    least = least > ice->config.grace_us ? least : ice->config.grace_us;
+    return least < window ? least : window;
+}
+
+/* Until when may `q` still be expected to beat a pair that can be nominated since `ready` and whose
+ * round trip is `rtt_us`? */
+static struct bk_time hope_in(const struct bk_checker *ice, const struct ice_pair *q,
+                              struct bk_time ready, int64_t rtt_us) {
+    struct bk_time limit = bk_after(ready, hope_window_us(ice, rtt_us));
     if (q->old || q->retries > 0)
         return ready;
     switch ((enum bk_ice_pair_state)q->state) {
@@ -110,7 +123,7 @@ static struct bk_time hope_in(const struct ice_pair *q, struct bk_time ready, in
     case BK_ICE_PAIR_WAITING:
         return limit;
     case BK_ICE_PAIR_IN_PROGRESS:
-        return bk_earlier(limit, bk_after(q->started, window_us));
+        return bk_earlier(limit, bk_after(q->started, answer_window_us(ice, rtt_us)));
     case BK_ICE_PAIR_SUCCEEDED:
     case BK_ICE_PAIR_FAILED:
         return ready;
@@ -121,12 +134,11 @@ static struct bk_time hope_in(const struct ice_pair *q, struct bk_time ready, in
 /* Until when is it worth waiting for a pair better than `p`, ready since `ready`? */
 static struct bk_time hope_until(const struct bk_checker *ice, const struct ice_pair *p,
                                  struct bk_time ready) {
-    int64_t window = hope_window_us(ice, p->rtt_us);
     struct bk_time until = ready;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *q = &ice->list.pairs[i];
         if (q != p && q->id != 0 && q->comp == p->comp && q->priority > p->priority)
-            until = bk_later(until, hope_in(q, ready, window));
+            until = bk_later(until, hope_in(ice, q, ready, p->rtt_us));
     }
     return until;
 }
@@ -257,12 +269,11 @@ uint32_t ice_eager_nomination(struct bk_checker *ice, const struct ice_pair *pai
     const struct ice_pair *best = best_pair(ice, pair->comp, false, &held);
     if (best != NULL && best->priority > pair->priority)
         return 0;
-    int64_t window = hope_window_us(ice, pair->rtt_us);
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *q = &ice->list.pairs[i];
         /* `q` may still be expected to win if its hope reaches beyond this moment */
         if (q != pair && q->id != 0 && q->comp == pair->comp && q->priority > pair->priority &&
-            bk_before(ice->now, hope_in(q, ice->now, window)))
+            bk_before(ice->now, hope_in(ice, q, ice->now, pair->rtt_us)))
             return 0;
     }
     return next_number(ice, pair->comp);

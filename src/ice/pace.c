@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT
  * Which check leaves when, RFC 8445 sections 6.1.4 and 14.
  *
- * New checks leave at one per Ta on average, but `burst` of them may leave at once, and triggered
- * ones may run further ahead. This departs from section 6.1.4.2 (strictly one per Ta): measured in
- * other agents, triggered checks that queue behind Ta slots cost 50 to 300 ms of set-up time, while
- * a few packets of 100 bytes at once harm no path. Retransmissions are paced by the RTO alone,
- * which grows with the number of checks under way (section 14.3). */
+ * New checks leave at one per Ta on average, but `burst` of them may leave at once. Triggered ones
+ * may run further ahead, and so may the first of each kind of pair: host candidates come at once,
+ * and with a few dead interfaces their pairs have used up the burst, and a second of Ta slots, when
+ * the server-reflexive ones come. This departs from section 6.1.4.2 (strictly one per Ta): measured
+ * in other agents, triggered checks that queue behind Ta slots cost 50 to 300 ms of set-up time,
+ * while a few packets of 100 bytes at once harm no path. Retransmissions are paced by the RTO
+ * alone, which grows with the number of checks under way (section 14.3). */
 #include "ice/checker.h"
 
 #include "base/assert.h"
 
 enum {
-    TRIGGERED_AHEAD = 16, /* triggered checks beyond `burst` */
+    URGENT_AHEAD = 16, /* checks that do not wait for their turn, beyond `burst` */
     PLAN_MAX_US = 2000 * 1000 * 1000,
     CONSENT_WAIT_US = 10 * 1000 * 1000, /* a later answer tells nothing about now */
     MTU_TRIES = 3,
@@ -193,12 +195,6 @@ static struct bk_time allowed_at(const struct bk_checker *ice, int64_t ahead) {
     return bk_after(ice->pace_at, -ahead * (int64_t)ice->config.ta_us);
 }
 
-static struct bk_time next_allowed(const struct bk_checker *ice) {
-    bool triggered = ice->list.queue_len > 0;
-    int64_t ahead = (int64_t)ice->config.burst - 1 + (triggered ? TRIGGERED_AHEAD : 0);
-    return allowed_at(ice, ahead);
-}
-
 /* The pair to check next: triggered first, then the streams take turns, section 6.1.4.2. */
 static uint16_t next_pair(const struct bk_checker *ice) {
     uint16_t at = ice_checklist_triggered(&ice->list);
@@ -209,6 +205,12 @@ static uint16_t next_pair(const struct bk_checker *ice) {
             at = ice_checklist_thawable(&ice->list, stream);
     }
     return at;
+}
+
+/* When may the check of pair `at` leave? */
+static struct bk_time allowed_for(const struct bk_checker *ice, uint16_t at) {
+    bool urgent = ice->list.pairs[at].queued || ice_checklist_is_first(&ice->list, at);
+    return allowed_at(ice, (int64_t)ice->config.burst - 1 + (urgent ? URGENT_AHEAD : 0));
 }
 
 static void wake_retries(struct bk_checker *ice) {
@@ -240,11 +242,9 @@ void ice_pace_turn(struct bk_checker *ice) {
     if (!ice_knows_peer(ice) || ice->config.lite) /* lite agents send no checks, section 7 */
         return;
     wake_retries(ice);
-    while (ice_has_check_room(ice) && bk_due(next_allowed(ice), ice->now)) {
+    while (ice_has_check_room(ice)) {
         uint16_t at = next_pair(ice);
-        if (at == ICE_NONE)
-            return;
-        if (!check_pair(ice, at))
+        if (at == ICE_NONE || !bk_due(allowed_for(ice, at), ice->now) || !check_pair(ice, at))
             return;
         ice->pace_at = bk_after(bk_later(ice->pace_at, ice->now), ice->config.ta_us);
     }
@@ -258,7 +258,6 @@ struct bk_time ice_pace_deadline(const struct bk_checker *ice) {
         if (ice->list.pairs[i].id != 0)
             t = bk_earlier(t, ice->list.pairs[i].retry_at);
     }
-    if (ice_has_check_room(ice) && next_pair(ice) != ICE_NONE)
-        t = bk_earlier(t, next_allowed(ice));
-    return t;
+    uint16_t at = ice_has_check_room(ice) ? next_pair(ice) : ICE_NONE;
+    return at == ICE_NONE ? t : bk_earlier(t, allowed_for(ice, at));
 }

@@ -22,6 +22,7 @@ struct ice_pair {
     uint8_t failure;    /* enum bk_ice_failure */
     bool old;           /* from before a restart */
     bool tcp;           /* over a connection */
+    bool proven;        /* a server has answered our base, so it is no dead interface */
     bool queued;        /* in the triggered-check queue, */
     bool silent;        /* was asked by doubt and did not answer */
     bool overdue;       /* its check has been retransmitted: nobody waits for it any more */

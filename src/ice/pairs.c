@@ -84,8 +84,11 @@ static bool forms_no_pairs(const struct bk_checker *ice) {
 void ice_pair_up_local(struct bk_checker *ice, uint16_t index) {
     if (forms_no_pairs(ice))
         return;
-    if (ice->locals.slots[index].transport == BK_ICE_TCP_PASSIVE)
+    const struct ice_cand *l = &ice->locals.slots[index];
+    if (l->transport == BK_ICE_TCP_PASSIVE)
         return;
+    if (l->kind == BK_ICE_SRFLX)
+        ice_checklist_prove(&ice->list, &l->base, ice_cand_is_tcp(l));
     for (uint16_t i = 0; i < ice->remotes.top; i++) {
         if (ice->remotes.slots[i].used)
             (void)ice_pair_up(ice, index, i);
