@@ -31,7 +31,8 @@ struct bk_ice_base {
 
 /* A socket is there from now on; before bk_ice_gather() or at any time after: the network changed,
  * and its candidates are gathered and trickled. BK_ERR_EXISTS. BK_ERR_FULL: locals_max.
- * BK_ERR_ARGUMENT: not an address one can have, or a stream there is not. */
+ * BK_ERR_ARGUMENT: not an address one can have, or a stream there is not. BK_ERR_UNSUPPORTED: its
+ * family or TCP is switched off in the configuration. */
 BK_API BK_MUST_USE enum bk_err bk_ice_add_base(struct bk_ice *ice, const struct bk_ice_base *base,
                                                struct bk_time now);
 /* It is gone. Its pairs die at once; another path takes over, or BK_ICE_ON_RESTART asks for help.

@@ -396,4 +396,8 @@ BK_MUST_USE enum bk_err agent_restart(struct bk_ice *ice);
 void agent_remote_resolved(struct bk_ice *ice, uint32_t id, const struct bk_ip *ips, size_t count);
 void agent_remote_free(struct bk_ice *ice);
 
+/* check.c */
+/* Panics if an invariant does not hold; for tests and fuzzing. */
+void agent_check(const struct bk_ice *ice);
+
 #endif

@@ -38,6 +38,11 @@ static bool is_sane(const struct bk_ice *ice, const struct bk_ice_base *base) {
            (base->protocol == BK_UDP || base->protocol == BK_TCP);
 }
 
+static bool is_switched_on(const struct bk_ice *ice, const struct bk_ice_base *base) {
+    bool family = base->addr.ip.family == BK_IPV6 ? ice->config.ipv6 : ice->config.ipv4;
+    return family && (base->protocol == BK_UDP || ice->config.tcp);
+}
+
 /* draft-ietf-mmusic-mdns-ice-candidates section 3.1.1: a version 4 UUID (RFC 9562 section 5.4), one
  * for each IP address. */
 static void name_base(struct bk_ice *ice, struct agent_base *base) {
@@ -81,6 +86,8 @@ enum bk_err bk_ice_add_base(struct bk_ice *ice, const struct bk_ice_base *base,
                             struct bk_time now) {
     if (!is_sane(ice, base))
         return BK_ERR_ARGUMENT;
+    if (!is_switched_on(ice, base))
+        return BK_ERR_UNSUPPORTED;
     if (agent_base_find(ice, &base->addr, base->protocol) != AGENT_NONE)
         return BK_ERR_EXISTS;
     uint16_t preference = base->preference != 0 ? base->preference : choose_preference(ice, base);

@@ -195,7 +195,8 @@ static enum bk_err add_candidate(struct bk_ice *ice, struct sdp_candidate *c, ui
     c->at.stream = stream;
     if (c->name[0] != '\0')
         return look_up(ice, c, stream);
-    return bk_checker_add_remote_candidate(ice->checker, &c->at, ice->now);
+    enum bk_err err = bk_checker_add_remote_candidate(ice->checker, &c->at, ice->now);
+    return err == BK_ERR_ARGUMENT ? BK_ERR_UNSUPPORTED : err; /* nobody can send there */
 }
 
 static void end_of_candidates(struct bk_ice *ice) {

@@ -631,6 +631,7 @@ static inline void net_drain(struct net *n) {
             struct net_side *s = &n->side[i];
             if (s->ice == NULL)
                 continue;
+            agent_check(s->ice);
             while (bk_ice_next_datagram(s->ice, &d))
                 net_send(n, i, &d);
             if (net_requests(n, i))
