@@ -69,7 +69,10 @@ static bool answered_since(const struct ice_pair *p, struct bk_time since) {
 static void fail_over(struct bk_checker *ice, uint16_t comp) {
     const struct ice_comp *c = &ice->comps[comp];
     uint16_t selected = ice_checklist_find_id(&ice->list, c->selected);
-    if (selected == ICE_NONE || !ice_pair_at(ice, selected)->silent)
+    /* One that died of this doubt a moment ago still stands there: a silent spare must not follow.
+     */
+    if (selected == ICE_NONE ||
+        (ice_pair_is_valid(ice_pair_at(ice, selected)) && !ice_pair_at(ice, selected)->silent))
         return;
     bool spare = false;
     for (uint16_t i = 0; i < ice->list.top; i++) {

@@ -36,6 +36,28 @@ static void a_break_moves_both_sides_to_the_warm_pair_within_two_seconds(void **
     }
 }
 
+/* The next best is as dead as the selected one: both were asked, and neither may be taken. */
+static void of_four_pairs_the_one_that_answers_takes_over(void **state) {
+    (void)state;
+    for (int control = 0; control < 2; control++) {
+        connected(1000000, control == 0);
+        mini_socket(&m, 0, "[2001:db8::3]:5000");
+        mini_socket(&m, 0, "[2001:db8::4]:5000");
+        mini_signal_candidates(&m, 0);
+        mini_run(&m, 3000);
+        mini_forget_events(&m);
+        struct bk_time broken = m.now;
+        m.side[0].dead[1] = m.side[0].dead[2] = m.side[0].dead[3] = true;
+        mini_run(&m, 3000);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(mini_selected(&m, i).remote.addr.ip.family, BK_IPV4);
+            assert_in_range(mini_when_us(&m, i, BK_CHECKER_SELECTED, broken), 1, 1500000);
+            assert_int_equal(mini_count(&m, i, BK_CHECKER_SELECTED), 1);
+        }
+        mini_fini(&m);
+    }
+}
+
 static void with_no_spare_the_pair_stays_and_is_said_to_be_silent_and_back(void **state) {
     (void)state;
     connected(1000000, true);
@@ -145,6 +167,7 @@ static void loss_alone_moves_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_break_moves_both_sides_to_the_warm_pair_within_two_seconds),
+        cmocka_unit_test(of_four_pairs_the_one_that_answers_takes_over),
         cmocka_unit_test(with_no_spare_the_pair_stays_and_is_said_to_be_silent_and_back),
         cmocka_unit_test(silence_beyond_consent_is_death),
         cmocka_unit_test(data_puts_the_doubt_off),
