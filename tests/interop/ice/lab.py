@@ -3,7 +3,7 @@
 
     a 192.168.1.2 ─ [boxa 203.0.113.1] ─┐
                                         ├─ core ─ server 198.51.100.1: coturn, STUN and TURN
-    b 192.168.2.2 ─ [boxb 203.0.113.2] ─┘
+    b 192.168.2.2 ─ [boxb 203.0.113.5] ─┘
 
 Without NATs ("direct") `core` routes between a and b. With them each box is one of the kinds of
 tests/system/kernel_nat.py. The caller has called kernel_nat.need().
@@ -25,7 +25,7 @@ import kernel_nat  # noqa: E402
 SERVER = "198.51.100.1"
 USER, PASSWORD = "bodkin", "Tr0ub4dor-and-3-horses"
 HOSTS = {"a": "192.168.1", "b": "192.168.2"}
-PUBLIC = {"a": "203.0.113.1", "b": "203.0.113.2"}
+PUBLIC = {"a": "203.0.113.1", "b": "203.0.113.5"}
 
 
 class Lab:
@@ -50,10 +50,10 @@ class Lab:
         self._sysctl(name, "net/ipv6/conf/default/accept_dad", 0)  # usable at once
         self._ip(name, "link set lo up\n")
 
-    def _link(self, router, link, ip, host, host_link, host_ip):
+    def _link(self, router, link, ip, host, host_link, host_ip, prefix=24):
         self._ip(router, f"link add {link} type veth peer name {host_link} netns {self.ns(host)}\n"
-                 f"address add {ip}/24 dev {link}\nlink set {link} up\n")
-        self._ip(host, f"address add {host_ip}/24 dev {host_link}\nlink set {host_link} up\n"
+                 f"address add {ip}/{prefix} dev {link}\nlink set {link} up\n")
+        self._ip(host, f"address add {host_ip}/{prefix} dev {host_link}\nlink set {host_link} up\n"
                  f"route add default via {ip}\n")
 
     def __enter__(self):
@@ -67,18 +67,15 @@ class Lab:
     def _up(self):
         for name in ("core", "server", "a", "b"):
             self._make(name)
-        for n, (name, net) in enumerate(HOSTS.items()):
+        for name, net in HOSTS.items():
             if self.nat is None:
                 self._link("core", "to" + name, net + ".1", name, "eth0", net + ".2")
                 continue
             box = "box" + name
             self._make(box)
-            self._link("core", "to" + name, f"203.0.113.{254 - n}", box, "out", PUBLIC[name])
-            self._ip("core", f"route add {PUBLIC[name]}/32 dev to{name}\n")
+            router = PUBLIC[name][:-1] + str(int(PUBLIC[name][-1]) + 1)
+            self._link("core", "to" + name, router, box, "out", PUBLIC[name], prefix=30)
             self._link(box, "in1", net + ".1", name, "eth0", net + ".2")
-        if self.nat is not None:  # both boxes are on one net for themselves: core answers for it
-            for name in HOSTS:
-                self._proxy_arp("to" + name)
         self._link("core", "srv", "198.51.100.126", "server", "eth0", SERVER)
         self._sysctl("core", "net/ipv4/ip_forward", 1)
         for name in HOSTS:
@@ -98,9 +95,6 @@ class Lab:
 
     def _sysctl(self, name, key, value):
         kernel_nat.do([*self.within(name), "sh", "-c", f"echo {value} >/proc/sys/{key}"])
-
-    def _proxy_arp(self, link):
-        self._sysctl("core", f"net/ipv4/conf/{link}/proxy_arp", 1)
 
     def popen(self, name, argv, **how):
         p = subprocess.Popen([*self.within(name), *argv], **how)
