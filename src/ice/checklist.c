@@ -295,9 +295,10 @@ uint16_t ice_checklist_ordinary(const struct ice_checklist *list, uint16_t strea
 }
 
 bool ice_checklist_is_first(const struct ice_checklist *list, uint16_t index) {
-    uint8_t kinds = list->pairs[index].kinds;
+    const struct ice_pair *pair = &list->pairs[index];
     for (uint16_t i = 0; i < list->top; i++) {
-        if (list->pairs[i].kinds == kinds && has_begun(&list->pairs[i], list->pairs[i].stream))
+        const struct ice_pair *p = &list->pairs[i];
+        if (p->kinds == pair->kinds && p->proven >= pair->proven && has_begun(p, p->stream))
             return false;
     }
     return true;

@@ -62,7 +62,8 @@ uint16_t ice_checklist_triggered(const struct ice_checklist *list);
  * each, 40 ms one way, the first valid pair came after 140 ms (Ta 5 ms) or 680 ms (Ta 50 ms) that
  * way, and comes after 80 ms this way (virtual time, 2026-11-21). */
 uint16_t ice_checklist_ordinary(const struct ice_checklist *list, uint16_t stream);
-/* Has no pair of this one's kind been checked yet, in any stream? */
+/* Has no pair of this one's kind been checked yet, in any stream? If its base is proven: no other
+ * such. */
 bool ice_checklist_is_first(const struct ice_checklist *list, uint16_t index);
 /* The Frozen pair of highest priority of this stream whose foundation has nobody under way in any
  * stream, RFC 8445 section 6.1.4.2. Departs from it: a check that has been retransmitted no longer

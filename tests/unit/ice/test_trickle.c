@@ -21,7 +21,8 @@ static void add_host(int side, const char *text) {
     tell_last(side);
 }
 
-/* Two NATs, `dead` interfaces a side that are preferred to the one that works. */
+/* Two NATs, `dead` interfaces a side that are preferred to the one that works. The second side
+ * hears of the first one's server-reflexive candidate before it knows its own. */
 static struct bk_time set_up(struct bk_checker_config config, size_t dead) {
     mini_init(&m, 21);
     mini_nat(&m, 0, "198.51.100.1", false);
@@ -47,6 +48,7 @@ static struct bk_time set_up(struct bk_checker_config config, size_t dead) {
     for (int i = 0; i < 2; i++) {
         mini_cand(&m, i, BK_ICE_SRFLX, mini_stun(&m, i, dead), m.side[i].base[dead]);
         tell_last(i);
+        mini_run(&m, 1);
     }
     return start;
 }
