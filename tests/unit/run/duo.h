@@ -106,8 +106,8 @@ static inline void duo_on_guard(uv_timer_t *timer) {
 }
 
 /* Makes both sides; duo_begin() sets them off. The role is set here. */
-static inline void duo_init(struct duo *d, const struct bk_run_config *run_config,
-                            const struct bk_ice_config *ice_config) {
+static inline void duo_init_on(struct duo *d, const struct bk_run_config *run_config,
+                               const struct bk_ice_config *ice_config, const char *interfaces) {
     static const struct bk_run_handlers handlers = {duo_on_event, duo_on_data};
     memset(d, 0, sizeof *d);
     assert_int_equal(uv_loop_init(&d->uv), 0);
@@ -120,13 +120,18 @@ static inline void duo_init(struct duo *d, const struct bk_run_config *run_confi
         s->duo = d;
         rc.uv_loop = &d->uv;
         rc.loopback = true;
-        rc.interfaces = "lo";
+        rc.interfaces = interfaces;
         ic.role = i == 0 ? BK_ICE_CONTROLLING : BK_ICE_CONTROLLED;
         ic.rng = bk_run_rng();
         assert_int_equal(bk_run_new(&rc, &s->run), BK_OK);
         assert_int_equal(bk_ice_new(&ic, bk_run_alloc(), &s->ice), BK_OK);
         assert_int_equal(bk_run_add(s->run, s->ice, &handlers, s), BK_OK);
     }
+}
+
+static inline void duo_init(struct duo *d, const struct bk_run_config *run_config,
+                            const struct bk_ice_config *ice_config) {
+    duo_init_on(d, run_config, ice_config, "lo");
 }
 
 static inline void duo_begin(struct duo *d) {
