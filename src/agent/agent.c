@@ -183,14 +183,20 @@ static void close_turn(struct bk_ice *ice) {
 
 /* ---- The verbs; bk_ice_recv() is in send.c ------------------------------------------------- */
 
+/* What one part finds out is another's input: the checker's events may send us to the servers, and
+ * what those say is news for the checker. Twice round is enough; more can wait for the next turn.
+ */
 void agent_turn(struct bk_ice *ice, struct bk_time now) {
     (void)agent_see(ice, now);
-    agent_gather_turn(ice);
-    agent_relays_turn(ice);
-    agent_conns_turn(ice);
-    agent_paths_turn(ice);
-    agent_watch_turn(ice);
-    agent_paths_turn(ice); /* what followed */
+    bool more = true;
+    for (int round = 0; more && round < 2; round++) {
+        more = agent_paths_turn(ice);
+        agent_watch_turn(ice);
+        agent_gather_turn(ice);
+        agent_relays_turn(ice);
+        agent_conns_turn(ice);
+    }
+    (void)agent_paths_turn(ice);
     agent_settle_turn(ice);
     close_turn(ice);
 }
@@ -198,6 +204,8 @@ void agent_turn(struct bk_ice *ice, struct bk_time now) {
 void bk_ice_advance(struct bk_ice *ice, struct bk_time now) {
     bk_checker_advance(ice->checker, agent_see(ice, now));
     agent_turn(ice, now);
+    if (bk_due(bk_checker_deadline(ice->checker), ice->now))
+        bk_checker_advance(ice->checker, ice->now); /* new pairs: their checks start at once */
 }
 
 struct bk_time bk_ice_deadline(const struct bk_ice *ice) {

@@ -371,7 +371,8 @@ struct bk_time agent_conns_deadline(const struct bk_ice *ice);
 void agent_conns_free(struct bk_ice *ice);
 
 /* paths.c */
-void agent_paths_turn(struct bk_ice *ice);
+/* false: nothing was new. */
+bool agent_paths_turn(struct bk_ice *ice);
 /* Data came on this component's path, or another one. */
 void agent_heard(struct bk_ice *ice, struct agent_component *c, const struct bk_datagram *in);
 struct agent_component *agent_component(const struct bk_ice *ice, uint16_t stream,

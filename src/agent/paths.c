@@ -126,7 +126,7 @@ static void take_event(struct bk_ice *ice, const struct bk_checker_event *e) {
     }
 }
 
-void agent_paths_turn(struct bk_ice *ice) {
+bool agent_paths_turn(struct bk_ice *ice) {
     struct bk_checker_event e;
     bool changed = false;
     while (bk_checker_next_event(ice->checker, &e)) {
@@ -135,6 +135,7 @@ void agent_paths_turn(struct bk_ice *ice) {
     }
     for (uint16_t i = 0; changed && i < ice->component_count; i++)
         update(ice, &ice->components[i]);
+    return changed;
 }
 
 void agent_heard(struct bk_ice *ice, struct agent_component *c, const struct bk_datagram *in) {

@@ -55,9 +55,19 @@ static struct agent_relay *take_relay(struct bk_ice *ice) {
     return &ice->relays[ice->relay_count++];
 }
 
+/* Two clients on one 5-tuple would release each other's allocation (RFC 8656 section 7.2, 437). */
+static bool is_under_way(const struct bk_ice *ice, uint16_t base, uint16_t server, uint8_t ip) {
+    for (uint16_t i = 0; i < ice->relay_count; i++) {
+        const struct agent_relay *r = &ice->relays[i];
+        if (is_live(r) && r->base == base && r->server == server && r->ip == ip)
+            return true;
+    }
+    return false;
+}
+
 static void plan_on(struct bk_ice *ice, uint16_t base, uint16_t server, uint8_t ip) {
     const struct agent_server *s = &ice->gather->servers[server];
-    struct agent_relay *r = take_relay(ice);
+    struct agent_relay *r = is_under_way(ice, base, server, ip) ? NULL : take_relay(ice);
     if (r == NULL)
         return;
     *r = (struct agent_relay){.state = RELAY_PLANNED,
