@@ -1,13 +1,13 @@
 # The front door. CMake is the build system; this only names the things one does with it.
 # Every target does its own set-up: scripts/deps.sh installs what is missing (as root) or names it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz fuzz-all bench bench-ice lab interop matrix soak build install clean
+.PHONY: help demo test lint format fuzz fuzz-all bench bench-ice lab interop matrix portability soak build install clean
 PREFIX ?= /usr/local
 S ?= 60
 export PREFIX DESTDIR S T F
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: ## two machines behind NATs find each other: builds, runs the lab, prints a table
 	@scripts/demo.sh
@@ -41,6 +41,9 @@ interop: ## against coturn and the Go relay; prints a table
 
 matrix: ## every pair of NAT types simulated, and the NAT model against real Linux NATs; minutes
 	@scripts/matrix.sh
+
+portability: ## the core's tests for 32 bits (i386) and big-endian (s390x), under qemu; minutes
+	@scripts/portability.sh
 
 soak: ## S seconds of a server under load and abuse, and random simulated runs
 	@scripts/soak.sh

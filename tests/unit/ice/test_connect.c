@@ -152,7 +152,7 @@ static void role_conflict_answers_are_obeyed(void **state) {
         mini_signal_candidates(&m, 1);
         mini_run(&m, 2000);
         mini_assert_connected(&m);
-        answers += bk_checker_stats(m.side[1].ice)->errors_sent;
+        answers += (size_t)bk_checker_stats(m.side[1].ice)->errors_sent;
         mini_fini(&m);
     }
     assert_true(answers > 5);
