@@ -104,6 +104,9 @@ struct bk_ice_pair_info {
     struct bk_time answered_at, heard_at; /* last answer to, last request from; BK_NEVER: none */
     struct bk_ice_candidate local; /* `addr` is what the peer sees, once a check has passed */
     struct bk_ice_candidate remote;
+    /* Data since this pair became the path of its component; bk_ice_path() and bk_ice_pair_at()
+     * alone know it, bk_checker_... leave 0. Lost checks: checks_sent - answers_received. */
+    uint64_t bytes_sent, bytes_received, messages_sent, messages_received;
 };
 
 /* Words for people: "host", "srflx", ...; "succeeded", ...; "no answer". Never NULL, static. */

@@ -83,7 +83,8 @@ struct agent_component {
     struct bk_addr local, remote;
     uint16_t relay; /* it goes through; AGENT_NONE: none */
     uint8_t protocol;
-    struct bk_time heard; /* data or a check came */
+    struct bk_time heard;                                                  /* data came */
+    uint64_t bytes_sent, bytes_received, messages_sent, messages_received; /* on this path */
 };
 
 /* What became of a server, kept for explanations. */

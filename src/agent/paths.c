@@ -59,6 +59,8 @@ static void select_path(struct bk_ice *ice, struct agent_component *c) {
 
 static void use_path(struct bk_ice *ice, struct agent_component *c,
                      const struct bk_ice_pair_info *info) {
+    if (c->pair != info->id)
+        c->bytes_sent = c->bytes_received = c->messages_sent = c->messages_received = 0;
     c->pair = info->id;
     c->local = info->local.base;
     c->remote = info->remote.addr;
@@ -147,16 +149,34 @@ void agent_heard(struct bk_ice *ice, struct agent_component *c, const struct bk_
 
 /* ---- Asking ------------------------------------------------------------------------------- */
 
+static void fill_counts(const struct bk_ice *ice, struct bk_ice_pair_info *out) {
+    for (uint16_t i = 0; i < ice->component_count; i++) {
+        const struct agent_component *c = &ice->components[i];
+        if (c->pair != out->id)
+            continue;
+        out->bytes_sent = c->bytes_sent;
+        out->bytes_received = c->bytes_received;
+        out->messages_sent = c->messages_sent;
+        out->messages_received = c->messages_received;
+    }
+}
+
 enum bk_err bk_ice_path(const struct bk_ice *ice, uint16_t stream, uint16_t component,
                         struct bk_ice_pair_info *out) {
     const struct agent_component *c = agent_component(ice, stream, component);
     if (c == NULL || c->pair == 0)
         return BK_ERR_NOT_FOUND;
-    return bk_checker_pair(ice->checker, c->pair, out);
+    enum bk_err err = bk_checker_pair(ice->checker, c->pair, out);
+    if (err == BK_OK)
+        fill_counts(ice, out);
+    return err;
 }
 
 enum bk_err bk_ice_pair_at(const struct bk_ice *ice, size_t index, struct bk_ice_pair_info *out) {
-    return bk_checker_pair_at(ice->checker, index, out);
+    enum bk_err err = bk_checker_pair_at(ice->checker, index, out);
+    if (err == BK_OK)
+        fill_counts(ice, out);
+    return err;
 }
 
 enum bk_ice_state bk_ice_get_state(const struct bk_ice *ice) {

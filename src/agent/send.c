@@ -29,9 +29,12 @@ enum bk_err bk_ice_send(struct bk_ice *ice, uint16_t stream, uint16_t component,
         err = agent_relay_send(ice, c->relay, &d, &d);
     else if (c->protocol == BK_TCP)
         err = send_in_connection(ice, &d);
-    if (err == BK_OK)
-        *out = d;
-    return err;
+    if (err != BK_OK)
+        return err;
+    c->bytes_sent += len;
+    c->messages_sent++;
+    *out = d;
+    return BK_OK;
 }
 
 /* RFC 8445 section 12.2 wants us ready for data once a check passed, either way: a peer whose check
@@ -61,6 +64,8 @@ enum bk_err agent_take_data(struct bk_ice *ice, const struct bk_datagram *in,
     if (c == NULL)
         return BK_ERR_NOT_OURS;
     agent_heard(ice, c, in);
+    c->bytes_received += in->len;
+    c->messages_received++;
     *out = (struct bk_ice_data){
         .stream = c->stream, .component = c->component, .data = in->data, .len = in->len};
     return BK_OK;

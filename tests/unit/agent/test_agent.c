@@ -20,6 +20,12 @@ static void two_hosts_connect(void **state) {
         assert_int_equal(bk_ice_get_state(n.side[i].ice), BK_ICE_SELECTED);
     }
     net_assert_talk(&n);
+    struct bk_ice_pair_info p = {.size = sizeof p};
+    assert_int_equal(bk_ice_path(n.side[0].ice, 0, 1, &p), BK_OK);
+    assert_int_equal(p.bytes_sent, 4);
+    assert_int_equal(p.messages_received, 1);
+    assert_int_equal(p.rtt_us, 40000);
+    assert_int_equal(p.checks_sent, p.answers_received);
     net_fini(&n);
 }
 
