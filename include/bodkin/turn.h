@@ -110,7 +110,8 @@ BK_API void bk_turn_close(struct bk_turn *turn, struct bk_time now);
  * family. BK_ERR_EXISTS: is there already. BK_ERR_STATE: the client is done. */
 BK_API BK_MUST_USE enum bk_err bk_turn_permit(struct bk_turn *turn, const struct bk_addr *peer,
                                               bool channel, struct bk_time now);
-/* Asks the server now whether the allocation is still there: a path through it fell silent, say. */
+/* Asks the server now whether the allocation is still there: a path through it fell silent, say.
+ * Otherwise a server that restarted is found out at the next renewal, minutes later. */
 BK_API void bk_turn_refresh(struct bk_turn *turn, struct bk_time now);
 /* No longer renews them. BK_ERR_NOT_FOUND. */
 BK_API BK_MUST_USE enum bk_err bk_turn_forget(struct bk_turn *turn, const struct bk_addr *peer);

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # coturn's STUN tools, and stunclient if it is installed, against our server, on loopback and behind
-# real Linux NATs: one row per tool. BODKIN is the program. Ends with 77 and one line where coturn's
-# tools cannot be had.
+# real Linux NATs: one row per tool; then our TURN client against coturn (turn.sh). BODKIN is the
+# program. Ends with 77 and one line where coturn's tools cannot be had.
 set -u
 top=$(cd "$(dirname "$0")/../../.." && pwd)
 BODKIN=${BODKIN:-$top/build/release/bodkin}
@@ -61,6 +61,13 @@ python3 "$top/tests/system/test_serve_natdiscovery.py" --rows prc sym arc fullco
 case $? in
 0) ;;
 77) echo "STUN: NAT discovery in namespaces: not possible here" ;;
+*) failed=1 ;;
+esac
+
+# The other way round: our TURN client against coturn.
+"$top/tests/interop/coturn/turn.sh"
+case $? in
+0 | 77) ;;
 *) failed=1 ;;
 esac
 exit $failed

@@ -346,6 +346,8 @@ static void a_restarted_server_is_asked_anew(void **state) {
     (void)bench_event(&b, BK_TURN_PERMITTED);
     assert_int_equal(bk_turn_permit(b.turn, &two, false, b.now), BK_OK);
     bench_expect(&b, TURN_CREATE_PERMISSION);
+    bk_turn_refresh(b.turn, b.now); /* found out at once */
+    bench_expect(&b, TURN_REFRESH);
     bench_say(&b, 437);
     struct bk_turn_event e = bench_event(&b, BK_TURN_LOST);
     assert_int_equal(e.code, 437);
