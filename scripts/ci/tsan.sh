@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What runs threads, under ThreadSanitizer: the tests of net, server and the whole programs.
+# What runs threads, under ThreadSanitizer: the tests of net, run, server and the whole programs.
 . "$(dirname "$0")/../lib.sh"
 
 TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
 export TSAN_OPTIONS
-CC=${CC:-gcc} scripts/test.sh tsan -R '^(unit/net|unit/server|system)/'
+CC=${CC:-gcc} scripts/test.sh tsan -R '^(unit/net|unit/run|unit/server|system)/'
