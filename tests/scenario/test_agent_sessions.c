@@ -102,6 +102,9 @@ static struct plan draw(uint64_t seed) {
     p.relay = !p.dead_server && percent(&rng, 40);
     p.relay_tcp = p.relay && percent(&rng, 50);
     p.relay_only = p.relay && !p.lite && percent(&rng, 25);
+    /* Behind one box that preserves ports or nothing only the first of two equal ports gets out. */
+    if (p.habitat.shared && p.habitat.home[0].way[0].box[0].ports == NAT_PORT_PRESERVE_STRICT)
+        p.relay_only = false;
     draw_incident(&p, &rng);
     return p;
 }
