@@ -50,8 +50,8 @@ static const char *check(const struct bk_turn_config *c) {
 }
 
 const char *bk_turn_config_check(const struct bk_turn_config *config) {
-    if (config->size < offsetof(struct bk_turn_config, both))
-        return "size";
+    if (config->size < offsetof(struct bk_turn_config, both) || config->size > sizeof *config)
+        return "size"; /* a program newer than its library asks for what is not there */
     const struct bk_turn_config c = whole(config);
     return check(&c);
 }
