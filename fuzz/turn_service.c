@@ -194,7 +194,8 @@ static void data(struct script *s) {
     relay = bk_addr(s->config.relay[family_of(&peer)], (uint16_t)(50000 + who % PORTS));
     if ((who & 0x20) != 0) {
         struct bk_datagram d;
-        if (turn_service_icmp(s->service, &relay, &peer, (uint8_t)what, 0, what, s->now) == BK_OK)
+        const struct turn_icmp error = {relay, peer, (uint8_t)what, 0, what};
+        if (turn_service_icmp(s->service, &error, s->now) == BK_OK)
             fuzz_check(turn_service_next_datagram(s->service, &d) &&
                        bk_addr_equal(&d.local, &server));
         return;

@@ -88,7 +88,7 @@ bool turn_filter_opens(const struct turn_filter *f, const struct bk_ip *peer) {
 }
 
 bool turn_filter_allows(const struct turn_filter *f, const struct bk_ip *peer) {
-    struct bk_ip v4;
+    struct bk_ip v4 = {.family = BK_FAMILY_NONE};
     if (peer->family != BK_IPV4 && peer->family != BK_IPV6)
         return false;
     /* A system sends these over IPv4, or not at all: IPv4 has its own spelling for that. They

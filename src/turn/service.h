@@ -70,11 +70,15 @@ void turn_service_free(struct turn_service *service);
  * BK_ERR_SHORT: dropped. */
 BK_MUST_USE enum bk_err turn_service_recv(struct turn_service *service,
                                           const struct bk_datagram *in, struct bk_time now);
-/* The network said that `peer` cannot be reached from relay port `local`: ICMP type and code, and
- * the MTU where there is one (RFC 8656 section 11.5). BK_ERR_NOT_OURS: nobody is to be told. */
-BK_MUST_USE enum bk_err turn_service_icmp(struct turn_service *service, const struct bk_addr *local,
-                                          const struct bk_addr *peer, uint8_t type, uint8_t code,
-                                          uint32_t data, struct bk_time now);
+/* An ICMP error: the network said that `peer` cannot be reached from relay port `local`. */
+struct turn_icmp {
+    struct bk_addr local, peer;
+    uint8_t type, code;
+    uint32_t mtu; /* of the next hop, where the error is about that */
+};
+/* RFC 8656 section 11.5. BK_ERR_NOT_OURS: nobody is to be told. */
+BK_MUST_USE enum bk_err turn_service_icmp(struct turn_service *service,
+                                          const struct turn_icmp *error, struct bk_time now);
 void turn_service_advance(struct turn_service *service, struct bk_time now);
 struct bk_time turn_service_deadline(const struct turn_service *service);
 bool turn_service_next_datagram(struct turn_service *service, struct bk_datagram *out);

@@ -158,18 +158,19 @@ static bool is_told(uint8_t family, uint8_t type) {
     return family == BK_IPV4 ? type == 3 || type == 11 : type >= 1 && type <= 3;
 }
 
-enum bk_err turn_service_icmp(struct turn_service *service, const struct bk_addr *local,
-                              const struct bk_addr *peer, uint8_t type, uint8_t code, uint32_t data,
+enum bk_err turn_service_icmp(struct turn_service *service, const struct turn_icmp *error,
                               struct bk_time now) {
+    uint8_t family = error->local.ip.family;
     service->now = bk_later(service->now, now);
     service->has_out = false;
-    uint32_t i = turn_relay_owner(service, local);
-    const struct bk_addr name = name_of(service, peer);
-    if (i == TURN_NONE || !is_told(local->ip.family, type) || !is_permitted(service, i, &name.ip))
+    uint32_t i = turn_relay_owner(service, &error->local);
+    const struct bk_addr name = name_of(service, &error->peer);
+    if (i == TURN_NONE || !is_told(family, error->type) || !is_permitted(service, i, &name.ip))
         return BK_ERR_NOT_OURS;
     /* Section 18.13: 16 reserved bits, 7 of type, 9 of code; data only where it is an MTU. */
-    bool mtu = local->ip.family == BK_IPV4 ? type == 3 && code == 4 : type == 2;
-    uint64_t icmp = (uint64_t)type << 41 | (uint64_t)code << 32 | (mtu ? data : 0);
+    bool too_big = family == BK_IPV4 ? error->type == 3 && error->code == 4 : error->type == 2;
+    uint64_t icmp =
+        (uint64_t)error->type << 41 | (uint64_t)error->code << 32 | (too_big ? error->mtu : 0);
     to_client(service, &service->allocs.list[i], write_indication(service, &name, NULL, &icmp));
     return BK_OK;
 }

@@ -104,6 +104,7 @@ enum bk_err turn_stream_next(struct turn_stream *s, const uint8_t **data, size_t
             return s->trouble;
         if (!step_over(s) || s->in_len == 0)
             return BK_ERR_SHORT;
+        bk_assert(s->in != NULL);
         enum bk_err err = s->have > 0 ? finish_kept(s, data, len) : take_whole(s, data, len);
         if (err == BK_ERR_MALFORMED) {
             s->trouble = err;

@@ -225,7 +225,8 @@ static void icmp_errors_are_told(void **state) {
     (void)state;
     start(&a, &relayed);
     ask_permission(&a, &out_there);
-    assert_int_equal(turn_service_icmp(a.service, &relayed, &out_there, 3, 4, 1280, a.now), BK_OK);
+    struct turn_icmp error = {relayed, out_there, 3, 4, 1280};
+    assert_int_equal(turn_service_icmp(a.service, &error, a.now), BK_OK);
     assert_true(turn_service_next_datagram(a.service, &a.d));
     assert_int_equal(stun_parse(&a.msg, a.d.data, a.d.len), BK_OK);
     assert_int_equal(a.msg.method, TURN_DATA);
@@ -234,10 +235,11 @@ static void icmp_errors_are_told(void **state) {
     assert_int_equal(stun_get_u64(&a.msg, TURN_ICMP, &icmp), BK_OK);
     assert_int_equal(icmp, (uint64_t)(3 << 9 | 4) << 32 | 1280);
     assert_false(stun_has(&a.msg, TURN_DATA_ATTR));
-    assert_int_equal(turn_service_icmp(a.service, &relayed, &other, 3, 1, 0, a.now),
-                     BK_ERR_NOT_OURS);
-    assert_int_equal(turn_service_icmp(a.service, &relayed, &out_there, 8, 0, 0, a.now),
-                     BK_ERR_NOT_OURS); /* section 11.5: only these types */
+    error.peer = other;
+    assert_int_equal(turn_service_icmp(a.service, &error, a.now), BK_ERR_NOT_OURS);
+    error.peer = out_there;
+    error.type = 8; /* section 11.5: only these types */
+    assert_int_equal(turn_service_icmp(a.service, &error, a.now), BK_ERR_NOT_OURS);
     ask_fini(&a);
 }
 
