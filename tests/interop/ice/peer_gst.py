@@ -15,6 +15,7 @@ gi.require_version("GstWebRTC", "1.0")
 gi.require_version("GstSdp", "1.0")
 from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
 
+STATES = ("disconnected", "gathering", "connecting", "connected", "ready", "failed")
 START = time.monotonic_ns()
 
 
@@ -39,7 +40,7 @@ class Peer:
     def __init__(self):
         self.role, self.policy, self.stun, self.turns = "controlling", "all", None, []
         self.pipe = self.bin = None
-        self.told, self.state = set(), "none"
+        self.told = set()
         self.loop = GLib.MainLoop()
 
     # ---- what is asked of it -----------------------------------------------------------------
@@ -72,7 +73,10 @@ class Peer:
                                   GstWebRTC.WebRTCICETransportPolicy.RELAY)
         self.bin.connect("on-ice-candidate", self._candidate)
         self.bin.connect("notify::ice-gathering-state", self._gathering)
-        GLib.timeout_add(20, self._look)
+        ice = self.bin.get_property("ice-agent")  # Python takes the bin's own reference: never let go
+        agent = ice.get_property("agent")
+        agent.connect("component-state-changed", self._state)
+        self.kept = (ice, agent)
         self.pipe.set_state(Gst.State.PLAYING)
         if self.role == "controlling":
             self.bin.emit("create-data-channel", "x", None)
@@ -125,21 +129,17 @@ class Peer:
         if self.bin.get_property("ice-gathering-state") == GstWebRTC.WebRTCICEGatheringState.COMPLETE:
             say("gathered")
 
-    def _look(self):
-        """The bin's own ice-connection-state forgets data channels; their transport knows."""
-        sctp = self.bin.get_property("sctp-transport")
-        dtls = sctp and sctp.get_property("transport")
-        ice = dtls and dtls.get_property("transport")
-        state = ice.get_property("state").value_nick if ice else "none"
-        if state != self.state:
-            say("state", state)
-            if state in ("connected", "completed") and "connected" not in self.told:
-                self.told.add("connected")
-                say("connected")
-            if state == "failed":
-                say("failed webrtcbin says so")
-        self.state = state
-        return True
+    def _state(self, _agent, _stream, component, number):
+        """From libnice itself: the bin's own ice-connection-state forgets data channels."""
+        if component != 1:
+            return
+        state = STATES[number]
+        say("state", state)
+        if state in ("connected", "ready") and "connected" not in self.told:
+            self.told.add("connected")
+            say("connected")
+        if state == "failed":
+            say("failed webrtcbin says so")
 
     # ---- life --------------------------------------------------------------------------------
     def _input(self, channel, _condition):
