@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * What connected agents cost that do nothing but keep their consent (RFC 7675): memory, share of a
- * core, descriptors and threads, for each agent. All share one UDP port a side and one thread;
- * loopback, IPv4.
+ * core, descriptors and threads, for each agent. All share one UDP port a side and one thread, and
+ * both sides are in it; loopback, IPv4. "consent" asks every 5 s; "watchful", the default, also
+ * whenever nothing was heard for most of 2 s, so that a break is told within that time. Resident
+ * memory is looked at after malloc_trim(): what connecting took is given back piecemeal.
  *
  *   bench-ice_idle [SECONDS]                  20 s of consent by default
  *
@@ -65,10 +67,12 @@ static void run_for(struct pairs *p, int seconds) {
     uv_run(&p->uv, UV_RUN_NOWAIT);
 }
 
-static void measure(size_t agents, int seconds) {
+static void measure(size_t agents, bool watchful, int seconds) {
     static struct pairs p;
     struct bk_ice_config config = bk_ice_config_default;
     config.ipv6 = false; /* one candidate each, as a server has */
+    if (!watchful)
+        config.disconnected_us = 0;
     pairs_init(&p, agents / 2 + 1);
     pairs_add(&p, &config, 1); /* opens the sockets, warms everything up */
     run_for(&p, 1);
@@ -77,6 +81,7 @@ static void measure(size_t agents, int seconds) {
     pairs_add(&p, &config, agents / 2);
     double connecting = cpu_s() - start;
     run_for(&p, SETTLE_S);
+    malloc_trim(0);
     struct state after = look();
     start = cpu_s();
     run_for(&p, seconds);
@@ -85,11 +90,13 @@ static void measure(size_t agents, int seconds) {
     double heap = (after.heap - before.heap) / n, rss = (after.rss - before.rss) / n;
     int descriptors = after.descriptors - before.descriptors;
     int threads = after.threads - before.threads;
-    printf("%7zu %12.0f %12.0f %11d %8d %10.2f %14.0f\n", agents, heap, rss, descriptors, threads,
-           share * 100, connecting / n * 1e6);
-    printf("{\"bench\":\"ice_idle\",\"agents\":%zu,\"heap_bytes\":%.0f,\"rss_bytes\":%.0f,"
-           "\"descriptors\":%d,\"threads\":%d,\"cpu_percent\":%.2f,\"connect_cpu_us\":%.0f}\n",
-           agents, heap, rss, descriptors, threads, share * 100, connecting / n * 1e6);
+    const char *kind = watchful ? "watchful" : "consent";
+    printf("%-9s %7zu %12.0f %12.0f %11d %8d %10.2f %14.0f\n", kind, agents, heap, rss, descriptors,
+           threads, share * 100, connecting / n * 1e6);
+    printf("{\"bench\":\"ice_idle\",\"kind\":\"%s\",\"agents\":%zu,\"heap_bytes\":%.0f,"
+           "\"rss_bytes\":%.0f,\"descriptors\":%d,\"threads\":%d,\"cpu_percent\":%.2f,"
+           "\"connect_cpu_us\":%.0f}\n",
+           kind, agents, heap, rss, descriptors, threads, share * 100, connecting / n * 1e6);
     fflush(stdout);
     pairs_fini(&p);
 }
@@ -100,15 +107,15 @@ int main(int argc, char **argv) {
     if (seconds <= 0)
         pairs_die("usage: bench-ice_idle [SECONDS]");
     printf("idle agents with consent, one thread and one port a side, %d s; per agent\n", seconds);
-    printf("%7s %12s %12s %11s %8s %10s %14s\n", "agents", "malloc, B", "RSS, B", "descriptors",
-           "threads", "CPU, %", "to connect, us");
+    printf("%-9s %7s %12s %12s %11s %8s %10s %14s\n", "", "agents", "malloc, B", "RSS, B",
+           "descriptors", "threads", "CPU, %", "to connect, us");
     fflush(stdout);
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    for (size_t i = 0; i < 2 * (sizeof counts / sizeof *counts); i++) {
         pid_t child = fork(); /* a fresh process each: what was freed before does not help */
         if (child < 0)
             pairs_die("no process");
         if (child == 0) {
-            measure(counts[i], seconds);
+            measure(counts[i / 2], i % 2 != 0, seconds);
             _exit(0);
         }
         int status = 0;

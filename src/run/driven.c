@@ -10,8 +10,7 @@
 
 enum {
     ROUNDS_PER_TURN = 16, /* handlers that cause events for ever get the next turn, too */
-    LEISURE_US = 400000,  /* deadlines farther away than this may wait for others ... */
-    GRID_US = 20000       /* ... this long */
+    LEISURE_US = 400000   /* deadlines farther away than this may wait for others */
 };
 
 static uint64_t hash_ice(const struct bk_run *run, const struct bk_ice *ice) {
@@ -85,11 +84,22 @@ static void serve(struct driven *a, const struct bk_ice_request *r) {
     }
 }
 
+/* Has it heard under its present ufrag. */
+static enum bk_err tell_name(struct driven *a) {
+    const char *ufrag = bk_ice_ufrag(a->ice);
+    size_t len = strlen(ufrag);
+    enum bk_err err = demux_name(&a->run->demux, a->number, ufrag, len);
+    if (err != BK_OK)
+        return err;
+    memset(a->ufrag, 0, sizeof a->ufrag);
+    memcpy(a->ufrag, ufrag, len < sizeof a->ufrag ? len : sizeof a->ufrag);
+    return BK_OK;
+}
+
 /* Everything but events: what can be taken out without a handler. */
 static void take_out(struct driven *a) {
     struct bk_ice_request request;
-    const char *ufrag = bk_ice_ufrag(a->ice);
-    if (demux_name(&a->run->demux, a->number, ufrag, strlen(ufrag)) != BK_OK)
+    if (strncmp(a->ufrag, bk_ice_ufrag(a->ice), sizeof a->ufrag) != 0 && tell_name(a) != BK_OK)
         driven_touch(a); /* no memory: until there is, the peer's checks are asked for again */
     send_datagrams(a);
     while (bk_ice_next_request(a->ice, &request))
@@ -109,13 +119,25 @@ static bool tell_events(struct driven *a) {
     return any && a->ice != NULL;
 }
 
-/* Consent checks of many idle agents are made to fall together: then their datagrams share system
- * calls, and so do the answers. What is near is left alone: pacing, retransmissions. */
-static struct bk_time at_leisure(struct bk_time deadline, struct bk_time now) {
-    if (bk_is_never(deadline) || bk_before(deadline, bk_after(now, LEISURE_US)))
-        return deadline;
-    int64_t over = deadline.us % GRID_US;
-    return over == 0 ? deadline : bk_after(deadline, GRID_US - over);
+static void forget_deadline(struct driven *a) {
+    a->deadline = BK_NEVER;
+    net_timer_set(&a->timer, BK_NEVER);
+    grid_remove(&a->run->grid, &a->rest);
+}
+
+/* What is near is done to the microsecond: pacing, retransmissions. Consent checks may wait. */
+static void set_deadline(struct driven *a, struct bk_time deadline) {
+    struct bk_run *run = a->run;
+    struct bk_time now = net_now(run->loop);
+    if (deadline.us == a->deadline.us)
+        return; /* what was far and has come near stays at rest */
+    forget_deadline(a);
+    a->deadline = deadline;
+    if (bk_before(deadline, bk_after(now, LEISURE_US)) ||
+        !grid_add(&run->grid, &a->rest, deadline, now))
+        net_timer_set(&a->timer, deadline);
+    else if (bk_before(deadline, run->grid_timer.deadline))
+        net_timer_set(&run->grid_timer, grid_deadline(&run->grid));
 }
 
 static void on_work(void *ctx) {
@@ -127,7 +149,7 @@ static void on_work(void *ctx) {
         more = tell_events(a);
     }
     if (a->ice != NULL)
-        net_timer_set(&a->timer, at_leisure(bk_ice_deadline(a->ice), net_now(a->run->loop)));
+        set_deadline(a, bk_ice_deadline(a->ice));
     if (more)
         driven_touch(a);
     driven_release(a);
@@ -135,8 +157,19 @@ static void on_work(void *ctx) {
 
 static void on_due(void *ctx, struct bk_time now) {
     struct driven *a = ctx;
+    a->deadline = BK_NEVER; /* it is out of timer and grid */
     bk_ice_advance(a->ice, now);
     driven_touch(a);
+}
+
+void driven_on_grid(void *ctx, struct bk_time now) {
+    struct bk_run *run = ctx;
+    struct grid_item *item;
+    while ((item = grid_take(&run->grid, now)) != NULL) {
+        struct driven *a = (void *)((char *)item - offsetof(struct driven, rest));
+        on_due(a, now);
+    }
+    net_timer_set(&run->grid_timer, grid_deadline(&run->grid));
 }
 
 void bk_run_poke(struct bk_run *run, struct bk_ice *ice) {
@@ -176,7 +209,6 @@ static void leave(struct bk_run *run, struct driven *a) {
 
 /* Gives it a number, and with that a place in all tables. */
 static enum bk_err enter(struct bk_run *run, struct driven *a) {
-    const char *ufrag = bk_ice_ufrag(a->ice);
     enum bk_err err = make_room(run);
     if (err != BK_OK)
         return err;
@@ -193,7 +225,7 @@ static enum bk_err enter(struct bk_run *run, struct driven *a) {
     }
     run->agents[a->number] = a;
     run->agent_count++;
-    err = demux_name(&run->demux, a->number, ufrag, strlen(ufrag));
+    err = tell_name(a);
     if (err != BK_OK)
         leave(run, a);
     return err;
@@ -206,7 +238,8 @@ enum bk_err bk_run_add(struct bk_run *run, struct bk_ice *ice, const struct bk_r
     struct driven *a = run_get(sizeof *a);
     if (a == NULL)
         return BK_ERR_NO_MEMORY;
-    *a = (struct driven){.run = run, .ice = ice, .on = *on, .ctx = ctx, .holders = 1};
+    *a = (struct driven){
+        .run = run, .ice = ice, .on = *on, .ctx = ctx, .holders = 1, .deadline = BK_NEVER};
     net_timer_init(&a->timer, run->loop, on_due, a);
     net_deferred_init(&a->work, run->loop, on_work, a);
     enum bk_err err = enter(run, a);
@@ -231,7 +264,7 @@ void bk_run_remove(struct bk_run *run, struct bk_ice *ice) {
     if (a == NULL)
         return;
     take_out(a); /* goodbyes leave; nobody is told of anything any more */
-    net_timer_set(&a->timer, BK_NEVER);
+    forget_deadline(a);
     net_defer_cancel(&a->work);
     run_lookup_end_all(a);
     run_mdns_withdraw_all(a);

@@ -21,6 +21,7 @@
 #include "net/stream.h"
 #include "net/udp.h"
 #include "run/demux.h"
+#include "run/grid.h"
 
 #include <bodkin/ice_io.h>
 #include <bodkin/run.h>
@@ -28,7 +29,8 @@
 enum {
     RUN_PORTS_MAX = BK_ICE_STREAMS_MAX * BK_ICE_COMPONENTS_MAX, /* components of one agent */
     RUN_GUESTS_MAX = 64, /* accepted connections that have not said whom they want */
-    RUN_FAMILIES = 2
+    RUN_FAMILIES = 2,
+    DRIVEN_UFRAG = 16
 };
 
 /* The sockets of one component: shared by all agents, or one agent's own. */
@@ -51,8 +53,11 @@ struct driven {
     struct bk_run_handlers on;
     void *ctx;
     uint32_t number, holders;
-    struct net_timer timer;
+    struct bk_time deadline;
+    struct net_timer timer; /* runs the deadline, when that is near ... */
+    struct grid_item rest;  /* ... and when it is not */
     struct net_deferred work;
+    char ufrag[DRIVEN_UFRAG];     /* the beginning of the one that `demux` knows */
     uint16_t streams, components; /* of each stream */
     bool tcp, ipv4, ipv6, owns_ports;
     struct run_port *ports; /* one for each component of each stream */
@@ -66,6 +71,8 @@ struct bk_run {
     struct net_loop *loop;
     struct run_calls *calls;
     struct demux demux;
+    struct grid grid; /* of agents' deadlines */
+    struct net_timer grid_timer;
     struct multimap by_ice; /* agents' numbers */
     struct driven **agents; /* by number; NULL: free */
     uint32_t agent_cap, agent_count, first_free;
@@ -86,6 +93,8 @@ static inline void driven_hold(struct driven *a) {
     a->holders++;
 }
 void driven_release(struct driven *a);
+/* Runs the timers of agents that are at rest. */
+void driven_on_grid(void *ctx, struct bk_time now);
 /* Something happened to it: drains it at the end of this turn. */
 void driven_touch(struct driven *a);
 /* Offers it a datagram. false: it is not for this agent. */

@@ -73,6 +73,12 @@ static void put_texts(struct bk_run *run) {
     run_put(ca_file.out);
 }
 
+static enum bk_err start(struct bk_run *run) {
+    grid_init(&run->grid, net_now(run->loop));
+    net_timer_init(&run->grid_timer, run->loop, driven_on_grid, run);
+    return run_calls_start(run);
+}
+
 enum bk_err bk_run_new(const struct bk_run_config *config, struct bk_run **out) {
     struct bk_run *run = run_get(sizeof *run);
     if (run == NULL)
@@ -87,7 +93,7 @@ enum bk_err bk_run_new(const struct bk_run_config *config, struct bk_run **out) 
     else if (err == BK_OK)
         err = net_loop_new(net_alloc(), &run->loop);
     if (err == BK_OK)
-        err = run_calls_start(run);
+        err = start(run);
     if (err != BK_OK) {
         bk_run_free(run);
         return err;
@@ -103,6 +109,8 @@ void bk_run_free(struct bk_run *run) {
     for (uint32_t i = 0; i < run->agent_cap; i++)
         if (run->agents[i] != NULL)
             bk_run_remove(run, run->agents[i]->ice);
+    if (run->loop != NULL)
+        net_timer_set(&run->grid_timer, BK_NEVER);
     run_bases_stop(run);
     run_guest_end_all(run);
     for (size_t i = 0; i < RUN_PORTS_MAX; i++)
