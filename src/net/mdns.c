@@ -162,8 +162,10 @@ static void lookup_on_due(void *ctx, struct bk_time now) {
         finish(l, BK_ERR_TIMEOUT);
         return;
     }
-    /* By multicast: what is sent to a shared port alone reaches one of the programs there. */
-    multicast(l->mdns, 0, out, mdns_write_query(l->name, false, out));
+    /* To a shared port a unicast answer reaches one of the programs there, perhaps another. So only
+     * the second try asks for one: whoever has just answered must not multicast again (section 6),
+     * but may tell us alone (section 5.4). */
+    multicast(l->mdns, 0, out, mdns_write_query(l->name, l->tries == 1, out));
     l->tries++;
     net_timer_set(&l->timer, bk_after(l->began, try_at_us[l->tries]));
 }
