@@ -52,7 +52,8 @@ struct bk_turn_config {
     uint8_t tries;       /* sends of one request; 1..16; 7 */
     uint32_t peers_max;  /* permissions and channels; 1..4096; 64 */
     bool both;           /* an IPv6 relayed address besides the IPv4 one of `family`, if the server
-                            has it (ADDITIONAL-ADDRESS-FAMILY, section 18.11) */
+                            has it (ADDITIONAL-ADDRESS-FAMILY, section 18.11); that one alone if it is all
+                            there is */
     uint32_t data_max;   /* longest data of one message, either way on streams; 64..65000; 1500.
                             Longer ones that come in on a stream are skipped */
     uint32_t challenge_max; /* room for the server's realm, nonce and algorithms; 64..1600; 320 */

@@ -117,7 +117,7 @@ static enum bk_err take_channel_data(struct bk_turn *t, const uint8_t *bytes, si
     return BK_OK;
 }
 
-/* RFC 8656 section 11.6; the attribute's form: section 18.13. */
+/* RFC 8656 section 11.6; the attribute's form: RFC 8656 section 18.13. */
 static enum bk_err take_icmp(struct bk_turn *t, const struct bk_addr *peer, uint64_t icmp) {
     t->icmp.peer = *peer;
     t->icmp.type = (uint8_t)(icmp >> 41 & 0x7f);

@@ -45,6 +45,10 @@ static bool read_relayed(const struct bk_turn *t, const struct stun_msg *m, stru
         else
             return false;
     }
+    if (first->ip.family == BK_FAMILY_NONE) { /* section 7.2 point 9: partly met is a success */
+        *first = *second;
+        second->ip.family = BK_FAMILY_NONE;
+    }
     return first->ip.family != BK_FAMILY_NONE;
 }
 
@@ -191,6 +195,7 @@ static void judge_permission(struct bk_turn *t, struct turn_perm *p, struct bk_t
     }
 }
 
+/* RFC 8656 section 10.3. */
 static void take_permit(struct bk_turn *t, struct turn_task *task, uint16_t code) {
     uint8_t number = (uint8_t)(task - t->tasks + 1);
     struct bk_time since = task->txn.started;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Which peers a relay may talk to. By default only addresses that are globally reachable by the
  * IANA special-purpose registries: a relay stands inside somebody's network, and must not be the
- * way into it, to the machine itself or to a cloud's metadata service (RFC 8656 section 21.1.6,
+ * way into it, to the machine itself or to a cloud's metadata service (RFC 8656 section 21.2,
  * CVE-2020-26262).
  *
  * Every spelling counts: an IPv6 address that carries an IPv4 address (64:ff9b::/96, 2002::/16) is

@@ -131,7 +131,7 @@ static uint16_t take_ports(struct turn_service *s, struct turn_alloc *a, const s
     return 0;
 }
 
-/* Section 18.12: the family, reserved bits, and a code as in ERROR-CODE. */
+/* RFC 8656 section 18.12: the family, reserved bits, and a code as in ERROR-CODE. */
 static void put_address_error(struct stun_builder *b, const struct turn_alloc *a) {
     const uint8_t bytes[4] = {a->port[0] == 0 ? WIRE_IPV4 : WIRE_IPV6, 0,
                               (uint8_t)(a->trouble / 100), (uint8_t)(a->trouble % 100)};

@@ -96,7 +96,7 @@ static void to_client(struct turn_service *s, const struct turn_alloc *a, size_t
     s->has_out = true;
 }
 
-/* Section 12.5: padded on streams. */
+/* RFC 8656 section 12.5: MUST be padded on streams. */
 static size_t write_channel(struct turn_service *s, const struct turn_alloc *a, uint16_t number,
                             const struct bk_datagram *in) {
     size_t len = CHANNEL_HEADER_LEN + in->len;
@@ -108,7 +108,7 @@ static size_t write_channel(struct turn_service *s, const struct turn_alloc *a, 
     return len;
 }
 
-/* Section 11.3, and 11.5 with `icmp`. 0: too long. */
+/* RFC 8656 section 11.3, and section 11.5 with `icmp`. 0: too long. */
 static size_t write_indication(struct turn_service *s, const struct bk_addr *peer,
                                const struct bk_datagram *in, const uint64_t *icmp) {
     uint8_t txid[STUN_TXID_LEN];
@@ -131,7 +131,7 @@ static struct bk_addr name_of(const struct turn_service *s, const struct bk_addr
     return own ? turn_service_public(s, family, peer->port) : *peer;
 }
 
-/* Sections 11.3 and 12.7. */
+/* RFC 8656 sections 11.3 and 12.7. */
 enum bk_err turn_peer_in(struct turn_service *s, uint32_t alloc, const struct bk_datagram *in) {
     const struct turn_alloc *a = &s->allocs.list[alloc];
     struct bk_addr peer = name_of(s, &in->remote);
@@ -153,7 +153,7 @@ enum bk_err turn_peer_in(struct turn_service *s, uint32_t alloc, const struct bk
     return BK_OK;
 }
 
-/* Section 11.5: which errors are told. */
+/* RFC 8656 section 11.5: which errors are told. */
 static bool is_told(uint8_t family, uint8_t type) {
     return family == BK_IPV4 ? type == 3 || type == 11 : type >= 1 && type <= 3;
 }
@@ -167,7 +167,8 @@ enum bk_err turn_service_icmp(struct turn_service *service, const struct turn_ic
     const struct bk_addr name = name_of(service, &error->peer);
     if (i == TURN_NONE || !is_told(family, error->type) || !is_permitted(service, i, &name.ip))
         return BK_ERR_NOT_OURS;
-    /* Section 18.13: 16 reserved bits, 7 of type, 9 of code; data only where it is an MTU. */
+    /* RFC 8656 section 18.13: 16 reserved bits, 7 of type, 9 of code; data only where it is an MTU.
+     */
     bool too_big = family == BK_IPV4 ? error->type == 3 && error->code == 4 : error->type == 2;
     uint64_t icmp =
         (uint64_t)error->type << 41 | (uint64_t)error->code << 32 | (too_big ? error->mtu : 0);

@@ -18,7 +18,8 @@ static bool is_own(const struct turn_service *s, const struct bk_ip *ip) {
 }
 
 /* Two clients of this server may meet here, whatever its address is. What else runs on it stays out
- * of reach, unless its address was opened: turn_peer_is_open(). */
+ * of reach, unless its address was opened: turn_peer_is_open(); the service itself, too, so that no
+ * data go round in a loop (RFC 8656 section 21.1.7). */
 static bool may_permit(const struct turn_service *s, const struct bk_ip *ip) {
     const struct turn_filter *f = &s->config.filter;
     return turn_filter_opens(f, ip) || turn_filter_allows(f, ip) ||

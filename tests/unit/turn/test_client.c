@@ -204,28 +204,31 @@ static void the_wrong_family_is_given_back(void **state) {
 }
 
 static void both_families_in_one_allocation(void **state) {
-    struct bench b;
     struct bk_addr v4 = bench_addr(1, 50000), v6 = bench_addr6(1, 50002), peer = bench_addr6(8, 9);
     (void)state;
-    bench_init(&b);
-    b.config.both = true;
-    bench_start(&b);
-    bench_expect(&b, TURN_ALLOCATE);
-    bench_challenge(&b, 401);
-    bench_expect(&b, TURN_ALLOCATE);
-    assert_true(stun_has(&b.msg, TURN_ADDITIONAL_ADDRESS_FAMILY));
-    bench_answer(&b, 0);
-    stun_put_addr(&b.b, TURN_XOR_RELAYED_ADDRESS, &v4);
-    stun_put_addr(&b.b, TURN_XOR_RELAYED_ADDRESS, &v6);
-    stun_put_addr(&b.b, STUN_XOR_MAPPED_ADDRESS, &v4);
-    stun_put_u32(&b.b, TURN_LIFETIME, 600);
-    assert_int_equal(bench_send(&b), BK_OK);
-    struct bk_turn_event e = bench_event(&b, BK_TURN_ALLOCATED);
-    assert_true(bk_addr_equal(&e.relayed, &v4));
-    assert_true(bk_addr_equal(&e.relayed6, &v6));
-    assert_int_equal(bk_turn_permit(b.turn, &peer, true, b.now), BK_OK);
-    bench_expect(&b, TURN_CHANNEL_BIND);
-    bench_fini(&b);
+    for (int only_v6 = 0; only_v6 < 2; only_v6++) { /* section 7.2 point 9: what there is */
+        struct bench b;
+        bench_init(&b);
+        b.config.both = true;
+        bench_start(&b);
+        bench_expect(&b, TURN_ALLOCATE);
+        bench_challenge(&b, 401);
+        bench_expect(&b, TURN_ALLOCATE);
+        assert_true(stun_has(&b.msg, TURN_ADDITIONAL_ADDRESS_FAMILY));
+        bench_answer(&b, 0);
+        if (only_v6 == 0)
+            stun_put_addr(&b.b, TURN_XOR_RELAYED_ADDRESS, &v4);
+        stun_put_addr(&b.b, TURN_XOR_RELAYED_ADDRESS, &v6);
+        stun_put_addr(&b.b, STUN_XOR_MAPPED_ADDRESS, &v4);
+        stun_put_u32(&b.b, TURN_LIFETIME, 600);
+        assert_int_equal(bench_send(&b), BK_OK);
+        struct bk_turn_event e = bench_event(&b, BK_TURN_ALLOCATED);
+        assert_true(bk_addr_equal(&e.relayed, only_v6 == 0 ? &v4 : &v6));
+        assert_int_equal(e.relayed6.ip.family, only_v6 == 0 ? BK_IPV6 : BK_FAMILY_NONE);
+        assert_int_equal(bk_turn_permit(b.turn, &peer, true, b.now), BK_OK);
+        bench_expect(&b, TURN_CHANNEL_BIND);
+        bench_fini(&b);
+    }
 }
 
 /* An hour with every third refresh answered: the relay lives. */
