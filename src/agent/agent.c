@@ -27,10 +27,6 @@ bool agent_grow(struct bk_ice *ice, void *rows, uint16_t *cap, size_t row, size_
     return true;
 }
 
-void agent_trace(const struct bk_ice *ice, const struct text *line) {
-    ice->config.trace.line(ice->config.trace.ctx, line->out);
-}
-
 /* ---- Life --------------------------------------------------------------------------------- */
 
 static size_t text_size(const char *s) {

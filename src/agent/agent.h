@@ -252,9 +252,8 @@ struct bk_ice {
 
 /* What `rows` names gets room for one row more; false: limit or memory. */
 bool agent_grow(struct bk_ice *ice, void *rows, uint16_t *cap, size_t row, size_t max);
-void agent_trace(const struct bk_ice *ice, const struct text *line);
-static inline bool agent_trace_on(const struct bk_ice *ice) {
-    return ice->config.trace.line != NULL;
+static inline uint16_t agent_servers(const struct bk_ice *ice) {
+    return (uint16_t)ice->config.server_count; /* BK_ICE_SERVERS_MAX at most */
 }
 /* All that follows from an input. */
 void agent_turn(struct bk_ice *ice, struct bk_time now);

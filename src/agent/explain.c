@@ -13,7 +13,8 @@ static const char *const way_text[WAYS] = {"STUN", "TURN over UDP", "TURN over T
 
 struct facts {
     size_t pairs, answered; /* pairs that were checked, and that were answered */
-    enum fate fate[WAYS];   /* the best of that kind */
+    bool was_connected;
+    enum fate fate[WAYS]; /* the best of that kind */
     uint16_t code[WAYS];
 };
 
@@ -126,6 +127,8 @@ static const char *conclusion(const struct facts *f) {
         return "UDP is blocked";
     if (udp_silent && !udp_works && !any(f, FATE_WORKS))
         return "the network is down, or blocks everything";
+    if (f->was_connected)
+        return "the peer, or the way to it, is gone";
     if (f->answered == 0 && f->pairs > 0 && relay)
         return "the peer is gone, or cannot reach our relay";
     if (f->answered == 0 && f->pairs > 0)
@@ -168,7 +171,7 @@ char *bk_ice_explain(const struct bk_ice *ice, char *out, size_t cap) {
         say_path(ice, c, &t);
         return out;
     }
-    struct facts f = {.pairs = 0};
+    struct facts f = {.was_connected = c->was_connected};
     count_servers(ice, &f);
     count_pairs(ice, &f);
     say_checks(ice, &f, &t);

@@ -124,7 +124,7 @@ void agent_gather_base(struct bk_ice *ice, uint16_t base) {
     add_hosts(ice, base);
     if (ice->gather == NULL)
         return;
-    for (uint16_t s = 0; s < ice->config.server_count; s++) {
+    for (uint16_t s = 0; s < agent_servers(ice); s++) {
         agent_relay_plan(ice, base, s);
         plan_query(ice, base, s);
     }
@@ -177,7 +177,7 @@ void agent_gather_again(struct bk_ice *ice) {
     for (uint16_t i = 0; i < ice->gather->query_count; i++)
         if (ice->gather->queries[i].state != QUERY_PLANNED)
             stun_client_ask_now(&ice->gather->queries[i].client, ice->now);
-    for (uint16_t s = 0; s < ice->config.server_count; s++)
+    for (uint16_t s = 0; s < agent_servers(ice); s++)
         if (ice->gather->servers[s].state == SERVER_READY)
             agent_gather_server(ice, s); /* what was given up, or has a new base */
 }

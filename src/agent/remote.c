@@ -150,8 +150,9 @@ static bool is_local_name(const char *name) {
 static enum bk_err look_up(struct bk_ice *ice, const struct sdp_candidate *c, uint16_t stream) {
     if (!is_local_name(c->name) || ice->config.policy == BK_ICE_RELAYED_ONLY)
         return BK_ERR_UNSUPPORTED;
+    const size_t row = sizeof(struct agent_name *); // NOLINT(bugprone-sizeof-expression): pointers
     if (ice->name_count == ice->name_cap &&
-        !agent_grow(ice, &ice->names, &ice->name_cap, sizeof *ice->names, AGENT_NAMES_MAX))
+        !agent_grow(ice, &ice->names, &ice->name_cap, row, AGENT_NAMES_MAX))
         return BK_ERR_FULL;
     struct agent_name *n = ice->alloc.get(ice->alloc.ctx, sizeof *n);
     if (n == NULL)

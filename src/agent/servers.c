@@ -35,12 +35,12 @@ static void start(struct bk_ice *ice, uint16_t i) {
 }
 
 void agent_servers_start(struct bk_ice *ice) {
-    for (uint16_t i = 0; i < ice->config.server_count; i++)
+    for (uint16_t i = 0; i < agent_servers(ice); i++)
         start(ice, i);
 }
 
 bool agent_server_resolved(struct bk_ice *ice, uint32_t id, const struct bk_ip *ips, size_t count) {
-    for (uint16_t i = 0; ice->gather != NULL && i < ice->config.server_count; i++) {
+    for (uint16_t i = 0; ice->gather != NULL && i < agent_servers(ice); i++) {
         struct agent_server *s = &ice->gather->servers[i];
         if (s->lookup != id || s->state != SERVER_LOOKING)
             continue;

@@ -54,7 +54,8 @@ static void settle(struct bk_ice *ice) {
     ice->relay_count = relays_used(ice);
     shrink(ice, &ice->bases, &ice->base_cap, ice->base_count, sizeof *ice->bases);
     shrink(ice, &ice->cands, &ice->cand_cap, ice->cand_count, sizeof *ice->cands);
-    shrink(ice, &ice->names, &ice->name_cap, ice->name_count, sizeof *ice->names);
+    const size_t name = sizeof(struct agent_name *); // NOLINT(bugprone-sizeof-expression): pointers
+    shrink(ice, &ice->names, &ice->name_cap, ice->name_count, name);
     shrink(ice, &ice->relays, &ice->relay_cap, ice->relay_count, sizeof *ice->relays);
     bk_checker_settle(ice->checker, ice->now);
 }
