@@ -111,6 +111,11 @@ static int64_t answer_window_us(const struct bk_checker *ice, int64_t rtt_us) {
     return least < window ? least : window;
 }
 
+/* What was measured over retransmissions says nothing about how long to wait. */
+static int64_t exact_rtt_us(const struct ice_pair *p) {
+    return p->rtt_rough ? -1 : p->rtt_us;
+}
+
 /* Until when may `q` still be expected to beat a pair that can be nominated since `ready` and whose
  * round trip is `rtt_us`? */
 static struct bk_time hope_in(const struct bk_checker *ice, const struct ice_pair *q,
@@ -138,7 +143,7 @@ static struct bk_time hope_until(const struct bk_checker *ice, const struct ice_
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *q = &ice->list.pairs[i];
         if (q != p && q->id != 0 && q->comp == p->comp && q->priority > p->priority)
-            until = bk_later(until, hope_in(ice, q, ready, p->rtt_us));
+            until = bk_later(until, hope_in(ice, q, ready, exact_rtt_us(p)));
     }
     return until;
 }
@@ -273,7 +278,7 @@ uint32_t ice_eager_nomination(struct bk_checker *ice, const struct ice_pair *pai
         const struct ice_pair *q = &ice->list.pairs[i];
         /* `q` may still be expected to win if its hope reaches beyond this moment */
         if (q != pair && q->id != 0 && q->comp == pair->comp && q->priority > pair->priority &&
-            bk_before(ice->now, hope_in(ice, q, ice->now, pair->rtt_us)))
+            bk_before(ice->now, hope_in(ice, q, ice->now, exact_rtt_us(pair))))
             return 0;
     }
     return next_number(ice, pair->comp);
