@@ -49,7 +49,16 @@ static void every_field_is_checked_by_name(void **state) {
     BAD(pairs_max, 0);
     BAD(pairs_max, 5000);
     BAD(events_max, 7);
+    BAD(streams, 0);
+    BAD(streams, 257);
+    BAD(components, 0);
+    BAD(components, 257);
+    BAD(tcp_wait_us, 999999);
+    BAD(doubt_us, 49999);
 #undef BAD
+    c = good();
+    c.streams = c.components = 33; /* 1089 in all */
+    assert_string_equal(bk_checker_config_check(&c), "components");
     c = good();
     c.pwd = "0123456789012345678901"; /* one without the other */
     assert_string_equal(bk_checker_config_check(&c), "ufrag");

@@ -493,6 +493,75 @@ static void one_of_two_bases_with_the_same_address_is_removed(void **state) {
     tear_down();
 }
 
+/* RFC 8445 section 7.3: a check on a connection may be there before the peer's credentials. */
+static void an_early_check_on_a_connection_is_kept(void **state) {
+    (void)state;
+    set_up(bk_checker_config_default);
+    struct bk_checker *active = w.ice[0], *passive = w.ice[1];
+    assert_int_equal(bk_checker_set_remote_credentials(active, bk_checker_ufrag(passive),
+                                                       bk_checker_pwd(passive), w.now),
+                     BK_OK);
+    give(0, BK_ICE_TCP_ACTIVE, "192.0.2.1:9");
+    give(1, BK_ICE_TCP_PASSIVE, "192.0.2.2:6000");
+    run(500);
+    assert_int_equal(bk_checker_pairs(passive), 0);
+    assert_int_equal(bk_checker_set_remote_credentials(passive, bk_checker_ufrag(active),
+                                                       bk_checker_pwd(active), w.now),
+                     BK_OK);
+    run(200); /* no repetition of the check was needed */
+    assert_int_equal(selected(1).local.transport, BK_ICE_TCP_PASSIVE);
+    assert_int_equal(w.dialled, 1);
+    tear_down();
+}
+
+/* RFC 8445 section 9: the new generation is checked over the connection that is there. */
+static void a_restart_needs_no_new_connection(void **state) {
+    (void)state;
+    set_up(bk_checker_config_default);
+    credentials();
+    give(0, BK_ICE_TCP_ACTIVE, "192.0.2.1:9");
+    give(1, BK_ICE_TCP_PASSIVE, "192.0.2.2:6000");
+    run(1000);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(bk_checker_restart(w.ice[i], NULL, NULL, w.now), BK_OK);
+    assert_true(selected(0).old && selected(1).old);
+    credentials();
+    struct bk_ice_candidate c = {.transport = BK_ICE_TCP_PASSIVE, .addr = addr("192.0.2.2:6000")};
+    assert_int_equal(bk_checker_add_remote_candidate(w.ice[0], &c, w.now), BK_OK);
+    run(1000);
+    assert_false(selected(0).old || selected(1).old);
+    assert_int_equal(w.dialled, 1);
+    assert_int_equal(bk_checker_pairs(w.ice[1]), 1);
+    tear_down();
+}
+
+/* The limit takes a protocol's last pair as little as a kind's. */
+static void floods_of_udp_leave_the_tcp_pair(void **state) {
+    (void)state;
+    struct bk_checker_config config = bk_checker_config_default;
+    config.pairs_max = 10;
+    set_up(config);
+    give(0, BK_ICE_TCP_ACTIVE, "192.0.2.1:9");
+    give(0, BK_ICE_UDP, "192.0.2.1:5000");
+    struct bk_ice_candidate c = {.transport = BK_ICE_TCP_PASSIVE,
+                                 .addr = addr("198.51.100.1:6000"),
+                                 .priority = 1}; /* the least there is */
+    assert_int_equal(bk_checker_add_remote_candidate(w.ice[0], &c, w.now), BK_OK);
+    for (uint16_t i = 0; i < 60; i++) {
+        c.transport = BK_ICE_UDP;
+        c.priority = UINT32_MAX - i;
+        c.addr.port = (uint16_t)(7000 + i);
+        (void)!bk_checker_add_remote_candidate(w.ice[0], &c, w.now);
+    }
+    struct bk_ice_pair_info info = {.size = sizeof info};
+    bool found = false;
+    for (size_t i = 0; bk_checker_pair_at(w.ice[0], i, &info) == BK_OK; i++)
+        found |= info.local.transport == BK_ICE_TCP_ACTIVE;
+    assert_true(found);
+    assert_int_equal(bk_checker_pairs(w.ice[0]), 10);
+    tear_down();
+}
+
 /* Both ends learn of it, one a little later; what was on its way is lost. */
 static void break_connection(struct conn *c) {
     if (!c->open)
@@ -570,6 +639,9 @@ int main(void) {
         cmocka_unit_test(messages_of_the_other_protocol_do_not_count),
         cmocka_unit_test(active_bases_may_be_shared_by_components),
         cmocka_unit_test(one_of_two_bases_with_the_same_address_is_removed),
+        cmocka_unit_test(an_early_check_on_a_connection_is_kept),
+        cmocka_unit_test(a_restart_needs_no_new_connection),
+        cmocka_unit_test(floods_of_udp_leave_the_tcp_pair),
         cmocka_unit_test(calm_after_a_storm_means_one_pair),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
