@@ -213,6 +213,9 @@ BK_API void bk_checker_set_remote_lite(struct bk_checker *ice, bool lite, struct
 /* Turns config.renominate on or off: on only for peers that announce a=ice-options:renomination. A
  * peer that nominates again is followed either way. */
 BK_API void bk_checker_set_renominate(struct bk_checker *ice, bool on, struct bk_time now);
+/* Another gap between new checks than config.ta_us: both sides use the higher of their proposals,
+ * RFC 8445 section 14.2. Kept within the range of config.ta_us. */
+BK_API void bk_checker_set_ta(struct bk_checker *ice, uint32_t ta_us, struct bk_time now);
 
 /* Adds a local candidate; a server-reflexive one whose base is not known as host is taken with its
  * base. `as_signalled`, unless NULL, gets the candidate as it is to be signalled (foundation and

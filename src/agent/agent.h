@@ -39,6 +39,7 @@
 enum {
     AGENT_NONE = 0xffff, /* no index */
     AGENT_IPS_MAX = 8,   /* addresses of a name that are used */
+    AGENT_TA_US = 50000, /* of who proposes nothing, RFC 8445 section 14.2 */
     AGENT_RELAYS_MAX = 64,
     AGENT_CONNS_MAX = 128,
     AGENT_NAMES_MAX = 16,

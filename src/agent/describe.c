@@ -29,6 +29,16 @@ static const char *options(const struct bk_ice *ice) {
                                                     : "a=ice-options:ice2 trickle renomination";
 }
 
+/* RFC 8445 section 14.2: another Ta than the default must be proposed; RFC 8839 section 5.5. */
+static void put_pacing(const struct bk_ice *ice, struct page *p) {
+    char text[16];
+    struct text ms = text_in(text, sizeof text);
+    if (ice->config.ta_us == AGENT_TA_US)
+        return;
+    text_u64(&ms, (ice->config.ta_us + 999) / 1000);
+    line(p, "a=ice-pacing:", text);
+}
+
 static void stream_lines(const struct bk_ice *ice, uint16_t stream, struct page *p) {
     char text[SDP_LINE_MAX];
     if (ice->config.streams > 1) {
@@ -51,6 +61,7 @@ enum bk_err bk_ice_describe(const struct bk_ice *ice, char *text, size_t cap, si
     line(&p, options(ice), "");
     if (ice->config.lite)
         line(&p, "a=ice-lite", "");
+    put_pacing(ice, &p);
     line(&p, "a=ice-ufrag:", bk_checker_ufrag(ice->checker));
     line(&p, "a=ice-pwd:", bk_checker_pwd(ice->checker));
     for (uint16_t s = 0; s < ice->config.streams; s++)

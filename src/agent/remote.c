@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { TA_MS_MAX = 10000 };
+
 /* ---- Reading ------------------------------------------------------------------------------ */
 
 /* Everything but the candidates, and where we are in the text. */
@@ -13,6 +15,7 @@ struct reading {
     const char *ufrag, *pwd;
     size_t ufrag_len, pwd_len;
     bool lite, trickle, renomination, done;
+    uint32_t ta_us;
     size_t candidates;
     uint16_t stream;   /* of the lines that follow */
     uint16_t sections; /* m= lines or, without them, a=mid lines so far */
@@ -56,6 +59,8 @@ static void note(struct reading *r, const struct sdp_item *item) {
         r->trickle |= sdp_has_option(item->value, item->len, "trickle");
         r->renomination |= sdp_has_option(item->value, item->len, "renomination");
     }
+    if (item->kind == SDP_PACING)
+        r->ta_us = item->number > TA_MS_MAX ? TA_MS_MAX * 1000u : item->number * 1000;
     r->lite |= item->kind == SDP_LITE;
     r->done |= item->kind == SDP_END_OF_CANDIDATES;
     r->candidates += item->kind == SDP_CANDIDATE;
@@ -66,6 +71,7 @@ static enum bk_err read_all(const struct bk_ice *ice, const char *text, size_t l
     struct sdp_item item;
     enum bk_err err = BK_OK;
     memset(r, 0, sizeof *r);
+    r->ta_us = AGENT_TA_US;
     for (size_t at = 0; sdp_next(text, len, &at, &item, &err);) {
         follow_section(ice, &item, r);
         note(r, &item);
@@ -219,6 +225,10 @@ static enum bk_err take_candidates(struct bk_ice *ice, const char *text, size_t 
     return result;
 }
 
+static uint32_t higher(uint32_t a, uint32_t b) {
+    return a > b ? a : b;
+}
+
 /* ---- The calls ---------------------------------------------------------------------------- */
 
 enum bk_err bk_ice_set_remote(struct bk_ice *ice, const char *text, size_t len,
@@ -238,6 +248,7 @@ enum bk_err bk_ice_set_remote(struct bk_ice *ice, const char *text, size_t len,
     if (err != BK_OK)
         return err;
     bk_checker_set_remote_lite(ice->checker, r.lite, ice->now);
+    bk_checker_set_ta(ice->checker, higher(r.ta_us, ice->config.ta_us), ice->now);
     bk_checker_set_renominate(ice->checker, r.renomination, ice->now);
     err = take_candidates(ice, text, len);
     /* RFC 8838 section 4: who does not trickle has said it all. */

@@ -450,6 +450,13 @@ void bk_checker_set_renominate(struct bk_checker *ice, bool on, struct bk_time n
     checker_turn(ice, now);
 }
 
+void bk_checker_set_ta(struct bk_checker *ice, uint32_t ta_us, struct bk_time now) {
+    const uint32_t least = 1000, most = 10000000; /* as config.c has it */
+    ta_us = ta_us < least ? least : ta_us;
+    ice->config.ta_us = ta_us > most ? most : ta_us;
+    checker_turn(ice, now);
+}
+
 void bk_checker_end_of_local_candidates(struct bk_checker *ice, struct bk_time now) {
     ice->locals_done = true;
     checker_turn(ice, now);

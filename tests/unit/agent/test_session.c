@@ -246,6 +246,38 @@ static void public_policy_hides_the_inside(void **state) {
     net_fini(&n);
 }
 
+/* RFC 8445 section 14.2: what is not the default is proposed, and the higher counts. */
+static void pacing_is_agreed_upon(void **state) {
+    (void)state;
+    static struct net n;
+    net_init(&n, 11);
+    for (int i = 0; i < 2; i++) {
+        struct bk_ice_config c = net_config(&n, i);
+        c.ta_us = i == 0 ? 120000 : 50000;
+        net_agent(&n, i, c);
+        net_base(&n, i, i == 0 ? "198.51.100.7:5000" : "203.0.113.7:6000");
+    }
+    char text[2048];
+    size_t len;
+    assert_int_equal(bk_ice_describe(n.side[0].ice, text, sizeof text, &len), BK_OK);
+    assert_non_null(strstr(text, "a=ice-pacing:120\r\n"));
+    assert_int_equal(bk_ice_describe(n.side[1].ice, text, sizeof text, &len), BK_OK);
+    assert_null(strstr(text, "a=ice-pacing"));
+    net_signal(&n, 0);
+    for (int i = 0; i < 30; i++) { /* a burst leaves at once, the rest in steps of Ta */
+        snprintf(text, sizeof text, "candidate:%d 1 udp %d 203.0.113.99 %d typ host", i, 1000 - i,
+                 7000 + i);
+        assert_int_equal(bk_ice_add_remote_candidate(n.side[1].ice, 0, text, n.now), BK_OK);
+    }
+    bk_ice_gather(n.side[1].ice, n.now);
+    net_run(&n, 10);
+    size_t before = n.side[1].sent;
+    n.side[1].dead[0] = true;
+    net_run(&n, 150); /* no repetition yet */
+    assert_in_range(n.side[1].sent - before, 1, 2);
+    net_fini(&n);
+}
+
 static bool udp_blocked(const struct bk_addr *from, const struct bk_addr *to) {
     (void)from;
     return to->port != 3478;
@@ -283,6 +315,7 @@ int main(void) {
         cmocka_unit_test(a_whole_offer_of_a_browser_is_read),
         cmocka_unit_test(names_hide_addresses),
         cmocka_unit_test(public_policy_hides_the_inside),
+        cmocka_unit_test(pacing_is_agreed_upon),
         cmocka_unit_test(failure_waits_for_patience_and_has_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
