@@ -179,8 +179,9 @@ static int run(struct ice_cli *i) {
     if (err != BK_OK) {
         report_error(&i->report, "%s", bk_err_text(err));
         i->code = EXIT_OTHER;
-    } else if (i->signaller->open(i)) {
-        bk_run_loop(i->run);
+    } else {
+        i->signaller->open(i);
+        bk_run_loop(i->run); /* also when that was the end already */
     }
     i->signaller->close(i);
     for (size_t n = 0; n < ICE_SIGNALS; n++)

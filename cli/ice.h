@@ -22,8 +22,8 @@ struct ice_cli;
 
 /* Carries descriptions and candidates to the other side and back. */
 struct ice_signaller {
-    /* Starts; false: it was told why, and code is set. */
-    bool (*open)(struct ice_cli *i);
+    /* Starts. What cannot be is told, and is the end (ice_end()). */
+    void (*open)(struct ice_cli *i);
     /* The agent says something. */
     void (*event)(struct ice_cli *i, const struct bk_ice_event *e);
     /* Data for a program; NULL: standard output gets it. */

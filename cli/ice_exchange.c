@@ -152,11 +152,11 @@ static void on_paste_end(void *ctx) {
 
 /* ---- life --------------------------------------------------------------------------------- */
 
-static bool open_files(struct ice_cli *i) {
+static void open_files(struct ice_cli *i) {
     if (i->offer_file == NULL || i->answer_file == NULL) {
         report_error(&i->report, "--offer-file and --answer-file belong together");
         ice_end(i, EXIT_USAGE);
-        return false;
+        return;
     }
     state.ours = controlling(i) ? i->offer_file : i->answer_file;
     state.theirs = controlling(i) ? i->answer_file : i->offer_file;
@@ -164,30 +164,35 @@ static bool open_files(struct ice_cli *i) {
         report_error(&i->report, "%s is there already; remove it, an old answer fits no new offer",
                      state.theirs);
         ice_end(i, EXIT_USAGE);
-        return false;
+        return;
     }
     net_timer_set(&state.look, bk_after(net_now(i->loop), 0));
-    return !controlling(i) || begin(i);
+    if (controlling(i))
+        (void)begin(i);
 }
 
-static bool open_paste(struct ice_cli *i) {
+static void open_paste(struct ice_cli *i) {
     state.lines = (struct ice_lines){
         .fd = STDIN_FILENO, .on_line = on_pasted, .on_end = on_paste_end, .ctx = i};
     if (ice_lines_open(&state.lines, i->loop) != BK_OK) {
         report_error(&i->report, "standard input is closed; the description is read from there");
         ice_end(i, EXIT_USAGE);
-        return false;
+        return;
     }
-    if (!controlling(i))
+    if (controlling(i))
+        (void)begin(i);
+    else
         report_note(&i->report, "Paste the other side's offer here, with an empty line after it:");
-    return !controlling(i) || begin(i);
 }
 
-static bool exchange_open(struct ice_cli *i) {
+static void exchange_open(struct ice_cli *i) {
     memset(&state, 0, sizeof state);
     net_timer_init(&state.look, i->loop, on_look, i);
     i->config.trickle = BK_ICE_NO_TRICKLE;
-    return i->offer_file != NULL || i->answer_file != NULL ? open_files(i) : open_paste(i);
+    if (i->offer_file != NULL || i->answer_file != NULL)
+        open_files(i);
+    else
+        open_paste(i);
 }
 
 /* The first description waits for all candidates; later ones are a restart's. */

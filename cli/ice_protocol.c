@@ -232,15 +232,14 @@ static void on_input_end(void *ctx) {
     ice_end(ctx, EXIT_FINE);
 }
 
-static bool protocol_open(struct ice_cli *i) {
+static void protocol_open(struct ice_cli *i) {
     state = (struct protocol){
         .lines = {.fd = i->in_fd, .on_line = on_line, .on_end = on_input_end, .ctx = i}};
     i->config.trickle = BK_ICE_TRICKLE;
     if (ice_lines_open(&state.lines, i->loop) == BK_OK)
-        return true;
+        return;
     report_error(&i->report, "descriptor %d is not open for reading", i->in_fd);
     ice_end(i, EXIT_USAGE);
-    return false;
 }
 
 static void protocol_close(struct ice_cli *i) {
