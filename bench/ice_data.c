@@ -3,9 +3,11 @@
  * with sendto() and recv(), in the same process and thread, over loopback. A burst is sent and
  * received, then the next one; the kinds take turns, medians of several rounds.
  *
- *   raw        sendto() for each message, recv() until there is none
- *   message    bk_run_send() for each
+ *   raw        sendto() for each message of a burst, then recv() until there is none
+ *   message    bk_run_send() for each: the driver joins neighbours
  *   train      bk_run_send_train() for a burst
+ *   raw, 1     sendto() and recv() of one message at a time: nothing can be joined
+ *   message, 1 the same with agents: what a turn of the loop costs
  *
  * Goals: message at least 95 % of raw, train at least twice. */
 #define _GNU_SOURCE /* NOLINT: sockets and getrusage() need it */
@@ -18,9 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LEN = 1200, BURST = 50, ROUNDS = 9, ROUND_MS = 300, KINDS = 3 };
+enum { LEN = 1200, BURST = 50, ROUNDS = 9, ROUND_MS = 300, KINDS = 5 };
 
-static const char *const names[KINDS] = {"raw", "message", "train"};
+static const char *const names[KINDS] = {"raw", "message", "train", "raw, 1", "message, 1"};
 static uint8_t data[BURST * LEN];
 static size_t received;
 
@@ -69,6 +71,14 @@ static void raw_burst(void) {
         received++;
 }
 
+static void raw_one(void) {
+    static uint8_t in[65536];
+    if (sendto(out_fd, data, LEN, 0, (const struct sockaddr *)&to, sizeof to) != LEN ||
+        recv(in_fd, in, sizeof in, 0) != LEN)
+        pairs_die("a message got lost");
+    received++;
+}
+
 static void on_data(void *ctx, struct bk_ice *ice, const struct bk_ice_data *d) {
     (void)ctx;
     (void)ice;
@@ -97,6 +107,12 @@ static void train_burst(void) {
     drain(until);
 }
 
+static void message_one(void) {
+    if (bk_run_send(pairs.runs[0], pairs.sides[0].ice, 0, 1, data, LEN) != BK_OK)
+        pairs_die("bk_run_send failed");
+    drain(received + 1);
+}
+
 struct result {
     double rate, cpu; /* messages a second; CPU seconds per million */
 };
@@ -122,7 +138,8 @@ static double median(double *values) {
 }
 
 int main(void) {
-    static void (*const bursts[KINDS])(void) = {raw_burst, message_burst, train_burst};
+    static void (*const bursts[KINDS])(void) = {raw_burst, message_burst, train_burst, raw_one,
+                                                message_one};
     static double rates[KINDS][ROUNDS], cpus[KINDS][ROUNDS];
     struct bk_ice_config config = bk_ice_config_default;
     config.ipv6 = false;
@@ -139,11 +156,12 @@ int main(void) {
         }
     printf("messages of %d bytes, bursts of %d, loopback, one thread; medians of %d rounds\n", LEN,
            BURST, ROUNDS);
-    printf("%-8s %14s %8s %22s\n", "", "messages/s", "of raw", "CPU s per million");
-    double raw = median(rates[0]);
+    printf("%-10s %14s %8s %22s\n", "", "messages/s", "of raw", "CPU s per million");
+    double raw = median(rates[0]), raw_1 = median(rates[3]);
     for (int kind = 0; kind < KINDS; kind++) {
         double rate = median(rates[kind]), cpu = median(cpus[kind]);
-        printf("%-8s %14.0f %7.0f%% %22.2f\n", names[kind], rate, rate / raw * 100, cpu);
+        raw = kind < 3 ? raw : raw_1; /* the like of it */
+        printf("%-10s %14.0f %7.0f%% %22.2f\n", names[kind], rate, rate / raw * 100, cpu);
         printf("{\"bench\":\"ice_data\",\"kind\":\"%s\",\"per_s\":%.0f,\"of_raw\":%.3f,"
                "\"cpu_s_per_million\":%.3f}\n",
                names[kind], rate, rate / raw, cpu);

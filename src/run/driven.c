@@ -14,7 +14,8 @@ enum {
 };
 
 static uint64_t hash_ice(const struct bk_run *run, const struct bk_ice *ice) {
-    return siphash24(run->demux.seed, &ice, sizeof ice);
+    uintptr_t key = (uintptr_t)ice;
+    return siphash24(run->demux.seed, &key, sizeof key);
 }
 
 struct driven *driven_find(const struct bk_run *run, const struct bk_ice *ice) {

@@ -36,6 +36,7 @@ static enum bk_err send_each(struct driven *a, uint16_t stream, uint16_t compone
     return err;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters of bk_run_send(), and one more */
 enum bk_err bk_run_send_train(struct bk_run *run, struct bk_ice *ice, uint16_t stream,
                               uint16_t component, const void *data, size_t len, size_t segment) {
     struct bk_datagram first = {.len = 0};
