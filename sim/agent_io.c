@@ -190,12 +190,11 @@ void agent_io_on_stream(void *ctx, struct world *w, stream_id stream, enum world
     struct sim_agent *a = place->agent;
     struct bk_time now = world_now(w);
     struct sim_agent_conn *c = conn_by_stream(a, stream);
-    if (a->ice == NULL || (event == WORLD_STREAM_ACCEPTED && !place->up))
+    bool wanted = event == WORLD_STREAM_ACCEPTED ? place->up : c != NULL;
+    if (a->ice == NULL || !wanted)
         world_stream_close(w, stream);
     else if (event == WORLD_STREAM_ACCEPTED)
         accepted(a, stream, now);
-    else if (c == NULL)
-        world_stream_close(w, stream);
     else if (event == WORLD_STREAM_OPEN)
         dialled(a, c, now);
     else if (event == WORLD_STREAM_BYTES)

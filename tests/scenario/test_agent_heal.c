@@ -174,7 +174,7 @@ static void reboot_a(struct scene *s) {
 }
 
 /* The gap holds up to a datagram's distance before the change as well, and the path's 20 ms. */
-enum { AROUND_US = DATA_US + RTT_US / 2 };
+static const int64_t AROUND_US = DATA_US + RTT_US / 2;
 
 static void test_a_new_public_address(void **state) {
     (void)state;
@@ -182,11 +182,11 @@ static void test_a_new_public_address(void **state) {
         {"new address, peer reachable, told by the system",
          {.nat = {"home", NULL}},
          move_a_and_know,
-         AROUND_US + 2 * RTT_US},
+         AROUND_US + INT64_C(2) * RTT_US},
         {"new address, peer behind full cone, told by the system",
          {.nat = {"home", "full-cone"}},
          move_a_and_know,
-         AROUND_US + 2 * RTT_US},
+         AROUND_US + INT64_C(2) * RTT_US},
         {"new address, peer behind a filter, told by the system",
          {.nat = {"home", "home"}},
          move_a_and_know,
@@ -194,7 +194,7 @@ static void test_a_new_public_address(void **state) {
         {"new address, peer reachable, nobody knows",
          {.nat = {"home", NULL}},
          move_a,
-         2 * BK_US_PER_S + AROUND_US + 2 * RTT_US},
+         2 * BK_US_PER_S + AROUND_US + INT64_C(2) * RTT_US},
         {"new address, peer behind a filter, nobody knows",
          {.nat = {"home", "home"}},
          move_a,
@@ -334,7 +334,7 @@ static void test_interfaces_change_at_run_time(void **state) {
         {"one interface replaced by another, peer reachable",
          {.nat = {"home", NULL}, .second = true},
          prepare_swap,
-         AROUND_US + 2 * RTT_US},
+         AROUND_US + INT64_C(2) * RTT_US},
         {"one interface replaced by another, peer behind a filter",
          {.nat = {"home", "home"}, .second = true},
          prepare_swap,
@@ -408,7 +408,7 @@ static void test_relays_are_kept(void **state) {
                                       .data_us = SLOW_US,
                                       .loss_ppm = 100000,
                                       .consent_us = BK_US_PER_S},
-                      12 * SLOW_US);
+                      INT64_C(12) * SLOW_US);
 }
 
 int main(void) {

@@ -21,6 +21,8 @@ enum incident {
     FREE,        /* one of them is gone, at any time */
     FREE_INSIDE, /* in the middle of an event */
     REBOOT,      /* a box forgets its mappings */
+    MOVE,        /* a box gets another public address */
+    FLAP,        /* an interface goes and comes back, with new sockets */
     INCIDENTS
 };
 
@@ -32,6 +34,8 @@ struct plan {
     enum bk_ice_trickle trickle[2];
     bool lite, dead_server, by_name;
     bool relay, relay_tcp, relay_only;
+    bool tcp;   /* candidates as well */
+    bool known; /* MOVE: the system tells */
     struct sim_signal_config signal[2];
     int64_t start_us[2];
     enum incident incident;
@@ -65,13 +69,15 @@ static void draw_incident(struct plan *p, const struct bk_rng *rng) {
     p->who = rng_below(rng, 2);
     p->when_us = below_us(rng, percent(rng, 50) ? 500000 : 6 * BK_US_PER_S);
     p->times = 1 + rng_below(rng, p->incident == FREE_INSIDE ? 12 : 4);
-    /* Who restarts needs order: a description belongs to the one before (RFC 8838 section 4). */
-    if (p->incident == RESTART || p->incident == RESTARTS)
+    /* Who restarts, or is made to, needs order: a description belongs to the one before (RFC 8838
+     * section 4). */
+    if (p->incident != NOTHING && p->incident != FREE && p->incident != FREE_INSIDE)
         p->signal[0].keep_order = p->signal[1].keep_order = true;
     /* All components share their credentials (RFC 8445 section 5.3). A box that hands out its ports
      * anew, in another order, has one answer for the other. */
-    if (p->incident == REBOOT)
+    if (p->incident == REBOOT || p->incident == MOVE)
         p->streams = p->components = 1;
+    p->known = percent(rng, 50);
 }
 
 static struct plan draw(uint64_t seed) {
@@ -99,6 +105,7 @@ static struct plan draw(uint64_t seed) {
     p.lite = is_public(&p.habitat.home[1]) && !p.habitat.shared && percent(&rng, 40);
     p.dead_server = percent(&rng, 4);
     p.by_name = percent(&rng, 20);
+    p.tcp = percent(&rng, 15);
     p.relay = !p.dead_server && percent(&rng, 40);
     p.relay_tcp = p.relay && percent(&rng, 50);
     p.relay_only = p.relay && !p.lite && percent(&rng, 25);
@@ -110,8 +117,8 @@ static struct plan draw(uint64_t seed) {
 }
 
 static void tell(const struct plan *p) {
-    static const char *const incidents[] = {"nothing", "restart",     "restarts",
-                                            "free",    "free inside", "reboot"};
+    static const char *const incidents[] = {"nothing",     "restart", "restarts", "free",
+                                            "free inside", "reboot",  "move",     "flap"};
     static const char *const trickles[] = {"trickle", "half", "none"};
     char text[512];
     print_error("seed %llu: %s\n", (unsigned long long)p->seed,
@@ -122,10 +129,11 @@ static void tell(const struct plan *p) {
                     trickles[p->trickle[i]], (long long)p->signal[i].delay_us,
                     (long long)p->signal[i].jitter_us, p->signal[i].keep_order ? " in order" : "",
                     (long long)p->start_us[i], p->habitat.home[i].way[0].link.loss_ppm);
-    print_error("  %u x %u%s%s%s%s%s%s; %s by %c at %lld us, %u\n", p->streams, p->components,
+    print_error("  %u x %u%s%s%s%s%s%s%s%s; %s by %c at %lld us, %u\n", p->streams, p->components,
                 p->lite ? ", B is lite" : "", p->by_name ? ", server by name" : "",
                 p->relay ? ", relay" : "", p->relay_tcp ? ", also over TCP" : "",
-                p->relay_only ? ", nothing else" : "", p->dead_server ? ", dead server" : "",
+                p->relay_only ? ", nothing else" : "", p->tcp ? ", TCP" : "",
+                p->known ? ", known" : "", p->dead_server ? ", dead server" : "",
                 incidents[p->incident], 'A' + (int)p->who, (long long)p->when_us, p->times);
 }
 
@@ -140,7 +148,8 @@ static void configure(const struct plan *p, size_t i, const node_id *host,
     out->ice.components = p->components;
     out->ice.trickle = p->trickle[i];
     out->ice.lite = p->lite && i == 1;
-    out->ice.locals_max = out->ice.remotes_max = 64;
+    out->ice.tcp = p->tcp;
+    out->ice.locals_max = out->ice.remotes_max = 128;
     out->signal = p->signal[i];
     out->start_us = p->start_us[i];
     out->ice.policy = p->relay_only ? BK_ICE_RELAYED_ONLY : BK_ICE_ALL;
@@ -179,6 +188,22 @@ static bool may_restart(const struct sim_agent *a) {
     return a->ice != NULL && a->described && a->remote_known;
 }
 
+/* The box in front of the core, if it has an address of its own. */
+static bool has_box(const struct plan *p) {
+    const struct sim_way *way = &p->habitat.home[p->who].way[0];
+    return way->boxes > 0 && way->box[way->boxes - 1].ipv4 == NAT_MODE_TRANSLATE &&
+           !(p->habitat.shared && p->who == 1);
+}
+
+static void move(struct scene *s, const struct plan *p) {
+    if (!has_box(p))
+        return;
+    world_readdress_nat(s->w, world_find(s->w, p->who == 0 ? "box-a" : "box-b"),
+                        bk_ipv4(203, 0, 113, (uint8_t)(101 + p->who)));
+    if (p->known)
+        sim_agent_network_changed(&s->agent[p->who]);
+}
+
 static void happen(struct scene *s, const struct plan *p) {
     switch (p->incident) {
     case NOTHING:
@@ -200,17 +225,36 @@ static void happen(struct scene *s, const struct plan *p) {
         sim_agent_fini(&s->agent[p->who]);
         return;
     case REBOOT:
-        if (p->habitat.home[p->who].way[0].boxes > 0 && !(p->habitat.shared && p->who == 1))
+        if (has_box(p))
             world_reboot_nat(s->w, world_find(s->w, p->who == 0 ? "box-a" : "box-b"));
         return;
+    case MOVE:
+        move(s, p);
+        return;
+    case FLAP:
+        sim_agent_interface(&s->agent[p->who], 0, false);
+        world_run(s->w, p->times * INT64_C(700000));
+        sim_agent_interface(&s->agent[p->who], 0, true);
+        return;
     }
+}
+
+/* Data comes every 100 ms. */
+static bool is_hearing(struct scene *s, size_t who) {
+    struct sim_agent *a = &s->agent[who];
+    for (size_t i = 0; i < sim_agent_components(a); i++) {
+        struct bk_time at = sim_agent_path_at(a, i)->heard_at;
+        if (bk_is_never(at) || bk_elapsed_us(at, world_now(s->w)) > 2 * BK_US_PER_S)
+            return false;
+    }
+    return true;
 }
 
 static bool is_done(void *ctx) {
     struct scene *s = ctx;
     struct sim_agent *a = &s->agent[0], *b = &s->agent[1];
-    return sim_agent_is_selected(a) && sim_agent_is_selected(b) && sim_agent_has_heard(a) &&
-           sim_agent_has_heard(b) && sim_agent_agree(a, b);
+    return sim_agent_is_selected(a) && sim_agent_is_selected(b) && is_hearing(s, 0) &&
+           is_hearing(s, 1) && sim_agent_agree(a, b);
 }
 
 static bool must_meet(const struct plan *p) {
