@@ -91,6 +91,9 @@ class Run:
     def title(self):
         return f"{self.kind.name}, {'offering' if self.offers else 'answering'}, {self.network}"
 
+    def log_path(self):
+        return os.path.join(self.logs, self.title().replace(", ", "_").replace(" ", "-"))
+
     async def data(self, first):
         """Datagrams both ways. A peer that cannot send has only its DTLS, at the beginning."""
         token = f"from-us-{time.monotonic_ns()}"
@@ -152,10 +155,9 @@ class Run:
     async def run(self, number):
         nat, _ = NETWORKS[self.network]
         log = errors = None
-        name = self.title().replace(", ", "_").replace(" ", "-")
         if self.logs:
-            log = open(os.path.join(self.logs, name + ".log"), "w", encoding="utf8")
-            errors = open(os.path.join(self.logs, name + ".err"), "wb")
+            log = open(self.log_path() + ".log", "w", encoding="utf8")
+            errors = open(self.log_path() + ".err", "wb")
         scene = lab.Lab(f"im{os.getpid()}-{number}", nat)
         try:
             await asyncio.to_thread(scene.__enter__)
