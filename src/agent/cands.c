@@ -42,7 +42,8 @@ void agent_cand_add_related(struct bk_ice *ice, const struct bk_ice_candidate *c
                             const struct bk_addr *related, uint16_t base) {
     struct bk_ice_candidate signalled;
     if (bk_checker_add_local_candidate(ice->checker, candidate, ice->now, &signalled) != BK_OK)
-        return; /* redundant, or one too many: RFC 8445 section 5.1.3 */
+        return; /* redundant, as a relayed one that equals a host one is (RFC 8445 sections 5.1.1.2,
+                   5.1.3); or one too many */
     signalled.stream = candidate->stream;
     signalled.component = candidate->component;
     signalled.transport = candidate->transport;

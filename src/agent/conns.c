@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Connections. Those to the peer carry checks and data, each message behind 16 bits of length (RFC
- * 4571); those to TURN servers carry what the TURN client makes of it.
+ * 4571) from the first byte to the last: those we open (RFC 6544 section 7.1) and those we accept
+ * (RFC 6544 section 7.2). A restart ends none of them (RFC 6544 section 9.2). Those to TURN servers
+ * carry what the TURN client makes of it.
  *
  * Life: dialled (bk_ice_dialled) or accepted (bk_ice_accepted), up, ended by us (BK_ICE_HANG_UP) or
  * by the world (bk_ice_hung_up). The checker asks for a connection by sending a first check; it is
@@ -251,6 +253,8 @@ static enum bk_err keep_first(struct bk_ice *ice, struct agent_conn *c, const ui
     return BK_OK;
 }
 
+/* Data takes the connection of the selected pair, framed as the checks were: RFC 6544 section 10.1.
+ */
 enum bk_err agent_conn_send(struct bk_ice *ice, const struct bk_datagram *in) {
     const uint8_t header[FRAME_HEADER] = {(uint8_t)(in->len >> 8), (uint8_t)in->len};
     uint16_t at = find_pair(ice, &in->local, &in->remote);
@@ -307,7 +311,7 @@ static size_t frame_len(const uint8_t *at) {
     return (size_t)at[0] << 8 | at[1];
 }
 
-/* The next whole message, in place where it can be. */
+/* The next whole message, without its frame (RFC 6544 section 10.2), in place where it can be. */
 static bool next_frame(struct bk_ice *ice, struct agent_conn *c, struct bk_datagram *out) {
     if (c->in_len == 0 && ice->rest_len >= FRAME_HEADER &&
         ice->rest_len - FRAME_HEADER >= frame_len(ice->rest)) {

@@ -5,6 +5,7 @@
  * server is silent there while another base has been heard, or while it has another address, a
  * second client starts beside the first; whichever is allocated first stays, the others go.
  *
+ * A connection to a server is kept as long as its allocation is (RFC 6544 section 11.2).
  * Over TCP, TLS and DTLS the routing chooses our address. A connection that breaks takes the
  * allocation with it (section 3.1): it is dialled again, with growing pauses. */
 #include "agent/agent.h"
@@ -384,7 +385,8 @@ uint16_t agent_relay_of(const struct bk_ice *ice, const struct bk_addr *relayed)
     return AGENT_NONE;
 }
 
-/* Ahead of the checks: the peer's may come before ours have asked for it. */
+/* RFC 8445 section 7.2.1: a relayed candidate's checks need a permission, kept from then on. Ahead
+ * of the checks: the peer's may come before ours have asked for it. */
 void agent_relay_permit_all(struct bk_ice *ice) {
     struct bk_ice_pair_info p = {.size = sizeof p};
     bool any = false;

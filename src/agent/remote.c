@@ -247,11 +247,12 @@ enum bk_err bk_ice_set_remote(struct bk_ice *ice, const char *text, size_t len,
     err = take_credentials(ice, &r);
     if (err != BK_OK)
         return err;
+    /* RFC 8445 section 6.1.1: a full agent controls a lite one. */
     bk_checker_set_remote_lite(ice->checker, r.lite, ice->now);
     bk_checker_set_ta(ice->checker, higher(r.ta_us, ice->config.ta_us), ice->now);
     bk_checker_set_renominate(ice->checker, r.renomination, ice->now);
     err = take_candidates(ice, text, len);
-    /* RFC 8838 section 4: who does not trickle has said it all. */
+    /* RFC 8838 section 5: who does not say that it trickles has said it all. */
     if (r.done || (!r.trickle && r.candidates > 0))
         end_of_candidates(ice);
     agent_relay_permit_all(ice);

@@ -15,10 +15,24 @@ static enum bk_err send_in_connection(struct bk_ice *ice, struct bk_datagram *d)
     return err;
 }
 
+/* RFC 8445 section 12.1.1: a lite agent sends nothing before every component of the stream has a
+ * valid pair. */
+static bool may_send(const struct bk_ice *ice, const struct agent_component *c) {
+    if (c == NULL || c->pair == 0)
+        return false;
+    for (uint16_t i = 0; ice->config.lite && i < ice->component_count; i++)
+        if (ice->components[i].stream == c->stream && ice->components[i].pair == 0)
+            return false;
+    return true;
+}
+
+/* RFC 8445 section 12.1: on the selected pair alone, once there is one; a component without a pair
+ * sends nothing. Until it is selected, on the best valid one: a check of ours was answered on it,
+ * which is the peer's consent (RFC 7675 section 5.1). */
 enum bk_err bk_ice_send(struct bk_ice *ice, uint16_t stream, uint16_t component, const void *data,
                         size_t len, struct bk_datagram *out) {
     struct agent_component *c = agent_component(ice, stream, component);
-    if (c == NULL || c->pair == 0)
+    if (!may_send(ice, c))
         return BK_ERR_STATE;
     if (len > (c->protocol == BK_TCP ? FRAME_MAX : DATAGRAM_MAX))
         return BK_ERR_TOO_LONG;
