@@ -268,27 +268,39 @@ static bool has_begun(const struct ice_pair *p, uint16_t stream) {
            p->state != BK_ICE_PAIR_WAITING;
 }
 
+/* How many pairs of each kind have been checked: of all, and of those with proven bases. */
+struct begun {
+    uint16_t all[CLASSES], proven[CLASSES];
+};
+
+static uint16_t begun_like(const struct ice_pair *p, const struct begun *begun) {
+    return p->proven ? begun->proven[p->kinds] : begun->all[p->kinds];
+}
+
 static bool goes_before(const struct ice_pair *a, const struct ice_pair *b,
-                        const uint16_t begun[CLASSES]) {
-    if (begun[a->kinds] != begun[b->kinds])
-        return begun[a->kinds] < begun[b->kinds];
+                        const struct begun *begun) {
+    if (begun_like(a, begun) != begun_like(b, begun))
+        return begun_like(a, begun) < begun_like(b, begun);
     if (a->proven != b->proven)
         return a->proven;
     return a->priority > b->priority;
 }
 
 uint16_t ice_checklist_ordinary(const struct ice_checklist *list, uint16_t stream) {
-    uint16_t begun[CLASSES] = {0};
+    struct begun begun = {.all = {0}};
     for (uint16_t i = 0; i < list->top; i++) {
-        if (has_begun(&list->pairs[i], stream))
-            begun[list->pairs[i].kinds]++;
+        const struct ice_pair *p = &list->pairs[i];
+        if (!has_begun(p, stream))
+            continue;
+        begun.all[p->kinds]++;
+        begun.proven[p->kinds] = (uint16_t)(begun.proven[p->kinds] + p->proven);
     }
     uint16_t best = ICE_NONE;
     for (uint16_t i = 0; i < list->top; i++) {
         const struct ice_pair *p = &list->pairs[i];
         if (p->id == 0 || p->stream != stream || p->state != BK_ICE_PAIR_WAITING || p->queued)
             continue;
-        if (best == ICE_NONE || goes_before(p, &list->pairs[best], begun))
+        if (best == ICE_NONE || goes_before(p, &list->pairs[best], &begun))
             best = i;
     }
     return best;

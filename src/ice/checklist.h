@@ -55,12 +55,12 @@ void ice_checklist_untrigger(struct ice_checklist *list, uint16_t index);
 uint16_t ice_checklist_triggered(const struct ice_checklist *list);
 
 /* The next Waiting pair of this stream outside the triggered queue, or ICE_NONE: of the kind (local
- * kind x remote kind x family) that has had the fewest checks, one whose base is proven before
- * others, and of these the one of highest priority. Departs from RFC 8445 section 6.1.4.2 (highest
- * priority of all), as RFC 8421 section 4 does for the families: with four interfaces a side, 16
- * host pairs go before the first server-reflexive one. Between two NATs with three dead interfaces
- * each, 40 ms one way, the first valid pair came after 140 ms (Ta 5 ms) or 680 ms (Ta 50 ms) that
- * way, and comes after 80 ms this way (virtual time, 2026-11-21). */
+ * kind x remote kind x family) that has had the fewest checks (of proven bases, for one that is),
+ * a proven base before others, and of these the one of highest priority. Departs from RFC 8445
+ * section 6.1.4.2 (highest priority of all), as RFC 8421 section 4 does for the families: with four
+ * interfaces a side, 16 host pairs go before the first server-reflexive one. Between two NATs with
+ * three dead interfaces each, 40 ms one way, the first valid pair came after 140 ms (Ta 5 ms) or
+ * 680 ms (Ta 50 ms) that way, and comes after 80 ms this way (virtual time, 2026-11-21). */
 uint16_t ice_checklist_ordinary(const struct ice_checklist *list, uint16_t stream);
 /* Has no pair of this one's kind been checked yet, in any stream? If its base is proven: no other
  * such. */
