@@ -189,15 +189,19 @@ static void refuses_what_breaks_a_rule(void **state) {
     }
 }
 
+static void put(char *out, const char *text) {
+    memcpy(out, text, strlen(text) + 1);
+}
+
 static void refuses_huge_parts(void **state) {
     (void)state;
     static char line[SDP_TEXT_MAX + 64];
     struct sdp_candidate c;
-    strcpy(line, "candidate:1 1 UDP 5 ");
+    put(line, "candidate:1 1 UDP 5 ");
     memset(line + 20, 'a', 256);
-    strcpy(line + 276, " 7 typ host");
+    put(line + 276, " 7 typ host");
     assert_int_equal(read_line(line, &c), BK_ERR_TOO_LONG);
-    strcpy(line, "candidate:1 1 UDP 5 192.0.2.1 7 typ host ufrag ");
+    put(line, "candidate:1 1 UDP 5 192.0.2.1 7 typ host ufrag ");
     memset(line + 47, 'a', 257);
     line[47 + 257] = '\0';
     assert_int_equal(read_line(line, &c), BK_ERR_MALFORMED);
