@@ -88,9 +88,49 @@ static void two_connections_share_a_port(void **state) {
     net_loop_free(loop);
 }
 
+static void on_lent(void *ctx) {
+    (void)ctx;
+    net_loop_stop(loop);
+}
+
+/* RFC 6544 section 4.1: simultaneous open goes from the port that listens. */
+static void a_listener_lends_its_port(void **state) {
+    static const struct net_stream_events events = {
+        .on_open = on_lent, .on_bytes = on_bytes, .on_close = on_close};
+    const struct net_listener_events accept_events = {on_accept, NULL};
+    struct net_listener_config shared = net_listener_config_default;
+    struct net_stream_config config = net_stream_config_default;
+    struct net_listener *ours, *theirs;
+    struct net_stream *s;
+    struct net_timer limit;
+    struct bk_addr wildcard = bk_addr(bk_ipv4(0, 0, 0, 0), 0);
+    (void)state;
+    accepted_count = open_count = 0;
+    shared.reuse_port = true;
+    assert_int_equal(net_loop_new(net_alloc(), &loop), BK_OK);
+    net_timer_init(&limit, loop, on_late, NULL);
+    net_timer_set(&limit, bk_after(net_clock(), 10 * BK_US_PER_S));
+    assert_int_equal(net_listener_open(loop, &wildcard, &shared, &accept_events, &ours), BK_OK);
+    assert_int_equal(net_listener_open(loop, &wildcard, &shared, &accept_events, &theirs), BK_OK);
+    struct bk_addr to = bk_addr(bk_ipv4(127, 0, 0, 1), net_listener_local(theirs).port);
+    config.from = bk_addr(to.ip, net_listener_local(ours).port);
+    assert_int_equal(net_stream_connect_addr(loop, &to, &config, &events, NULL, &s), BK_OK);
+    while (accepted_count == 0)
+        net_loop_turn(loop);
+    struct bk_addr from = net_stream_remote(accepted[0]);
+    assert_true(bk_addr_equal(&from, &config.from));
+    net_timer_set(&limit, BK_NEVER);
+    net_stream_close(s);
+    net_stream_close(accepted[0]);
+    net_listener_close(ours);
+    net_listener_close(theirs);
+    net_loop_free(loop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_connections_share_a_port),
+        cmocka_unit_test(a_listener_lends_its_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,6 +127,59 @@ static void agents_may_have_ports_of_their_own(void **state) {
     duo_fini(&duo);
 }
 
+/* --- who shares a port --- */
+
+enum { NEIGHBOURS = 4 };
+
+struct neighbour {
+    struct bk_ice *ice;
+    long port; /* of its host candidate */
+};
+
+static void note_port(void *ctx, struct bk_ice *ice, const struct bk_ice_event *event) {
+    struct neighbour *n = ctx;
+    (void)ice;
+    if (event->kind == BK_ICE_ON_CANDIDATE && event->local.kind == BK_ICE_HOST)
+        n->port = event->local.addr.port;
+}
+
+/* RFC 8656 section 2.2: an allocation belongs to a 5-tuple. */
+static void agents_with_turn_do_not_share_a_port(void **state) {
+    const struct bk_run_handlers handlers = {note_port, NULL};
+    struct bk_run_config rc = bk_run_config_default;
+    struct bk_ice_config ic = bk_ice_config_default;
+    struct neighbour all[NEIGHBOURS] = {{NULL, 0}};
+    struct bk_run *run;
+    uv_loop_t uv;
+    (void)state;
+    assert_int_equal(uv_loop_init(&uv), 0);
+    rc.uv_loop = &uv;
+    rc.loopback = true;
+    rc.interfaces = "lo";
+    ic.ipv6 = false;
+    ic.rng = bk_run_rng();
+    ic.servers[0] = (struct bk_ice_server){"turn:127.0.0.1:9", "u", "p"};
+    assert_int_equal(bk_run_new(&rc, &run), BK_OK);
+    for (size_t i = 0; i < NEIGHBOURS; i++) {
+        ic.server_count = i >= 1 && i <= 2; /* those in the middle use TURN */
+        assert_int_equal(bk_ice_new(&ic, bk_run_alloc(), &all[i].ice), BK_OK);
+        assert_int_equal(bk_run_add(run, all[i].ice, &handlers, &all[i]), BK_OK);
+        bk_ice_gather(all[i].ice, bk_run_now(run));
+    }
+    uv_run(&uv, UV_RUN_NOWAIT);
+    assert_true(all[0].port > 0 && all[2].port > 0);
+    assert_int_equal(all[1].port, all[0].port); /* the first one may */
+    assert_int_not_equal(all[2].port, all[0].port);
+    assert_int_equal(all[3].port, all[0].port);
+    for (size_t i = 0; i < NEIGHBOURS; i++) {
+        bk_run_remove(run, all[i].ice);
+        bk_ice_free(all[i].ice);
+    }
+    bk_run_free(run);
+    assert_int_equal(uv_run(&uv, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&uv), 0);
+}
+
 static void what_is_not_ours_is_refused(void **state) {
     struct bk_run_config config = bk_run_config_default;
     struct bk_run *run;
@@ -165,6 +218,7 @@ int main(void) {
         cmocka_unit_test(a_restart_needs_no_new_socket),
         cmocka_unit_test(a_train_arrives_as_its_messages),
         cmocka_unit_test(agents_may_have_ports_of_their_own),
+        cmocka_unit_test(agents_with_turn_do_not_share_a_port),
         cmocka_unit_test(what_is_not_ours_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
