@@ -13,8 +13,9 @@
 
 enum {
     TRIES = 3,
-    ANSWERS_MAX = 16,   /* to one message: nobody gets much for little */
-    QUIET_US = 1000000, /* between two multicasts of one record, RFC 6762 section 6 */
+    PATIENCE_US = 200000, /* at least, after each question */
+    ANSWERS_MAX = 16,     /* to one message: nobody gets much for little */
+    QUIET_US = 1000000,   /* between two multicasts of one record, RFC 6762 section 6 */
     RECENT_US = 1000000 / 4 * MDNS_TTL_S /* a multicast that everybody knows of, section 5.4 */
 };
 
@@ -152,7 +153,6 @@ static void lookup_on_due(void *ctx, struct bk_time now) {
     struct net_mdns_lookup *l = ctx;
     uint8_t out[MDNS_WRITTEN_MAX];
     const struct published *own = find(l->mdns, l->name);
-    (void)now;
     if (own != NULL) { /* two agents on one machine that may have no network at all */
         l->ips[l->count++] = own->ip;
         finish(l, BK_OK);
@@ -167,7 +167,10 @@ static void lookup_on_due(void *ctx, struct bk_time now) {
      * but may tell us alone (section 5.4). */
     multicast(l->mdns, 0, out, mdns_write_query(l->name, l->tries == 1, out));
     l->tries++;
-    net_timer_set(&l->timer, bk_after(l->began, try_at_us[l->tries]));
+    /* A program that was held up for seconds gives its questions time for an answer all the same.
+     */
+    net_timer_set(&l->timer,
+                  bk_later(bk_after(l->began, try_at_us[l->tries]), bk_after(now, PATIENCE_US)));
 }
 
 /* RFC 6762 section 3: what ends in ".local." is asked for here, and nothing else. */
