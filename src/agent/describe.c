@@ -23,8 +23,8 @@ static void line(struct page *p, const char *name, const char *value) {
 }
 
 static const char *options(const struct bk_ice *ice) {
-    /* RFC 8839 section 5.6 (ice2), RFC 8840 section 4.1.1 (trickle),
-     * draft-thatcher-ice-renomination */
+    /* RFC 8445 section 10 and RFC 8839 section 5.6 (ice2), RFC 8838 section 3 and RFC 8840 section
+     * 4.1.1 (trickle, for all streams), draft-thatcher-ice-renomination */
     return ice->config.trickle == BK_ICE_NO_TRICKLE ? "a=ice-options:ice2 renomination"
                                                     : "a=ice-options:ice2 trickle renomination";
 }
@@ -39,6 +39,7 @@ static void put_pacing(const struct bk_ice *ice, struct page *p) {
     line(p, "a=ice-pacing:", text);
 }
 
+/* RFC 8838 section 13: the credentials beside end-of-candidates say which generation ends. */
 static void stream_lines(const struct bk_ice *ice, uint16_t stream, struct page *p) {
     char text[SDP_LINE_MAX];
     if (ice->config.streams > 1) {

@@ -30,6 +30,8 @@ uint16_t bk_checker_tcp_preference(enum bk_ice_kind kind, enum bk_ice_transport 
     return (uint16_t)(direction_preference(kind, transport) << OTHER_BITS | other);
 }
 
+/* RFC 6544 sections 7.1 and 11.1: the pair has failed, whether its connection was never made or is
+ * lost. The active side opens it again with the pair's next check. */
 void bk_checker_broken(struct bk_checker *ice, const struct bk_addr *local,
                        const struct bk_addr *remote, struct bk_time now) {
     const struct ice_path path = {local, remote, true};
