@@ -145,6 +145,8 @@ void agent_heard(struct bk_ice *ice, struct agent_component *c, const struct bk_
         return;
     c->heard = ice->now;
     bk_checker_heard(ice->checker, &in->local, &in->remote, ice->now);
+    if (c->link != AGENT_CONNECTED) /* it may be back, and that is news for now */
+        (void)agent_paths_turn(ice);
 }
 
 /* ---- Asking ------------------------------------------------------------------------------- */
