@@ -254,7 +254,7 @@ void turn_service_drop_reservation(struct turn_service *s, struct turn_reservati
 
 static enum bk_err from_client(struct turn_service *s, const struct bk_datagram *in) {
     struct stun_msg m;
-    if (channel_is_data(in->data, in->len))
+    if (channel_is_old_data(in->data, in->len))
         return turn_channel_data_in(s, in);
     enum bk_err err = stun_parse(&m, in->data, in->len);
     if (err != BK_OK)

@@ -7,7 +7,13 @@
 
 #include <string.h>
 
-enum { UDP_PROTOCOL = 17, WIRE_IPV4 = 1, WIRE_IPV6 = 2 };
+enum {
+    UDP_PROTOCOL = 17,
+    WIRE_IPV4 = 1,
+    WIRE_IPV6 = 2,
+    /* ADDITIONAL-ADDRESS-FAMILY in draft-ietf-tram-turn-ssoda, and in coturn to this day (4.6.1) */
+    DRAFT_ADDITIONAL_FAMILY = 0x8032
+};
 
 #define RESERVED_US (30 * BK_US_PER_S) /* section 7.2: at least */
 
@@ -36,7 +42,8 @@ static uint16_t read_families(const struct turn_service *s, const struct stun_ms
                               struct wish *w) {
     uint32_t family = (uint32_t)WIRE_IPV4 << 24, additional;
     bool has_requested = stun_get_u32(m, TURN_REQUESTED_ADDRESS_FAMILY, &family) == BK_OK;
-    w->both = stun_get_u32(m, TURN_ADDITIONAL_ADDRESS_FAMILY, &additional) == BK_OK;
+    w->both = stun_get_u32(m, TURN_ADDITIONAL_ADDRESS_FAMILY, &additional) == BK_OK ||
+              stun_get_u32(m, DRAFT_ADDITIONAL_FAMILY, &additional) == BK_OK;
     if (w->both && (has_requested || additional >> 24 != WIRE_IPV6))
         return STUN_CODE_BAD_REQUEST;
     if (w->both && w->parity == TURN_EVEN_PAIR)

@@ -113,6 +113,9 @@ static uint16_t find_channel(const struct turn_service *s, const struct turn_ask
     return full ? TURN_CODE_INSUFFICIENT_CAPACITY : 0;
 }
 
+/* RFC 8656 section 12.2 ends at 0x4fff. This departs from it: clients of RFC 5766, coturn's own
+ * among them, draw from 0x4000 to 0x7fff, and would be left without channels for nobody's benefit.
+ */
 static uint16_t bind(struct turn_service *s, struct turn_ask *ask) {
     struct turn_alloc *a = &s->allocs.list[ask->alloc];
     uint16_t number;
@@ -120,7 +123,7 @@ static uint16_t bind(struct turn_service *s, struct turn_ask *ask) {
     uint32_t i;
     if (stun_get_port(&ask->m, TURN_CHANNEL_NUMBER, &number) != BK_OK ||
         stun_get_addr(&ask->m, TURN_XOR_PEER_ADDRESS, &peer) != BK_OK || number < CHANNEL_MIN ||
-        number > CHANNEL_MAX || peer.port == 0)
+        number > CHANNEL_OLD_MAX || peer.port == 0)
         return STUN_CODE_BAD_REQUEST;
     uint16_t code = judge(s, a, &peer);
     if (code == 0 && !turn_peer_is_open(s, &peer))

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Our TURN client (turn_probe.c) against coturn, on loopback: one row per case. BUILD_DIR is a build
-# tree with libbodkin-core. Ends with 77 and one line where coturn cannot be had.
+# Our TURN client (turn_probe.c) against coturn, and coturn's client against our TURN service
+# (turn_serve.c), on loopback: one row per case. BUILD_DIR is a build tree with libbodkin-core. Ends
+# with 77 and one line where coturn cannot be had.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../../.." && pwd)
@@ -9,6 +10,7 @@ BUILD_DIR=${BUILD_DIR:-$top/build/release}
 command -v turnserver >/dev/null || { echo "SKIPPED turn: no turnserver"; exit 77; }
 tmp=$(mktemp -d)
 server=
+peer=
 failed=0
 stop() {
     [ -z "$server" ] || { kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; }
@@ -16,6 +18,7 @@ stop() {
 }
 finish() {
     stop
+    [ -z "$peer" ] || kill "$peer" 2>/dev/null
     rm -rf "$tmp"
 }
 trap finish EXIT
@@ -86,4 +89,43 @@ else
     printf '%-52s %s\n' "TURN client, UDP: the server restarts" "FAILED: $(tail -n 1 "$tmp/row")"
     failed=1
 fi
+stop
+
+# coturn's client against our service. Its own retries are slow, hence few messages.
+${CC:-cc} -std=gnu17 -O1 -I"$top/include" -I"$top/src" ${PROBE_CFLAGS:-} -o "$tmp/serve" \
+    "$here/turn_serve.c" "$top"/src/turn/*.c "$top"/src/stun/*.c "$top"/src/wire/*.c \
+    "$top"/src/crypto/*.c "$top"/src/base/*.c -lnettle -lhogweed || exit 1
+port=$((port + 3))
+"$tmp/serve" $port >"$tmp/out" 2>&1 &
+server=$!
+turnutils_peer -L 127.0.0.1 -L ::1 -p $((port + 1)) >/dev/null 2>&1 &
+peer=$!
+sleep 1
+
+# client NAME OPTION...: passes when all 80 messages came back.
+client() {
+    name=$1
+    shift
+    timeout 60 turnutils_uclient -u george -w secret -p $port -r $((port + 1)) -n 20 -z 10 -m 4 \
+        "$@" >"$tmp/row" 2>&1
+    if grep -q 'tot_send_msgs=80, tot_recv_msgs=80$' "$tmp/row"; then
+        printf '%-52s %s\n' "$name" "ok: 80 of 80"
+    else
+        printf '%-52s %s\n' "$name" "FAILED: $(tail -n 1 "$tmp/row")"
+        failed=1
+    fi
+}
+client "TURN service, uclient: channels" -e 127.0.0.1 127.0.0.1
+client "TURN service, uclient: Send indications" -s -e 127.0.0.1 127.0.0.1
+client "TURN service, uclient: client to client" -y 127.0.0.1
+client "TURN service, uclient: padded channels" -y -D 127.0.0.1
+client "TURN service, uclient: extra requests" -y -G 127.0.0.1
+client "TURN service, uclient: negative tests" -y -N 127.0.0.1
+client "TURN service, uclient: random disconnects" -y -B 127.0.0.1
+if grep -qs . /proc/net/if_inet6; then
+    client "TURN service, uclient: IPv6 relays" -x -e ::1 127.0.0.1
+    client "TURN service, uclient: over IPv6" -x -y ::1
+    client "TURN service, uclient: both families" -Z -e 127.0.0.1 127.0.0.1
+fi
+kill -0 "$server" 2>/dev/null || { tail -n 5 "$tmp/out"; failed=1; }
 exit $failed

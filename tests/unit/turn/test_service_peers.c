@@ -106,7 +106,7 @@ static void channel_bind_checks_its_attributes(void **state) {
     no_port.port = 0;
     ask_bind(&a, 0x3fff, &out_there);
     ask_expect(&a, 400);
-    ask_bind(&a, 0x5000, &out_there);
+    ask_bind(&a, 0x8000, &out_there);
     ask_expect(&a, 400);
     ask_bind(&a, 0x4000, &no_port);
     ask_expect(&a, 400);
@@ -126,8 +126,10 @@ static void channel_bind_checks_its_attributes(void **state) {
     ask_expect(&a, 400);
     ask_bind(&a, 0x4fff, &out_there);
     ask_expect(&a, 400);
-    ask_bind(&a, 0x4fff, &other);
+    ask_bind(&a, 0x7fff, &other); /* as clients of RFC 5766 do */
     ask_expect(&a, 0);
+    ask_channel(&a, 0x7fff, "hello");
+    assert_true(a.answered);
     assert_int_equal(ask_info(&a).channels, 2);
     assert_int_equal(ask_info(&a).permissions, 1);
     ask_fini(&a);
