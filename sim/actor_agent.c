@@ -60,6 +60,7 @@ static void take_signal(struct sim_agent *a, const struct sim_signal_message *m,
     a->known_at = now;
     if (m->kind == SIM_SIGNAL_DESCRIPTION) {
         e = bk_ice_set_remote(a->ice, m->text, m->len, now);
+        e = e == BK_ERR_TOO_LONG ? BK_OK : e; /* what fits was taken */
         a->remote_known = a->remote_known || e == BK_OK;
     } else {
         e = bk_ice_add_remote_candidate(a->ice, m->stream, m->text, now);

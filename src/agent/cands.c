@@ -38,10 +38,40 @@ static void remember(struct bk_ice *ice, const struct bk_ice_candidate *c,
     memcpy(mine->foundation, c->foundation, sizeof mine->foundation - 1);
 }
 
+/* Without a NAT the server-reflexive candidate is the host one again (RFC 8445 section 5.1.3). But
+ * the peer was told that one by a name, which means nothing outside the link: what the server saw
+ * is no secret any more, and has to be said. */
+static void unveil(struct bk_ice *ice, const struct bk_ice_candidate *candidate, uint16_t base) {
+    enum { LESS = (126 - 100) << 24 }; /* type preferences, RFC 8445 section 5.1.2.2 */
+    const struct agent_cand *host = NULL;
+    struct bk_ice_candidate shown;
+    for (uint16_t i = 0; i < ice->cand_count; i++) {
+        const struct agent_cand *c = &ice->cands[i];
+        if (c->transport != BK_ICE_UDP || !bk_addr_equal(&c->addr, &candidate->addr))
+            continue;
+        if (c->kind == BK_ICE_SRFLX)
+            return;
+        host = c;
+    }
+    if (host == NULL || host->priority < LESS)
+        return;
+    agent_cand_export(host, &shown);
+    struct text foundation = text_in(shown.foundation, sizeof host->foundation);
+    text_char(&foundation, 's');
+    text_str(&foundation, host->foundation);
+    shown.kind = BK_ICE_SRFLX;
+    shown.priority -= LESS;
+    struct bk_addr related = host->addr;
+    remember(ice, &shown, &related, base);
+}
+
 void agent_cand_add_related(struct bk_ice *ice, const struct bk_ice_candidate *candidate,
                             const struct bk_addr *related, uint16_t base) {
     struct bk_ice_candidate signalled;
-    if (bk_checker_add_local_candidate(ice->checker, candidate, ice->now, &signalled) != BK_OK)
+    enum bk_err err = bk_checker_add_local_candidate(ice->checker, candidate, ice->now, &signalled);
+    if (err == BK_ERR_EXISTS && ice->config.mdns && candidate->kind == BK_ICE_SRFLX)
+        unveil(ice, candidate, base);
+    if (err != BK_OK)
         return; /* redundant, as a relayed one that equals a host one is (RFC 8445 sections 5.1.1.2,
                    5.1.3); or one too many */
     signalled.stream = candidate->stream;

@@ -34,6 +34,7 @@ struct plan {
     enum bk_ice_trickle trickle[2];
     bool lite, dead_server, by_name;
     bool relay, relay_tcp, relay_only;
+    bool mdns;  /* host addresses are signalled as names */
     bool tcp;   /* candidates as well */
     bool known; /* MOVE: the system tells */
     struct sim_signal_config signal[2];
@@ -106,6 +107,7 @@ static struct plan draw(uint64_t seed) {
     p.dead_server = percent(&rng, 4);
     p.by_name = percent(&rng, 20);
     p.tcp = percent(&rng, 15);
+    p.mdns = percent(&rng, 10);
     p.relay = !p.dead_server && percent(&rng, 40);
     p.relay_tcp = p.relay && percent(&rng, 50);
     p.relay_only = p.relay && !p.lite && percent(&rng, 25);
@@ -129,12 +131,13 @@ static void tell(const struct plan *p) {
                     trickles[p->trickle[i]], (long long)p->signal[i].delay_us,
                     (long long)p->signal[i].jitter_us, p->signal[i].keep_order ? " in order" : "",
                     (long long)p->start_us[i], p->habitat.home[i].way[0].link.loss_ppm);
-    print_error("  %u x %u%s%s%s%s%s%s%s%s; %s by %c at %lld us, %u\n", p->streams, p->components,
+    print_error("  %u x %u%s%s%s%s%s%s%s%s%s; %s by %c at %lld us, %u\n", p->streams, p->components,
                 p->lite ? ", B is lite" : "", p->by_name ? ", server by name" : "",
                 p->relay ? ", relay" : "", p->relay_tcp ? ", also over TCP" : "",
                 p->relay_only ? ", nothing else" : "", p->tcp ? ", TCP" : "",
-                p->known ? ", known" : "", p->dead_server ? ", dead server" : "",
-                incidents[p->incident], 'A' + (int)p->who, (long long)p->when_us, p->times);
+                p->mdns ? ", mDNS" : "", p->known ? ", known" : "",
+                p->dead_server ? ", dead server" : "", incidents[p->incident], 'A' + (int)p->who,
+                (long long)p->when_us, p->times);
 }
 
 /* ---- the play ---- */
@@ -149,6 +152,7 @@ static void configure(const struct plan *p, size_t i, const node_id *host,
     out->ice.trickle = p->trickle[i];
     out->ice.lite = p->lite && i == 1;
     out->ice.tcp = p->tcp;
+    out->ice.mdns = p->mdns;
     out->ice.locals_max = out->ice.remotes_max = 128;
     out->signal = p->signal[i];
     out->start_us = p->start_us[i];
