@@ -18,7 +18,8 @@ static void start_state(struct bk_checker *ice) {
     ice->patience_until = BK_NEVER;
     ice->state = BK_ICE_IDLE;
     for (uint16_t i = 0; i < ice->comp_count; i++) {
-        ice->comps[i].select_at = ice->comps[i].doubted_at = BK_NEVER;
+        ice->comps[i].select_at = BK_NEVER;
+        ice->comps[i].doubted_at = ice->comps[i].suspected_at = BK_NEVER;
         ice->comps[i].stream = (uint16_t)(i / ice->config.components);
         ice->comps[i].component = (uint16_t)(i % ice->config.components + 1);
     }
@@ -73,6 +74,8 @@ static void turn_checks(struct bk_checker *ice) {
         case ICE_CHECK_RESENT:
             ice->stats.retransmissions += !c->plan.reliable;
             p->overdue |= c->plan.purpose == ICE_CHECK_CONNECT;
+            if (c->plan.purpose == ICE_CHECK_DOUBT)
+                ice_doubt_repeated(ice, p);
             break;
         case ICE_CHECK_ENDED:
             ice_check_timed_out(ice, c);

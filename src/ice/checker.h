@@ -49,10 +49,11 @@ struct ice_comp {
     uint16_t stream, component;
     uint8_t state; /* enum bk_ice_state, of this component alone */
     bool had_selected;
-    uint32_t selected;         /* pair id, 0: none */
-    uint32_t last_nomination;  /* highest number given or seen */
-    struct bk_time select_at;  /* the nomination's grace ends; BK_NEVER: no decision is waiting */
-    struct bk_time doubted_at; /* its pairs were asked last; BK_NEVER: never */
+    uint32_t selected;           /* pair id, 0: none */
+    uint32_t last_nomination;    /* highest number given or seen */
+    struct bk_time select_at;    /* the nomination's grace ends; BK_NEVER: no decision is waiting */
+    struct bk_time doubted_at;   /* its pairs were asked last; BK_NEVER: never */
+    struct bk_time suspected_at; /* the same, because data came on a spare */
 };
 
 /* Whose credentials. The former ones are from before the restart; ours are answered with for ever.
@@ -210,6 +211,8 @@ void ice_select_turn(struct bk_checker *ice);
 void ice_consent_schedule(struct bk_checker *ice, struct ice_pair *pair);
 /* The pair answered: its consent lasts anew. */
 void ice_consent_refresh(struct bk_checker *ice, struct ice_pair *pair);
+/* Another check of the pair was answered: the next one of consent can wait. */
+void ice_consent_postpone(struct bk_checker *ice, struct ice_pair *pair);
 void ice_consent_turn(struct bk_checker *ice);
 struct bk_time ice_consent_deadline(const struct bk_checker *ice);
 
@@ -228,6 +231,8 @@ struct bk_time ice_doubt_deadline(const struct bk_checker *ice);
 /* A sign of life came in on this pair, or the answer to a check. */
 void ice_doubt_heard(struct bk_checker *ice, struct ice_pair *pair);
 void ice_doubt_answered(struct bk_checker *ice, struct ice_pair *pair);
+/* The pair was asked, and is asked again. */
+void ice_doubt_repeated(struct bk_checker *ice, const struct ice_pair *pair);
 /* The pair was asked and did not answer. */
 void ice_doubt_unanswered(struct bk_checker *ice, struct ice_pair *pair);
 

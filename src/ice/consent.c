@@ -55,6 +55,13 @@ void ice_consent_schedule(struct bk_checker *ice, struct ice_pair *pair) {
         pair->consent_until = bk_later(pair->consent_until, least);
 }
 
+/* RFC 7675 section 5.1: any answer renews consent. An agent that asks out of doubt every second or
+ * two need not ask for consent besides. */
+void ice_consent_postpone(struct bk_checker *ice, struct ice_pair *pair) {
+    if (ice_pair_is_valid(pair))
+        pair->next_check = next_check(ice, pair);
+}
+
 void ice_consent_turn(struct bk_checker *ice) {
     for (uint16_t i = 0; i < ice->list.top; i++) {
         struct ice_pair *p = ice_pair_at(ice, i);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Silence on the selected pair, config.doubt_us. Consent (RFC 7675) takes 30 s to see a break; data
  * shows one at once, as does its absence where there should be some. So a selected pair that was
- * silent for doubt_us is asked, and all spares of its component with it. If it stays silent and a
- * spare answers, the spare takes over. If nobody answers, nothing is decided: the pair stays
- * selected, is asked again every doubt_us, and dies when its consent does (RFC 7675 section 5.1).
- * Data on a spare alone is a reason to ask at once.
- * Signs of life are answers, checks of the peer's, and what bk_checker_heard() reports. */
+ * silent for doubt_us is asked and, when it has to be asked again, all spares of its component with
+ * it. If it stays silent and a spare answers, the spare takes over. If nobody answers, nothing is
+ * decided: the pair stays selected, is asked again every doubt_us, and dies when its consent does
+ * (RFC 7675 section 5.1). Data on a spare alone is a reason to ask at once. Signs of life are
+ * answers, checks of the peer's, and what bk_checker_heard() reports. */
 #include "ice/checker.h"
 
 enum {
@@ -30,7 +30,10 @@ static struct bk_time ask_at(const struct bk_checker *ice, const struct ice_comp
     if (ice->config.doubt_us == 0 || ice->config.lite || at == ICE_NONE)
         return BK_NEVER;
     struct bk_time since = latest(last_sign(&ice->list.pairs[at]), comp->doubted_at);
-    return bk_after(since, ice->config.doubt_us);
+    /* The controlling side is a little earlier, and its question is a sign of life for the other
+     * one, which then need not ask: half the packets of an idle session. */
+    int64_t wait = ice->config.doubt_us;
+    return bk_after(since, ice->role.controlling ? wait - wait / 8 : wait);
 }
 
 struct bk_time ice_doubt_deadline(const struct bk_checker *ice) {
@@ -40,13 +43,23 @@ struct bk_time ice_doubt_deadline(const struct bk_checker *ice) {
     return t;
 }
 
+static void ask(struct bk_checker *ice, uint16_t index) {
+    const struct ice_pair *p = ice_pair_at(ice, index);
+    if (ice_pair_is_valid(p) && ice_checks_active(&ice->checks, index, ICE_CHECK_DOUBT) == NULL)
+        (void)ice_start_check(ice, index, ICE_CHECK_DOUBT, ice_nomination_again(ice, p));
+}
+
 static void ask_all(struct bk_checker *ice, uint16_t comp) {
     for (uint16_t i = 0; i < ice->list.top; i++) {
         const struct ice_pair *p = ice_pair_at(ice, i);
-        if (ice_pair_is_valid(p) && p->comp == comp &&
-            ice_checks_active(&ice->checks, i, ICE_CHECK_DOUBT) == NULL)
-            (void)ice_start_check(ice, i, ICE_CHECK_DOUBT, ice_nomination_again(ice, p));
+        if (p->id != 0 && p->comp == comp)
+            ask(ice, i);
     }
+}
+
+void ice_doubt_repeated(struct bk_checker *ice, const struct ice_pair *pair) {
+    if (ice_is_selected(ice, pair))
+        ask_all(ice, pair->comp);
 }
 
 void ice_doubt_turn(struct bk_checker *ice) {
@@ -54,7 +67,7 @@ void ice_doubt_turn(struct bk_checker *ice) {
         if (!bk_due(ask_at(ice, &ice->comps[i]), ice->now))
             continue;
         ice->comps[i].doubted_at = ice->now;
-        ask_all(ice, i);
+        ask(ice, ice_checklist_find_id(&ice->list, ice->comps[i].selected));
     }
 }
 
@@ -120,10 +133,10 @@ static void suspect(struct bk_checker *ice, const struct ice_pair *heard) {
         return;
     struct bk_time sign = last_sign(ice_pair_at(ice, selected));
     if (bk_elapsed_us(sign, ice->now) < QUIET_US ||
-        (!bk_is_never(c->doubted_at) && bk_elapsed_us(c->doubted_at, ice->now) < AGAIN_US))
+        (!bk_is_never(c->suspected_at) && bk_elapsed_us(c->suspected_at, ice->now) < AGAIN_US))
         return;
     ice_touch(ice, ice->now);
-    c->doubted_at = ice->now;
+    c->doubted_at = c->suspected_at = ice->now;
     ask_all(ice, heard->comp);
 }
 

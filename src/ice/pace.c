@@ -93,8 +93,9 @@ static void plan_quick(const struct bk_checker *ice, const struct ice_pair *p, u
     plan->tries = (uint8_t)tries;
     plan->gap_max_us = plan->rto_us;
     if (p->tcp) { /* a lost segment takes TCP some hundred milliseconds to mend */
+        plan->reliable = true;
         plan->wait_us = short_us(max64(plan->rto_us * (int64_t)tries, TCP_PROBE_US));
-        plan->tries = 1;
+        plan->tries = 2;
     }
 }
 

@@ -142,6 +142,8 @@ static void take_success(struct bk_checker *ice, struct ice_check *c,
     if (plan.purpose == ICE_CHECK_MTU)
         ice_mtu_answered(ice, p, plan.pad_to);
     revive(ice, plan.pair);
+    if (plan.purpose != ICE_CHECK_CONSENT)
+        ice_consent_postpone(ice, p);
     ice_doubt_answered(ice, p);
 }
 

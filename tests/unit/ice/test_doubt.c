@@ -144,6 +144,21 @@ static void data_on_a_spare_moves_nothing_while_the_selected_pair_answers(void *
     mini_fini(&m);
 }
 
+/* A pair that answers is asked alone, and its answers are consent enough. */
+static void spares_are_asked_only_when_the_first_question_was_lost(void **state) {
+    (void)state;
+    connected(1000000, true);
+    uint64_t before = bk_checker_stats(m.side[0].ice)->requests_sent +
+                      bk_checker_stats(m.side[1].ice)->requests_sent;
+    mini_run(&m, 60000);
+    uint64_t asked = bk_checker_stats(m.side[0].ice)->requests_sent +
+                     bk_checker_stats(m.side[1].ice)->requests_sent - before;
+    assert_in_range(asked, 40, 90); /* once a second by one side; the spare every 15 s */
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(mini_count(&m, i, BK_CHECKER_SILENT), 0);
+    mini_fini(&m);
+}
+
 static void without_doubt_nothing_is_asked(void **state) {
     (void)state;
     connected(0, true);
@@ -173,6 +188,7 @@ int main(void) {
         cmocka_unit_test(data_puts_the_doubt_off),
         cmocka_unit_test(data_on_a_spare_alone_brings_the_doubt_on),
         cmocka_unit_test(data_on_a_spare_moves_nothing_while_the_selected_pair_answers),
+        cmocka_unit_test(spares_are_asked_only_when_the_first_question_was_lost),
         cmocka_unit_test(without_doubt_nothing_is_asked),
         cmocka_unit_test(loss_alone_moves_nothing),
     };
