@@ -97,6 +97,18 @@ static uint16_t default_preference(const struct ice_cands *cands, const struct i
                                      (enum bk_ice_transport)cand->transport, own);
 }
 
+/* RFC 8445 sections 5.1.2.1 and 5.1.2.2: unique within kind and component, whoever chose it and
+ * whatever has gone meanwhile. */
+static bool is_taken(const struct ice_cands *cands, const struct ice_cand *cand) {
+    for (uint16_t i = 0; i < cands->top; i++) {
+        const struct ice_cand *c = &cands->slots[i];
+        if (c->used && c->kind == cand->kind && c->comp == cand->comp &&
+            c->preference == cand->preference)
+            return true;
+    }
+    return false;
+}
+
 /* RFC 8445 section 5.1.1.3: same kind, same base address, same server, same transport protocol. */
 static bool same_foundation(const struct ice_cand *a, const struct ice_cand *b) {
     return a->kind == b->kind && a->transport == b->transport &&
@@ -149,6 +161,8 @@ uint16_t ice_cands_add(struct ice_cands *cands, const struct bk_ice_candidate *f
     memcpy(c.foundation, from->foundation, BK_ICE_FOUNDATION_MAX);
     if (c.preference == 0)
         c.preference = default_preference(cands, &c);
+    while (c.priority == 0 && is_taken(cands, &c)) /* at most once for each of them */
+        c.preference = (uint16_t)(c.preference - 2);
     if (c.priority == 0)
         c.priority = ice_priority(from->kind, from->transport, c.preference, c.component);
     uint16_t at = take_slot(cands);

@@ -56,6 +56,27 @@ static void default_preferences_are_unique_and_put_ipv6_first(void **state) {
     assert_true(b->priority > a->priority && a->priority > c->priority);
 }
 
+/* RFC 8445 sections 5.1.2.1 and 5.1.2.2: also after one has gone, and where the caller gave the
+ * same to candidates of several servers. */
+static void preferences_stay_unique(void **state) {
+    (void)state;
+    const struct ice_cand *a = add(BK_ICE_HOST, "192.0.2.1:5", NULL, NULL);
+    const struct ice_cand *b = add(BK_ICE_HOST, "192.0.2.2:5", NULL, NULL);
+    ice_cands_remove(&cands, (uint16_t)(a - slots));
+    const struct ice_cand *c = add(BK_ICE_HOST, "192.0.2.3:5", NULL, NULL);
+    assert_int_not_equal(b->preference, c->preference);
+    assert_int_not_equal(b->priority, c->priority);
+    struct bk_ice_candidate relay = {.kind = BK_ICE_RELAYED, .preference = 7};
+    relay.addr = addr("198.51.100.1:5");
+    uint16_t first = ice_cands_add(&cands, &relay, 0);
+    relay.addr = addr("198.51.100.2:5");
+    uint16_t second = ice_cands_add(&cands, &relay, 0);
+    assert_int_equal(slots[first].preference, 7);
+    assert_int_not_equal(slots[second].priority, slots[first].priority);
+    uint16_t other = ice_cands_add(&cands, &relay, 1); /* another component may have the same */
+    assert_int_equal(slots[other].preference, 7);
+}
+
 /* Section 5.1.1.3: kind, base address, server. The port does not matter. */
 static void foundations_are_equal_only_for_like_candidates(void **state) {
     (void)state;
@@ -131,6 +152,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(priorities_follow_the_formula, fresh),
         cmocka_unit_test_setup(default_preferences_are_unique_and_put_ipv6_first, fresh),
+        cmocka_unit_test_setup(preferences_stay_unique, fresh),
         cmocka_unit_test_setup(foundations_are_equal_only_for_like_candidates, fresh),
         cmocka_unit_test_setup(pairing_rules, fresh),
         cmocka_unit_test_setup(zones_count_only_if_both_are_known, fresh),
