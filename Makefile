@@ -36,7 +36,7 @@ bench-ice: ## how fast ICE connects, beside libnice and aioice; RUNS=200 for all
 lab: ## run a topology file: make lab F=lab/two-homes.lab
 	@scripts/lab.sh $(F)
 
-interop: ## against coturn and the Go relay; prints a table
+interop: ## against coturn, the Go relay, other ICE agents and a browser; prints tables
 	@scripts/interop.sh
 
 matrix: ## every pair of NAT types simulated, and the NAT model against real Linux NATs; minutes

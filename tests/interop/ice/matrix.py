@@ -128,7 +128,8 @@ class Run:
                 break
             self.us.tell("send tick")
             await asyncio.sleep(0.5)
-        await second.wait("connected", 1, after=m)
+        if second.found("connected", after=m) is None:
+            raise Failure(f"{second.name} found no path after the restart of {first.name}")
         await self.data(False)
         return (time.monotonic() - begun) * 1000
 

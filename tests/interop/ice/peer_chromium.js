@@ -33,6 +33,8 @@ function inPage() {
     peer.ufrag = field(text, 'ice-ufrag');
     say('credentials', peer.ufrag, field(text, 'ice-pwd'));
   };
+  // libwebrtc tells generations apart by this extension alone, whatever usernameFragment says.
+  const withUfrag = line => / ufrag /.test(line) ? line : line + ' ufrag ' + peer.remoteUfrag;
   const end = c => [c.type, c.protocol, c.address, c.port].join('/');
 
   async function offer() {
@@ -105,7 +107,7 @@ function inPage() {
       tellCredentials();
     },
     'remote-candidate': args => peer.pc.addIceCandidate(
-        {candidate: args.replace(/^a=/, ''), sdpMid: '0', usernameFragment: peer.remoteUfrag}),
+        {candidate: withUfrag(args.replace(/^a=/, '')), sdpMid: '0', usernameFragment: peer.remoteUfrag}),
     'end-of-candidates': () => peer.pc.addIceCandidate(
         {candidate: '', sdpMid: '0', usernameFragment: peer.remoteUfrag}),
     restart: async () => {
