@@ -29,11 +29,15 @@ static struct bk_time ask_at(const struct bk_checker *ice, const struct ice_comp
     uint16_t at = ice_checklist_find_id(&ice->list, comp->selected);
     if (ice->config.doubt_us == 0 || ice->config.lite || at == ICE_NONE)
         return BK_NEVER;
-    struct bk_time since = latest(last_sign(&ice->list.pairs[at]), comp->doubted_at);
-    /* The controlling side is a little earlier, and its question is a sign of life for the other
-     * one, which then need not ask: half the packets of an idle session. */
-    int64_t wait = ice->config.doubt_us;
-    return bk_after(since, ice->role.controlling ? wait - wait / 8 : wait);
+    const struct ice_pair *p = &ice->list.pairs[at];
+    struct bk_time since = latest(last_sign(p), comp->doubted_at);
+    /* Who was asked last asks next, a little earlier than the other side would: in turn, so that
+     * both get answers, which are their consent, for half the packets. The controlling side comes
+     * in between, or the two would stay in step for ever once they asked at the same time. */
+    bool ours = !bk_is_never(p->heard_at) &&
+                (bk_is_never(p->answered_at) || bk_before(p->answered_at, p->heard_at));
+    int64_t wait = ice->config.doubt_us, early = ice->role.controlling ? wait / 16 : 0;
+    return bk_after(since, wait - (ours ? wait / 8 : early));
 }
 
 struct bk_time ice_doubt_deadline(const struct bk_checker *ice) {
