@@ -184,6 +184,14 @@ static void keep_early(struct bk_checker *ice, const struct bk_datagram *in,
     ice->early[ice->early_count++] = e;
 }
 
+/* Is it one of the paths that data may still take, RFC 8445 section 9? A new path under old
+ * credentials leads nowhere, and an answer would have the peer believe in it: libwebrtc then keeps
+ * it, under one old and one new user name, and answers our checks on it with 401. */
+static bool is_old_path(struct bk_checker *ice, const struct ice_path *path) {
+    uint16_t l = ice_cands_find_base(&ice->locals, path->base, path->tcp);
+    return l != ICE_NONE && pair_of_path(ice, l, path, 0, true) != ICE_NONE;
+}
+
 /* ---- One request -------------------------------------------------------------------------- */
 
 /* Whose is it? BK_ERR_NOT_OURS: no generation of ours is addressed. */
@@ -218,6 +226,10 @@ enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *i
     if (ice_cands_find_base(&ice->locals, path.base, path.tcp) == ICE_NONE) {
         ice->stats.unknown_local++;
         return BK_ERR_NOT_FOUND;
+    }
+    if (old && !is_old_path(ice, &path)) {
+        ice->stats.stale_ufrag++;
+        return BK_OK;
     }
     struct stun_types unknown;
     stun_unknown_required(msg, STUN_USE_BASE | STUN_USE_ICE, &unknown);
