@@ -332,8 +332,12 @@ static void failed(struct bk_ice *ice, uint16_t at, const struct bk_turn_event *
         f->refused = true;
         f->code = e->err == BK_ERR_AUTH ? 401 : e->code;
     }
-    end(ice, r, RELAY_OVER);
-    if (e->err == BK_ERR_TIMEOUT && !r->hedged)
+    if (e->err != BK_ERR_TIMEOUT) {
+        end(ice, r, RELAY_OVER);
+        return;
+    }
+    rest(ice, r); /* it may have been loss alone */
+    if (!r->hedged)
         try_next_address(ice, at);
 }
 
