@@ -31,6 +31,7 @@ SERVER = "198.51.100.10"
 USER, PASSWORD = "bench", "bench"
 STUN = (f"stun:{SERVER}:3478",)
 TURN = (f"turn:{SERVER}:3478", USER, PASSWORD)
+TRACE = os.environ.get("TRACE")  # a file for our agents' decisions
 PATIENCE = 10  # seconds for one run
 GIVE_UP = 3    # failures in a row end a cell: it is known not to work
 
@@ -283,15 +284,19 @@ async def measure(peers, names, scenario):
 
 async def one_run(lab, argv, name, log):
     peers = []
+    errors = open(TRACE, "ab") if TRACE and name == "us" else None
     try:
         for host in ("a", "b"):
-            peers.append(await lines.start(host, argv, within=lab.within(host), log=log))
+            peers.append(await lines.start(host, argv + ["--trace"] if errors else argv,
+                                           within=lab.within(host), log=log, errors=errors))
         return await measure(peers, [name, name], lab.scenario)
     except lines.Silence as e:
         return {"failed": str(e)}
     finally:
         for peer in peers:
             await peer.end()
+        if errors:
+            errors.close()
 
 
 async def cell(lab, argv, name, runs, log):
@@ -328,15 +333,22 @@ def spread(values):
     return " / ".join(number(quantile(values, p)) for p in (50, 95, 99))
 
 
-def row(title, name, results):
+def connected(results):
+    """The median, or None."""
+    good = sorted(r["connected"] for r in results if "failed" not in r)
+    return quantile(good, 50) if good else None
+
+
+def row(title, name, results, ours):
     good = [r for r in results if "failed" not in r]
     failures = f"{len(results) - len(good)} of {len(results)}"
     if not good:
-        return f"| {title} | {name} | {failures} | - | - | - | - | - |"
+        return f"| {title} | {name} | {failures} | - | - | - | - | - | - |"
+    ratio = "" if name == "us" or not ours else number(connected(results) / ours)
     middle = {k: quantile(sorted(r[k] for r in good), 50) for k in ("sent", "cpu_ms", "rss_kb")}
     return (f"| {title} | {name} | {failures} | {spread([r['connected'] for r in good])} | "
             f"{spread([r['nominated'] for r in good])} | {middle['sent']} | "
-            f"{number(middle['cpu_ms'])} | {middle['rss_kb']} |")
+            f"{number(middle['cpu_ms'])} | {middle['rss_kb']} | {ratio} |")
 
 
 def missed(scenario, results):
@@ -351,8 +363,8 @@ def missed(scenario, results):
                    f"the goal {limit}")
 
 
-HEAD = """| | | failures | connected, ms: p50 / p95 / p99 | nominated, ms | packets | CPU ms | KB |
-|---|---|---|---|---|---|---|---|"""
+HEAD = """| | | failures | connected, ms: p50 / p95 / p99 | nominated, ms | packets | CPU ms | KB | times ours |
+|---|---|---|---|---|---|---|---|---|"""
 
 
 async def run_all(options, folder, log):
@@ -372,7 +384,8 @@ async def run_all(options, folder, log):
                 reasons.update(f"{scenario.name}: {name}: {r['failed']}" for r in results
                                if "failed" in r)
                 show_progress("")
-                print(row(scenario.title, name, results), flush=True)
+                ours = connected(everything.get(f"{scenario.name} us", []))
+                print(row(scenario.title, name, results, ours), flush=True)
                 if name == "us":
                     misses += missed(scenario, results)
     print()

@@ -62,8 +62,9 @@ static bool read_hex(const char **at, unsigned long *out) {
 
 static bool read_ip(const char **at, uint8_t out[16]) {
     for (size_t i = 0; i < 16; i++) {
-        char pair[3] = {(*at)[0], (*at)[0] == '\0' ? '\0' : (*at)[1], '\0'};
+        char pair[3] = "";
         char *end;
+        strncpy(pair, *at, 2); /* the third byte stays NUL */
         unsigned long value = strtoul(pair, &end, 16);
         if (pair[0] == '\0' || end != pair + 2)
             return false;
