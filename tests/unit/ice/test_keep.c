@@ -285,6 +285,24 @@ static void one_side_restarts_and_the_other_follows_later(void **state) {
     mini_fini(&m);
 }
 
+/* The other side does not know yet, and its new socket checks under our old user name. An answer
+ * would have it believe in a path that no generation of ours has. */
+static void a_new_path_under_old_credentials_is_not_answered(void **state) {
+    (void)state;
+    mini_two_public(&m, 19, rng, mini_config(), true, false);
+    mini_signal(&m);
+    mini_run(&m, 1000);
+    assert_int_equal(bk_checker_restart(m.side[0].ice, NULL, NULL, m.now), BK_OK);
+    mini_socket(&m, 1, "203.0.113.8:7000");
+    mini_run(&m, 3000);
+    assert_true(bk_checker_stats(m.side[0].ice)->stale_ufrag > 0);
+    struct bk_ice_pair_info pair = {.size = sizeof pair};
+    for (size_t i = 0; bk_checker_pair_at(m.side[1].ice, i, &pair) == BK_OK; i++)
+        assert_true(pair.state != BK_ICE_PAIR_SUCCEEDED || pair.selected);
+    mini_assert_connected(&m);
+    mini_fini(&m);
+}
+
 static void a_second_restart_keeps_what_works(void **state) {
     (void)state;
     connect_two_nats(14, mini_config());
@@ -374,6 +392,7 @@ int main(void) {
         cmocka_unit_test(the_controlled_side_follows_the_other_through_a_new_mapping),
         cmocka_unit_test(a_restart_replaces_the_pair_without_a_gap),
         cmocka_unit_test(one_side_restarts_and_the_other_follows_later),
+        cmocka_unit_test(a_new_path_under_old_credentials_is_not_answered),
         cmocka_unit_test(a_second_restart_keeps_what_works),
         cmocka_unit_test(an_old_pair_that_dies_during_a_restart_is_reported),
         cmocka_unit_test(the_mtu_test_finds_the_largest_datagram),
