@@ -108,18 +108,28 @@ static size_t write_channel(struct turn_service *s, const struct turn_alloc *a, 
     return len;
 }
 
-/* RFC 8656 section 11.3, and section 11.5 with `icmp`. 0: too long. */
-static size_t write_indication(struct turn_service *s, const struct bk_addr *peer,
-                               const struct bk_datagram *in, const uint64_t *icmp) {
+static struct stun_builder start_indication(struct turn_service *s, const struct bk_addr *peer) {
     uint8_t txid[STUN_TXID_LEN];
-    size_t len = 0;
     rng_fill(&s->rng, txid, sizeof txid);
     struct stun_builder b = stun_start(s->buf, TURN_OUT_MAX, STUN_INDICATION, TURN_DATA, txid);
     stun_put_addr(&b, TURN_XOR_PEER_ADDRESS, peer);
-    if (icmp != NULL)
-        stun_put_u64(&b, TURN_ICMP, *icmp);
-    else
-        stun_put_bytes(&b, TURN_DATA_ATTR, in->data, in->len);
+    return b;
+}
+
+/* RFC 8656 section 11.3. 0: too long. */
+static size_t write_data(struct turn_service *s, const struct bk_addr *peer,
+                         const struct bk_datagram *in) {
+    size_t len = 0;
+    struct stun_builder b = start_indication(s, peer);
+    stun_put_bytes(&b, TURN_DATA_ATTR, in->data, in->len);
+    return stun_finish(&b, &len) == BK_OK ? len : 0;
+}
+
+/* RFC 8656 section 11.5. */
+static size_t write_icmp(struct turn_service *s, const struct bk_addr *peer, uint64_t icmp) {
+    size_t len = 0;
+    struct stun_builder b = start_indication(s, peer);
+    stun_put_u64(&b, TURN_ICMP, icmp);
     return stun_finish(&b, &len) == BK_OK ? len : 0;
 }
 
@@ -145,7 +155,7 @@ enum bk_err turn_peer_in(struct turn_service *s, uint32_t alloc, const struct bk
     if (c != TURN_NONE && !bk_due(s->chans.list[c].expires, s->now)) /* section 12.5: MUST */
         len = write_channel(s, a, s->chans.list[c].number, in);
     else
-        len = write_indication(s, &peer, in, NULL);
+        len = write_data(s, &peer, in);
     if (len == 0)
         return BK_ERR_TOO_LONG;
     to_client(s, a, len);
@@ -172,6 +182,6 @@ enum bk_err turn_service_icmp(struct turn_service *service, const struct turn_ic
     bool too_big = family == BK_IPV4 ? error->type == 3 && error->code == 4 : error->type == 2;
     uint64_t icmp =
         (uint64_t)error->type << 41 | (uint64_t)error->code << 32 | (too_big ? error->mtu : 0);
-    to_client(service, &service->allocs.list[i], write_indication(service, &name, NULL, &icmp));
+    to_client(service, &service->allocs.list[i], write_icmp(service, &name, icmp));
     return BK_OK;
 }
