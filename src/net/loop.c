@@ -211,7 +211,8 @@ void net_loop_free(struct net_loop *loop) {
         return;
     }
     uv_close((uv_handle_t *)&loop->prepare, NULL);
-    uv_run(loop->uv, UV_RUN_DEFAULT);
+    if (uv_run(loop->uv, UV_RUN_DEFAULT) != 0) /* cut short by a stop that nobody waited for */
+        uv_run(loop->uv, UV_RUN_DEFAULT);
     run_all(loop);
     bk_assert(uv_loop_close(loop->uv) == 0); /* else something was not closed before its loop */
     loop_end(loop);

@@ -37,6 +37,13 @@ static void on_one_of_many(void *ctx, struct bk_time now) {
         net_loop_stop(many.loop);
 }
 
+static void a_stop_that_nobody_waited_for_does_not_spoil_the_end(void **state) {
+    (void)state;
+    struct net_loop *loop = loop_new();
+    net_loop_stop(loop);
+    net_loop_free(loop);
+}
+
 static void timers_fire_in_order_of_deadline(void **state) {
     static struct bk_time due[TIMERS];
     struct rng_seeded seed;
@@ -338,6 +345,7 @@ static void a_foreign_loop_need_not_have_run(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_in_order_of_deadline),
+        cmocka_unit_test(a_stop_that_nobody_waited_for_does_not_spoil_the_end),
         cmocka_unit_test(deferred_calls_run_once_per_request),
         cmocka_unit_test(a_cancelled_deferred_call_does_not_run),
         cmocka_unit_test(another_thread_can_wake_the_loop),
