@@ -6,8 +6,9 @@
  * business; bodkin/ice.h is the whole agent, with gathering, TURN and SDP.
  *
  * One checker serves one or more data streams of one or more components each; they share the pace
- * and the credentials (RFC 8445 section 5.3 allows one pair for all streams of a session). Without
- * a word about streams there is one, with one component.
+ * and our credentials (RFC 8445 section 5.3 allows one pair for all streams of a session; the
+ * peer's may differ from stream to stream). Without a word about streams there is one, with one
+ * component.
  *
  * It does no I/O. After every call that takes `now`, or after several of them: drain
  * bk_checker_next_datagram(), drain bk_checker_next_event(), read bk_checker_deadline() again, and
@@ -205,6 +206,15 @@ BK_API const char *bk_checker_pwd(const struct bk_checker *ice);
 BK_API BK_MUST_USE enum bk_err bk_checker_set_remote_credentials(struct bk_checker *ice,
                                                                  const char *ufrag, const char *pwd,
                                                                  struct bk_time now);
+/* The same for one stream, of a peer whose streams have different ones (RFC 8839 section 5.4). A
+ * stream without any is not checked. BK_ERR_STATE: this stream has others; a restart is one for all
+ * streams. BK_ERR_ARGUMENT: also no such stream. */
+BK_API BK_MUST_USE enum bk_err
+bk_checker_set_remote_credentials_of(struct bk_checker *ice, uint16_t stream, const char *ufrag,
+                                     const char *pwd, struct bk_time now);
+/* The peer's fragment for this stream; "": not set, or no such stream. Valid until the credentials
+ * are set, bk_checker_restart() or bk_checker_settle(). */
+BK_API const char *bk_checker_remote_ufrag(const struct bk_checker *ice, uint16_t stream);
 
 /* RFC 8445 section 6.1.1, as the peer's a=ice-lite says. A full agent becomes controlling. With two
  * lite agents the initiator (config.controlling) is, nothing is checked, and the pair of highest

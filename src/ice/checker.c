@@ -86,7 +86,7 @@ static void turn_checks(struct bk_checker *ice) {
 
 /* New checks are not started here but when datagrams are fetched: a caller that adds ten candidates
  * or hands in ten packets before it does so gets the best order of all of them. */
-static void checker_turn(struct bk_checker *ice, struct bk_time now) {
+void ice_turn(struct bk_checker *ice, struct bk_time now) {
     ice_touch(ice, now);
     turn_checks(ice);
     ice_consent_turn(ice);
@@ -100,7 +100,7 @@ void bk_checker_advance(struct bk_checker *ice, struct bk_time now) {
     if (ice->quiet && bk_before(now, ice->deadline))
         return;
     ice->room.starved = false; /* there may be memory again */
-    checker_turn(ice, now);
+    ice_turn(ice, now);
     ice_pace_turn(ice);
 }
 
@@ -154,7 +154,7 @@ enum bk_err bk_checker_recv(struct bk_checker *ice, const struct bk_datagram *in
     ice->now = bk_later(ice->now, now);
     err = recv_message(ice, in, &msg);
     if (err != BK_ERR_NOT_OURS && err != BK_ERR_AUTH) /* strangers cause no turn */
-        checker_turn(ice, now);
+        ice_turn(ice, now);
     return err;
 }
 
@@ -182,7 +182,7 @@ static size_t build_check(struct bk_checker *ice, const struct ice_check *c) {
     struct ice_pair *p = ice_pair_at(ice, c->plan.pair);
     struct ice_check_message m = {.txid = c->txid,
                                   .local = secret(ice, c->plan.old ? ICE_OLD_LOCAL : ICE_LOCAL),
-                                  .remote = secret(ice, c->plan.old ? ICE_OLD_REMOTE : ICE_REMOTE),
+                                  .remote = ice_remote_cred(ice, p->stream, c->plan.old),
                                   .priority = ice_prflx_priority(&ice->locals.slots[p->local]),
                                   .role = {c->plan.controlling, c->plan.tie_breaker},
                                   .use_candidate = c->plan.use_candidate,
@@ -231,38 +231,8 @@ bool bk_checker_next_event(struct bk_checker *ice, struct bk_checker_event *out)
     return ice_events_pop(&ice->events, out);
 }
 
-/* ---- Credentials and candidates ------------------------------------------------------------- */
-
-static void learn_early(struct bk_checker *ice) {
-    for (uint32_t i = 0; i < ice->early_count; i++) {
-        const struct ice_early *e = &ice->early[i];
-        const struct ice_path path = {&e->local, &e->remote, e->tcp};
-        ice_learn(ice, &path, &e->request, false);
-    }
-    ice->early_count = 0;
-}
-
-enum bk_err bk_checker_set_remote_credentials(struct bk_checker *ice, const char *ufrag,
-                                              const char *pwd, struct bk_time now) {
-    struct ice_secret *remote = &ice->secrets[ICE_REMOTE];
-    if (ice_secret_is_set(remote))
-        return ice_cred_equal(ice_secret_view(remote), ufrag, pwd) ? BK_OK : BK_ERR_STATE;
-    struct ice_cred cred = {.ufrag = ""};
-    enum bk_err err = ice_cred_set(&cred, ufrag, pwd);
-    if (err == BK_OK && !ice_fit_secret(ice, remote))
-        err = BK_ERR_FULL;
-    if (err == BK_OK)
-        ice_secret_put(remote, &cred);
-    ice_cred_fini(&cred);
-    if (err != BK_OK)
-        return err;
-    ice_touch(ice, now);
-    if (ice->config.patience_us != 0) /* RFC 8863 section 4: both sides have begun */
-        ice->patience_until = bk_after(ice->now, ice->config.patience_us);
-    learn_early(ice);
-    checker_turn(ice, now);
-    return BK_OK;
-}
+/* ---- Candidates ---------------------------------------------------------------------------------
+ */
 
 static void trace_candidate(const struct bk_checker *ice, const char *side,
                             const struct bk_ice_candidate *c) {
@@ -350,7 +320,7 @@ enum bk_err bk_checker_add_local_candidate(struct bk_checker *ice,
     }
     ice_touch(ice, now);
     ice_pair_up_local(ice, at);
-    checker_turn(ice, now);
+    ice_turn(ice, now);
     return BK_OK;
 }
 
@@ -384,7 +354,7 @@ enum bk_err bk_checker_remove_base(struct bk_checker *ice, const struct bk_addr 
     ice_touch(ice, now);
     if (!remove_base(ice, &gone, protocol == BK_TCP))
         return BK_ERR_NOT_FOUND;
-    checker_turn(ice, now);
+    ice_turn(ice, now);
     return BK_OK;
 }
 
@@ -395,7 +365,7 @@ enum bk_err bk_checker_remove_local(struct bk_checker *ice, const struct bk_addr
     bool udp = remove_base(ice, &gone, false), tcp = remove_base(ice, &gone, true);
     if (!udp && !tcp)
         return BK_ERR_NOT_FOUND;
-    checker_turn(ice, now);
+    ice_turn(ice, now);
     return BK_OK;
 }
 
@@ -434,7 +404,7 @@ enum bk_err bk_checker_add_remote_candidate(struct bk_checker *ice,
     uint16_t at = ice_cands_find(&ice->remotes, &key);
     if (at != ICE_NONE) {
         enum bk_err err = upgrade_remote(ice, at, &c);
-        checker_turn(ice, now);
+        ice_turn(ice, now);
         return err;
     }
     at = ice_add_remote(ice, &c, comp);
@@ -444,30 +414,30 @@ enum bk_err bk_checker_add_remote_candidate(struct bk_checker *ice,
     }
     trace_candidate(ice, "remote", &c);
     ice_pair_up_remote(ice, at);
-    checker_turn(ice, now);
+    ice_turn(ice, now);
     return BK_OK;
 }
 
 void bk_checker_set_renominate(struct bk_checker *ice, bool on, struct bk_time now) {
     ice->config.renominate = on;
-    checker_turn(ice, now);
+    ice_turn(ice, now);
 }
 
 void bk_checker_set_ta(struct bk_checker *ice, uint32_t ta_us, struct bk_time now) {
     const uint32_t least = 1000, most = 10000000; /* as config.c has it */
     ta_us = ta_us < least ? least : ta_us;
     ice->config.ta_us = ta_us > most ? most : ta_us;
-    checker_turn(ice, now);
+    ice_turn(ice, now);
 }
 
 void bk_checker_end_of_local_candidates(struct bk_checker *ice, struct bk_time now) {
     ice->locals_done = true;
-    checker_turn(ice, now);
+    ice_turn(ice, now);
 }
 
 void bk_checker_end_of_remote_candidates(struct bk_checker *ice, struct bk_time now) {
     ice->remotes_done = true;
-    checker_turn(ice, now);
+    ice_turn(ice, now);
 }
 
 void bk_checker_retry(struct bk_checker *ice, struct bk_time now) {
@@ -479,5 +449,5 @@ void bk_checker_retry(struct bk_checker *ice, struct bk_time now) {
         p->retries = 1; /* again, but not as new: failure was certain once */
         p->retry_at = ice->now;
     }
-    checker_turn(ice, now);
+    ice_turn(ice, now);
 }

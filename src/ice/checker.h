@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The agent's inside, shared by the files of this folder. Who does what:
  *
- *   checker.c     life, the five verbs; calls everything below, in one fixed order (checker_turn)
+ *   checker.c     life, the five verbs; calls everything below, in one fixed order (ice_turn)
  *   request.c   a check came in: answer it, learn from it, trigger ours, take a nomination
  *   response.c  an answer came in: a pair succeeds, fails, or is found alive
  *   pairs.c     candidates come and go: pairs are formed, evicted, removed; pairs die
@@ -14,6 +14,7 @@
  *   doubt.c     the selected pair is silent: it is asked, and a spare takes over
  *   probe.c     valid pairs are checked now; the largest datagram is found
  *   restart.c   new credentials, old pairs
+ *   remote.c    the peer's credentials, for all streams or for one
  *
  * None of them calls back into checker.c. Every pair changes state in ice_pair_move() only; what
  * follows from it (events, selection) is decided once per turn, in ice_select_turn(). */
@@ -63,14 +64,17 @@ enum ice_secret_of { ICE_LOCAL, ICE_REMOTE, ICE_OLD_LOCAL, ICE_OLD_REMOTE, ICE_S
 struct bk_checker {
     struct bk_checker_config config;
     struct ice_room room;
-    struct bk_time now;      /* the latest one seen */
+    struct bk_time now; /* the latest one seen */
+    bool locals_done, remotes_done, remote_lite;
     bool quiet;              /* everything that follows was done, until */
     struct bk_time deadline; /* this, which is valid only then */
 
     enum bk_ice_state state; /* of all streams together */
     struct ice_role role;
     struct ice_secret secrets[ICE_SECRETS];
-    bool locals_done, remotes_done, remote_lite;
+    /* Where a stream's differ: ICE_REMOTE of each stream, then ICE_OLD_REMOTE of each. NULL: there
+     * is one stream. */
+    struct ice_secret *of_streams;
     struct bk_time patience_until; /* RFC 8863 section 4 */
 
     struct ice_comp *comps; /* stream by stream */
@@ -93,6 +97,8 @@ struct bk_checker {
 };
 
 /* checker.c */
+/* All that follows from the time and from what came in. */
+void ice_turn(struct bk_checker *ice, struct bk_time now);
 /* bk_checker_deadline() from scratch. */
 struct bk_time ice_deadline(const struct bk_checker *ice);
 
@@ -119,8 +125,8 @@ static inline void ice_touch(struct bk_checker *ice, struct bk_time now) {
     ice->now = bk_later(ice->now, now);
     ice->quiet = false;
 }
-static inline bool ice_knows_peer(const struct bk_checker *ice) {
-    return ice_secret_is_set(&ice->secrets[ICE_REMOTE]);
+static inline size_t ice_of_streams(const struct bk_checker *ice) { /* how many there are */
+    return ice->of_streams == NULL ? 0 : 2 * (size_t)ice->config.streams;
 }
 /* Two lite agents: nobody checks anything. */
 static inline bool ice_lite_both(const struct bk_checker *ice) {
@@ -140,6 +146,16 @@ static inline void ice_move(struct bk_checker *ice, struct ice_pair *pair,
                             enum bk_ice_pair_state to) {
     ice_pair_move(pair, to, &ice->config.trace, ice->now);
 }
+
+/* remote.c */
+/* The peer's credentials for this stream, of this generation or of the one before; "": not set. */
+struct ice_cred_view ice_remote_cred(const struct bk_checker *ice, uint16_t stream, bool old);
+bool ice_knows_peer(const struct bk_checker *ice, uint16_t stream);
+/* Of any stream. */
+bool ice_knows_any_peer(const struct bk_checker *ice);
+/* A new generation begins without any; this one's become the old ones, or are lost. */
+void ice_remote_age(struct bk_checker *ice, bool keep);
+void ice_remote_forget_old(struct bk_checker *ice);
 
 /* settle.c */
 /* Make room for one more. false: the limit is reached, or there is no memory. */

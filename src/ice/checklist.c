@@ -317,7 +317,8 @@ bool ice_checklist_is_first(const struct ice_checklist *list, uint16_t index) {
 }
 
 static bool holds_back(const struct ice_pair *p) {
-    return p->state == BK_ICE_PAIR_WAITING || (p->state == BK_ICE_PAIR_IN_PROGRESS && !p->overdue);
+    return (p->state == BK_ICE_PAIR_WAITING && !p->mute) ||
+           (p->state == BK_ICE_PAIR_IN_PROGRESS && !p->overdue);
 }
 
 uint16_t ice_checklist_thawable(const struct ice_checklist *list, uint16_t stream) {

@@ -49,7 +49,7 @@ static enum bk_ice_state comp_state(const struct bk_checker *ice, uint16_t comp)
     struct outlook o = look(ice, comp);
     if (o.valid)
         return BK_ICE_VALID;
-    if (!ice_knows_peer(ice))
+    if (!ice_knows_peer(ice, ice->comps[comp].stream))
         return BK_ICE_IDLE;
     if (ice->config.lite)
         return lite_state(ice, comp);

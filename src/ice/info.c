@@ -142,6 +142,7 @@ static void check_pair_links(const struct bk_checker *ice) {
         bk_assert(p->mapped < ice->locals.top && ice->locals.slots[p->mapped].used);
         bk_assert(p->remote < ice->remotes.top && ice->remotes.slots[p->remote].used);
         bk_assert(p->old == ice->remotes.slots[p->remote].old);
+        bk_assert(p->old || p->mute == !ice_knows_peer(ice, p->stream));
         bk_assert(p->comp == ice->locals.slots[p->local].comp && p->comp < ice->comp_count);
         bk_assert(p->comp == ice->remotes.slots[p->remote].comp);
         const struct ice_path path = {&p->base, &p->to, p->tcp};

@@ -56,10 +56,10 @@ static uint16_t best_pair(const struct bk_checker *ice, uint16_t comp) {
 }
 
 void ice_lite_turn(struct bk_checker *ice) {
-    if (!ice_lite_both(ice) || !ice_knows_peer(ice))
+    if (!ice_lite_both(ice))
         return;
     for (uint16_t c = 0; c < ice->comp_count; c++) {
-        uint16_t at = best_pair(ice, c);
+        uint16_t at = ice_knows_peer(ice, ice->comps[c].stream) ? best_pair(ice, c) : ICE_NONE;
         if (at == ICE_NONE || ice_is_selected(ice, ice_pair_at(ice, at)))
             continue;
         struct ice_pair *p = ice_pair_at(ice, at);

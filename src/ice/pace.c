@@ -206,6 +206,8 @@ static uint16_t next_pair(const struct bk_checker *ice) {
     uint16_t at = ice_checklist_triggered(&ice->list);
     for (uint16_t i = 0; at == ICE_NONE && i < ice->config.streams; i++) {
         uint16_t stream = (uint16_t)((ice->next_stream + i) % ice->config.streams);
+        if (!ice_knows_peer(ice, stream))
+            continue;
         at = ice_checklist_ordinary(&ice->list, stream);
         if (at == ICE_NONE)
             at = ice_checklist_thawable(&ice->list, stream);
@@ -245,7 +247,7 @@ static bool check_pair(struct bk_checker *ice, uint16_t at) {
 }
 
 void ice_pace_turn(struct bk_checker *ice) {
-    if (!ice_knows_peer(ice) || ice->config.lite) /* lite agents send no checks, section 7 */
+    if (!ice_knows_any_peer(ice) || ice->config.lite) /* lite agents send no checks, section 7 */
         return;
     wake_retries(ice);
     while (ice_has_check_room(ice)) {
@@ -258,7 +260,7 @@ void ice_pace_turn(struct bk_checker *ice) {
 
 struct bk_time ice_pace_deadline(const struct bk_checker *ice) {
     struct bk_time t = BK_NEVER;
-    if (!ice_knows_peer(ice) || ice->config.lite)
+    if (!ice_knows_any_peer(ice) || ice->config.lite)
         return t;
     for (uint16_t i = 0; i < ice->list.top; i++) {
         if (ice->list.pairs[i].id != 0)

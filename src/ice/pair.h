@@ -25,7 +25,8 @@ struct ice_pair {
     bool proven;        /* a server has answered our base, so it is no dead interface */
     bool queued;        /* in the triggered-check queue, */
     bool silent;        /* was asked by doubt and did not answer */
-    bool overdue;       /* its check has been retransmitted: nobody waits for it any more */
+    bool overdue : 1;   /* its check has been retransmitted: nobody waits for it any more */
+    bool mute : 1;      /* the peer's credentials for its stream are not known: no check leaves */
     bool was_valid;     /* has passed a check at some time */
     bool rtt_rough;     /* `rtt_us` is only an upper bound */
     uint8_t kinds;      /* local kind, remote kind and family in one number; see checklist.c */

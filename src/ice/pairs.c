@@ -62,7 +62,8 @@ uint16_t ice_pair_up(struct bk_checker *ice, uint16_t local, uint16_t remote) {
     at = ice_checklist_add(&ice->list, &ice->locals, &ice->remotes, local, remote,
                            ice->role.controlling);
     bk_assert(at != ICE_NONE);
-    const struct ice_pair *p = ice_pair_at(ice, at);
+    struct ice_pair *p = ice_pair_at(ice, at);
+    p->mute = !ice_knows_peer(ice, p->stream);
     if (ice_trace_on(ice)) {
         char buf[32];
         struct text t = text_in(buf, sizeof buf);

@@ -223,7 +223,8 @@ enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *i
     }
     ice->stats.requests_received++;
     const struct ice_path path = ice_path_of(in);
-    if (ice_cands_find_base(&ice->locals, path.base, path.tcp) == ICE_NONE) {
+    uint16_t local = ice_cands_find_base(&ice->locals, path.base, path.tcp);
+    if (local == ICE_NONE) {
         ice->stats.unknown_local++;
         return BK_ERR_NOT_FOUND;
     }
@@ -247,7 +248,7 @@ enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *i
     err = answer(ice, in, msg->txid, 0, NULL, old); /* whatever was nominated, section 8.1.2 */
     if (err != BK_OK)
         return err; /* unanswered is unlearned: the peer sends it again */
-    if (!old && !ice_knows_peer(ice))
+    if (!old && !ice_knows_peer(ice, ice->locals.slots[local].stream))
         keep_early(ice, in, &request);
     else
         ice_learn(ice, &path, &request, old);

@@ -216,7 +216,8 @@ enum bk_err ice_response_recv(struct bk_checker *ice, const struct bk_datagram *
         ice->stats.unknown_answer++;
         return BK_ERR_NOT_OURS;
     }
-    const char *pwd = ice_secret_view(&ice->secrets[c->plan.old ? ICE_OLD_REMOTE : ICE_REMOTE]).pwd;
+    const struct ice_pair *p = ice_pair_at(ice, c->plan.pair);
+    const char *pwd = ice_remote_cred(ice, p->stream, c->plan.old).pwd;
     if (stun_check_fingerprint(msg) == BK_ERR_NOT_OURS ||
         stun_check_integrity(msg, pwd, strlen(pwd)) != BK_OK) {
         ice->stats.bad_integrity++; /* RFC 8489 section 9.1.4: as if it had not come */
@@ -232,7 +233,7 @@ enum bk_err ice_response_recv(struct bk_checker *ice, const struct bk_datagram *
         return BK_ERR_MALFORMED;
     }
     ice->stats.responses_received++;
-    if (!is_symmetric(ice_pair_at(ice, c->plan.pair), in))
+    if (!is_symmetric(p, in))
         take_asymmetric(ice, c);
     else if (!success)
         return take_error(ice, c, msg);

@@ -62,16 +62,13 @@ static void age(struct bk_checker *ice, bool keep) {
     for (uint16_t i = 0; i < ice->comp_count; i++)
         ice_drop_old(ice, i);
     age_pairs(ice);
-    const struct ice_secret local = s[ICE_OLD_LOCAL], remote = s[ICE_OLD_REMOTE];
+    const struct ice_secret local = s[ICE_OLD_LOCAL];
     s[ICE_OLD_LOCAL] = s[ICE_LOCAL];
-    s[ICE_OLD_REMOTE] = s[ICE_REMOTE];
-    s[ICE_LOCAL] = local; /* their memory, for the new ones */
-    s[ICE_REMOTE] = remote;
+    s[ICE_LOCAL] = local; /* its memory, for the new ones */
 }
 
 static void begin_generation(struct bk_checker *ice, const struct ice_cred *local) {
     ice_secret_put(&ice->secrets[ICE_LOCAL], local);
-    ice_secret_clear(&ice->secrets[ICE_REMOTE]);
     ice->early_count = 0;
     ice->locals_done = ice->remotes_done = false;
     ice->patience_until = BK_NEVER;
@@ -95,6 +92,7 @@ enum bk_err bk_checker_restart(struct bk_checker *ice, const char *ufrag, const 
     }
     ice_touch(ice, now);
     age(ice, keep);
+    ice_remote_age(ice, keep);
     remove_unused_remotes(ice);
     begin_generation(ice, &fresh);
     ice_cred_fini(&fresh);
@@ -127,5 +125,5 @@ void ice_drop_old(struct bk_checker *ice, uint16_t comp) {
     /* old_local stays: the peer may need a moment longer to change over, and its checks on the old
      * pairs are still answered */
     if (!more)
-        ice_secret_clear(&ice->secrets[ICE_OLD_REMOTE]);
+        ice_remote_forget_old(ice);
 }

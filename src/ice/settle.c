@@ -98,6 +98,23 @@ static bool size_secret(struct bk_checker *ice, struct ice_secret *s, size_t cap
     return moved;
 }
 
+/* What the streams' own credentials need, RFC 8839 section 5.4. */
+static bool take_of_streams(struct bk_checker *ice) {
+    if (ice->config.streams == 1)
+        return true;
+    ice->of_streams =
+        ice_room_get(&ice->room, 2 * (size_t)ice->config.streams, sizeof *ice->of_streams);
+    bool all = ice->of_streams != NULL;
+    for (size_t i = 0; all && i < ice_of_streams(ice); i++)
+        all = size_secret(ice, &ice->of_streams[i], ICE_SECRET_MAX);
+    return all;
+}
+
+static void give_secret(struct bk_checker *ice, struct ice_secret *secret) {
+    ice_secret_clear(secret);
+    (void)size_secret(ice, secret, 0);
+}
+
 /* ---- Everything at once -------------------------------------------------------------------- */
 
 bool ice_take_memory(struct bk_checker *ice) {
@@ -109,6 +126,7 @@ bool ice_take_memory(struct bk_checker *ice) {
                size_buffer(ice, buffer_max(c));
     for (size_t i = 0; all && i < ICE_SECRETS; i++)
         all = size_secret(ice, &ice->secrets[i], ICE_SECRET_MAX);
+    all = all && take_of_streams(ice);
     ice->comp_count = (uint16_t)(c->streams * c->components);
     if (all)
         ice->comps = ice_room_get(&ice->room, ice->comp_count, sizeof *ice->comps);
@@ -127,10 +145,12 @@ void ice_give_memory(struct bk_checker *ice) {
     (void)size_events(ice, 0);
     (void)size_answers(ice, 0);
     (void)size_buffer(ice, 0);
-    for (size_t i = 0; i < ICE_SECRETS; i++) {
-        ice_secret_clear(&ice->secrets[i]);
-        (void)size_secret(ice, &ice->secrets[i], 0);
-    }
+    for (size_t i = 0; i < ICE_SECRETS; i++)
+        give_secret(ice, &ice->secrets[i]);
+    for (size_t i = 0; i < ice_of_streams(ice); i++)
+        give_secret(ice, &ice->of_streams[i]);
+    ice_room_put(&ice->room, ice->of_streams, ice_of_streams(ice), sizeof *ice->of_streams);
+    ice->of_streams = NULL;
     ice_room_put(&ice->room, ice->comps, ice->comp_count, sizeof *ice->comps);
 }
 
@@ -139,7 +159,12 @@ static size_t buffer_needed(const struct bk_checker *ice) {
     size_t len = MESSAGE_LEN;
     for (size_t i = 0; i < ICE_SECRETS; i++)
         len += strlen(ice_secret_view(&ice->secrets[i]).ufrag);
-    return len;
+    size_t longest = 0;
+    for (size_t i = 0; i < ice_of_streams(ice); i++) {
+        size_t ufrag = strlen(ice_secret_view(&ice->of_streams[i]).ufrag);
+        longest = ufrag > longest ? ufrag : longest;
+    }
+    return len + longest;
 }
 
 void bk_checker_settle(struct bk_checker *ice, struct bk_time now) {
@@ -156,6 +181,8 @@ void bk_checker_settle(struct bk_checker *ice, struct bk_time now) {
         (void)size_buffer(ice, buffer_needed(ice));
     for (size_t i = 0; i < ICE_SECRETS; i++)
         (void)size_secret(ice, &ice->secrets[i], ice_secret_len(&ice->secrets[i]));
+    for (size_t i = 0; i < ice_of_streams(ice); i++)
+        (void)size_secret(ice, &ice->of_streams[i], ice_secret_len(&ice->of_streams[i]));
 }
 
 size_t bk_checker_size(const struct bk_checker *ice) {

@@ -2,6 +2,8 @@
  * Several streams of several components in one agent. */
 #include "mini.h"
 
+#include "stun/seal.h"
+
 static struct mini m;
 static struct bk_rng rng[2];
 
@@ -285,6 +287,207 @@ static void floods_for_one_component_leave_the_others_their_pairs(void **state) 
     mini_fini(&m);
 }
 
+/* A peer with credentials of its own for each stream, RFC 8839 section 5.4; before and after its
+ * restart. */
+struct who {
+    const char *ufrag[2], *pwd[2];
+};
+static const struct who first = {{"audi", "vide"},
+                                 {"passwordofaudiopassword", "passwordofvideopassword"}};
+static const struct who second = {{"newA", "newV"},
+                                  {"newpasswordofaudiopassword", "newpasswordofvideopassword"}};
+
+/* Side 0 with two streams; the peer is played by answer_all(). */
+static struct bk_checker *beside_a_script(void) {
+    struct bk_checker_config config = mini_config();
+    config.streams = 2;
+    mini_init(&m, 1);
+    rng[0] = rng_from_seeded(&m.agent_seed);
+    mini_agent(&m, 0, &rng[0], config, true);
+    for (uint16_t s = 0; s < 2; s++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "192.0.2.1:%d", 5000 + s);
+        mini_socket_of(&m, 0, text, s, 1);
+    }
+    return m.side[0].ice;
+}
+
+static void add_remote(uint16_t stream) {
+    struct bk_ice_candidate c = {.addr = mini_addr("198.51.100.1:7000"), .stream = stream};
+    c.addr.port = (uint16_t)(c.addr.port + stream);
+    enum bk_err err = bk_checker_add_remote_candidate(m.side[0].ice, &c, m.now);
+    assert_true(err == BK_OK || err == BK_ERR_EXISTS);
+}
+
+static enum bk_err set_of(uint16_t stream, const char *ufrag, const char *pwd) {
+    return bk_checker_set_remote_credentials_of(m.side[0].ice, stream, ufrag, pwd, m.now);
+}
+
+static void set_both(const struct who *who) {
+    for (uint16_t s = 0; s < 2; s++)
+        assert_int_equal(set_of(s, who->ufrag[s], who->pwd[s]), BK_OK);
+}
+
+static bool is_to(const struct wire_span *user, const char *ufrag) {
+    size_t len = strlen(ufrag);
+    return user->len > len && memcmp(user->data, ufrag, len) == 0 && user->data[len] == ':';
+}
+
+/* Plays the peer for all that leaves now: each check must be under its stream's credentials, of
+ * `who` or of `former`. Gives a bit for each stream that was checked as `who`. `forged`: answers
+ * with the other stream's password. */
+static unsigned answer_all(const struct who *who, const struct who *former, bool forged) {
+    struct bk_datagram d;
+    unsigned seen = 0;
+    while (bk_checker_next_datagram(m.side[0].ice, &d)) {
+        struct stun_msg msg;
+        struct wire_span user;
+        uint8_t buf[ICE_MESSAGE_MAX];
+        size_t len = 0;
+        unsigned s = d.local.port - 5000u;
+        assert_in_range(s, 0, 1);
+        assert_int_equal(stun_parse(&msg, d.data, d.len), BK_OK);
+        if (msg.cls != STUN_REQUEST)
+            continue;
+        assert_int_equal(stun_get_bytes(&msg, STUN_USERNAME, &user), BK_OK);
+        bool now = is_to(&user, who->ufrag[s]);
+        const struct who *as = now ? who : former;
+        assert_true(as != NULL && is_to(&user, as->ufrag[s]));
+        assert_int_equal(stun_check_integrity(&msg, as->pwd[s], strlen(as->pwd[s])), BK_OK);
+        seen |= now ? 1u << s : 0;
+        struct ice_answer_message a = {.txid = msg.txid,
+                                       .local = {as->ufrag[s], as->pwd[forged ? 1 - s : s]},
+                                       .mapped = d.local};
+        assert_int_equal(ice_build_answer(&a, buf, sizeof buf, &len), BK_OK);
+        struct bk_datagram in = {.local = d.local, .remote = d.remote, .data = buf, .len = len};
+        assert_int_equal(bk_checker_recv(m.side[0].ice, &in, m.now), forged ? BK_ERR_AUTH : BK_OK);
+    }
+    bk_checker_check(m.side[0].ice);
+    return seen;
+}
+
+static void pass(int ms) {
+    m.now = bk_after(m.now, ms * 1000);
+    bk_checker_advance(m.side[0].ice, m.now);
+}
+
+/* RFC 8839 section 5.4: ice-ufrag and ice-pwd of a stream. */
+static void streams_have_credentials_of_their_own(void **state) {
+    (void)state;
+    struct bk_checker *ice = beside_a_script();
+    for (uint16_t s = 0; s < 2; s++)
+        add_remote(s);
+    assert_string_equal(bk_checker_remote_ufrag(ice, 0), "");
+    set_both(&first);
+    assert_string_equal(bk_checker_remote_ufrag(ice, 0), "audi");
+    assert_string_equal(bk_checker_remote_ufrag(ice, 1), "vide");
+    assert_string_equal(bk_checker_remote_ufrag(ice, 2), "");
+    (void)answer_all(&first, NULL, true);
+    for (uint16_t s = 0; s < 2; s++)
+        assert_int_not_equal(bk_checker_stream_state(ice, s), BK_ICE_SELECTED);
+    unsigned seen = 0;
+    for (int i = 0; i < 40; i++, pass(50))
+        seen |= answer_all(&first, NULL, false);
+    assert_int_equal(seen, 3);
+    for (uint16_t s = 0; s < 2; s++)
+        assert_int_equal(bk_checker_stream_state(ice, s), BK_ICE_SELECTED);
+    bk_checker_settle(ice, m.now); /* and consent after it */
+    for (seen = 0; seen != 3; pass(500)) {
+        assert_int_equal(bk_checker_get_state(ice), BK_ICE_SELECTED);
+        seen |= answer_all(&first, NULL, false);
+    }
+    mini_fini(&m);
+}
+
+/* A stream is not checked before its credentials come, whatever the others do; nor does it hold
+ * back pairs of theirs with its foundation. A check that came early takes effect with them. */
+static void a_stream_waits_for_its_credentials_alone(void **state) {
+    (void)state;
+    struct bk_checker *ice = beside_a_script();
+    uint8_t txid[STUN_TXID_LEN] = {1}, buf[ICE_MESSAGE_MAX];
+    struct bk_datagram in = {.local = mini_addr("192.0.2.1:5000"),
+                             .remote = mini_addr("198.51.100.1:7000"),
+                             .data = buf};
+    struct ice_check_message check = {.txid = txid,
+                                      .local = {first.ufrag[0], first.pwd[0]},
+                                      .remote = {bk_checker_ufrag(ice), bk_checker_pwd(ice)},
+                                      .priority = 7};
+    assert_int_equal(ice_build_check(&check, buf, sizeof buf, &in.len), BK_OK);
+    assert_int_equal(bk_checker_recv(ice, &in, m.now), BK_OK);
+    for (uint16_t s = 0; s < 2; s++)
+        add_remote(s);
+    assert_int_equal(set_of(1, first.ufrag[1], first.pwd[1]), BK_OK);
+    for (int i = 0; i < 40; i++, pass(50))
+        assert_int_equal(answer_all(&first, NULL, false) & 1, 0);
+    assert_int_equal(bk_checker_stream_state(ice, 0), BK_ICE_IDLE);
+    assert_int_equal(bk_checker_stream_state(ice, 1), BK_ICE_SELECTED);
+    struct bk_ice_pair_info info = {.size = sizeof info};
+    assert_int_equal(bk_checker_find_pair(ice, &in.local, &in.remote, &info), BK_OK);
+    assert_int_equal(info.checks_received, 0);
+    assert_int_equal(set_of(0, first.ufrag[0], first.pwd[0]), BK_OK);
+    assert_int_equal(bk_checker_find_pair(ice, &in.local, &in.remote, &info), BK_OK);
+    assert_int_equal(info.checks_received, 1);
+    for (int i = 0; i < 40; i++, pass(50))
+        (void)answer_all(&first, NULL, false);
+    assert_int_equal(bk_checker_get_state(ice), BK_ICE_SELECTED);
+    mini_fini(&m);
+}
+
+static void other_credentials_need_a_restart(void **state) {
+    (void)state;
+    struct bk_checker *ice = beside_a_script();
+    assert_int_equal(set_of(0, first.ufrag[0], first.pwd[0]), BK_OK);
+    assert_int_equal(set_of(0, first.ufrag[0], first.pwd[0]), BK_OK);
+    assert_int_equal(set_of(0, first.ufrag[0], first.pwd[1]), BK_ERR_STATE);
+    assert_int_equal(set_of(2, first.ufrag[0], first.pwd[0]), BK_ERR_ARGUMENT);
+    assert_int_equal(set_of(1, "abc", first.pwd[0]), BK_ERR_ARGUMENT);
+    assert_string_equal(bk_checker_remote_ufrag(ice, 1), "");
+    /* for all: the others agree, or nothing is set */
+    assert_int_equal(bk_checker_set_remote_credentials(ice, first.ufrag[1], first.pwd[1], m.now),
+                     BK_ERR_STATE);
+    assert_string_equal(bk_checker_remote_ufrag(ice, 1), "");
+    assert_int_equal(bk_checker_set_remote_credentials(ice, first.ufrag[0], first.pwd[0], m.now),
+                     BK_OK);
+    assert_string_equal(bk_checker_remote_ufrag(ice, 1), first.ufrag[0]);
+    assert_int_equal(set_of(1, first.ufrag[0], first.pwd[0]), BK_OK);
+    assert_int_equal(set_of(1, first.ufrag[1], first.pwd[1]), BK_ERR_STATE);
+    assert_int_equal(bk_checker_restart(ice, NULL, NULL, m.now), BK_OK);
+    assert_string_equal(bk_checker_remote_ufrag(ice, 0), "");
+    assert_int_equal(set_of(1, first.ufrag[1], first.pwd[1]), BK_OK);
+    mini_fini(&m);
+}
+
+/* RFC 8445 section 9: old pairs keep their consent under their stream's old credentials. */
+static void a_restart_keeps_each_streams_old_credentials(void **state) {
+    (void)state;
+    struct bk_checker *ice = beside_a_script();
+    for (uint16_t s = 0; s < 2; s++)
+        add_remote(s);
+    set_both(&first);
+    for (int i = 0; i < 40; i++, pass(50))
+        (void)answer_all(&first, NULL, false);
+    for (int round = 0; round < 2; round++) {
+        const struct who *old = round == 0 ? &first : &second;
+        const struct who *now = round == 0 ? &second : &first;
+        bk_checker_settle(ice, m.now);
+        assert_int_equal(bk_checker_restart(ice, NULL, NULL, m.now), BK_OK);
+        bk_checker_settle(ice, m.now);
+        for (unsigned seen = 0; seen != 3; pass(500)) {
+            assert_int_equal(bk_checker_get_state(ice), BK_ICE_SELECTED);
+            seen |= answer_all(old, NULL, false);
+        }
+        for (uint16_t s = 0; s < 2; s++)
+            add_remote(s);
+        set_both(now);
+        for (int i = 0; i < 100; i++, pass(50))
+            (void)answer_all(now, old, false);
+        for (uint16_t s = 0; s < 2; s++)
+            assert_false(selected(0, s, 1).old);
+        assert_int_equal(bk_checker_pairs(ice), 2);
+    }
+    mini_fini(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_component_of_every_stream_gets_its_own_pair),
@@ -298,6 +501,10 @@ int main(void) {
         cmocka_unit_test(streams_take_turns_at_one_pace),
         cmocka_unit_test(a_restart_moves_every_component),
         cmocka_unit_test(floods_for_one_component_leave_the_others_their_pairs),
+        cmocka_unit_test(streams_have_credentials_of_their_own),
+        cmocka_unit_test(a_stream_waits_for_its_credentials_alone),
+        cmocka_unit_test(other_credentials_need_a_restart),
+        cmocka_unit_test(a_restart_keeps_each_streams_old_credentials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
