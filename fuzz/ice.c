@@ -17,7 +17,7 @@ struct kept { /* a request the agent sent, to be answered */
     uint8_t txid[STUN_TXID_LEN];
     struct bk_addr local, remote;
     uint8_t protocol;
-    bool used;
+    bool used, second; /* under the second credentials */
 };
 
 struct play {
@@ -26,7 +26,8 @@ struct play {
     struct rng_seeded seed;
     struct bk_rng rng;
     struct bk_time now;
-    struct ice_cred peer, agent, former; /* former: the agent's before a restart */
+    struct ice_cred peer, second;  /* the peer's, of different streams */
+    struct ice_cred agent, former; /* former: the agent's before a restart */
     struct kept kept[KEPT];
     unsigned next_kept;
     bool poor; /* the allocator has nothing now */
@@ -127,7 +128,7 @@ static void signed_answer(struct play *p) {
     if (!k->used)
         return;
     struct ice_answer_message m = {.txid = k->txid,
-                                   .local = ice_cred_view(&p->peer),
+                                   .local = ice_cred_view(k->second ? &p->second : &p->peer),
                                    .code = codes[flags >> 3 & 7],
                                    .mapped = k->local};
     struct bk_addr local = k->local, remote = k->remote;
@@ -143,6 +144,7 @@ static void signed_answer(struct play *p) {
 static void drain(struct play *p) {
     struct bk_datagram d;
     struct stun_msg msg;
+    struct wire_span user;
     struct bk_checker_event event;
     while (bk_checker_next_datagram(p->ice, &d)) {
         if (stun_parse(&msg, d.data, d.len) != BK_OK)
@@ -154,6 +156,8 @@ static void drain(struct play *p) {
         k->local = d.local;
         k->remote = d.remote;
         k->protocol = d.protocol;
+        k->second = stun_get_bytes(&msg, STUN_USERNAME, &user) == BK_OK &&
+                    ice_cred_is_addressed(ice_cred_view(&p->second), user);
         k->used = true;
     }
     while (bk_checker_next_event(p->ice, &event))
@@ -197,6 +201,11 @@ static void ask(struct play *p) {
         abort();
 }
 
+static enum bk_err set_credentials_of(struct play *p, uint8_t n) {
+    const struct ice_cred *cred = (n & 64) != 0 ? &p->second : &p->peer;
+    return bk_checker_set_remote_credentials_of(p->ice, n >> 4 & 3, cred->ufrag, cred->pwd, p->now);
+}
+
 /* The rarer verbs. */
 static void other_verb(struct play *p) {
     uint8_t n = wire_u8(&p->in);
@@ -227,6 +236,8 @@ static void other_verb(struct play *p) {
         break;
     case 7:
         (void)bk_checker_size(p->ice);
+        if ((n & 8) != 0)
+            err = set_credentials_of(p, n);
         break;
     }
     (void)err;
@@ -319,7 +330,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const struct bk_alloc alloc = {poor_get, poor_put, &p};
     if (bk_checker_new(&config, &alloc, &p.ice) != BK_OK)
         abort();
-    if (ice_cred_set(&p.peer, "peer", "peerpasswordpeerpassword") != BK_OK)
+    if (ice_cred_set(&p.peer, "peer", "peerpasswordpeerpassword") != BK_OK ||
+        ice_cred_set(&p.second, "secondpeer", "secondpasswordsecondpassword") != BK_OK)
         abort();
     remember_cred(&p, &p.agent);
     for (int i = 0; i < STEPS_MAX && wire_left(&p.in) > 0; i++) {

@@ -121,9 +121,10 @@ enum { BK_ICE_LINE_MAX = 512 }; /* longest line there is, with its NUL */
  */
 BK_API BK_MUST_USE enum bk_err bk_ice_describe(const struct bk_ice *ice, char *text, size_t cap,
                                                size_t *len);
-/* The peer's side: its lines, or a whole SDP around them, of which everything else is skipped. New
- * credentials in place of others are the peer's restart (RFC 8445 section 9): ours follows by
- * itself, BK_ICE_ON_RESTART asks for a new description. BK_ERR_MALFORMED: a line of ICE's breaks
+/* The peer's side: its lines, or a whole SDP around them, of which everything else is skipped. Its
+ * streams may have credentials of their own (RFC 8839 section 5.4). New ones in place of others are
+ * the peer's restart (RFC 8445 section 9): ours follows by itself, for all streams, and
+ * BK_ICE_ON_RESTART asks for a new description. BK_ERR_MALFORMED: a line of ICE's breaks
  * RFC 8839: nothing was taken. BK_ERR_TOO_LONG: more than 64 KiB, or more candidates than
  * remotes_max; what fits was taken. BK_ERR_NOT_FOUND: no credentials in it. */
 BK_API BK_MUST_USE enum bk_err bk_ice_set_remote(struct bk_ice *ice, const char *text, size_t len,

@@ -86,6 +86,7 @@ struct agent_component {
     uint8_t protocol;
     struct bk_time heard;                                                  /* data came */
     uint64_t bytes_sent, bytes_received, messages_sent, messages_received; /* on this path */
+    uint64_t remote_old_id; /* hash of the peer's fragment for the stream before our last restart */
 };
 
 /* What became of a server, kept for explanations. */
@@ -238,8 +239,6 @@ struct bk_ice {
     struct agent_fact facts[BK_ICE_SERVERS_MAX];
 
     bool remote_set, remote_trickle, remote_renomination, remote_lite, remote_done;
-    uint64_t remote_id, remote_old_id; /* hashes of the peer's credentials, now and before */
-    uint64_t remote_ufrag_id, remote_old_ufrag_id;
     struct bk_time patience; /* FAILED may be said from then on; BK_NEVER: not started */
 
     struct bk_time changed_at; /* our network changed; BK_NEVER: not lately */

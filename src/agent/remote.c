@@ -10,10 +10,16 @@ enum { TA_MS_MAX = 10000 };
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
-/* Everything but the candidates, and where we are in the text. */
-struct reading {
+/* Credentials; NULL: not said. */
+struct words {
     const char *ufrag, *pwd;
     size_t ufrag_len, pwd_len;
+};
+
+/* Everything but the candidates, and where we are in the text. */
+struct reading {
+    struct words session, own[BK_ICE_STREAMS_MAX];
+    struct words first; /* in the text, whosever they are */
     bool lite, trickle, renomination, done;
     uint32_t ta_us;
     size_t candidates;
@@ -46,16 +52,23 @@ static void follow_section(const struct bk_ice *ice, const struct sdp_item *item
     }
 }
 
-/* RFC 8839 section 5.4 allows credentials for each stream. Here the session's, or the first
- * stream's, count for all: RFC 8445 section 5.3 allows that, and browsers bundle. */
+static void note_words(struct words *w, const struct sdp_item *item) {
+    if (item->kind == SDP_UFRAG && w->ufrag == NULL) {
+        w->ufrag = item->value;
+        w->ufrag_len = item->len;
+    } else if (item->kind == SDP_PWD && w->pwd == NULL) {
+        w->pwd = item->value;
+        w->pwd_len = item->len;
+    }
+}
+
 static void note(struct reading *r, const struct sdp_item *item) {
-    if (item->kind == SDP_UFRAG && r->ufrag == NULL) {
-        r->ufrag = item->value;
-        r->ufrag_len = item->len;
-    } else if (item->kind == SDP_PWD && r->pwd == NULL) {
-        r->pwd = item->value;
-        r->pwd_len = item->len;
-    } else if (item->kind == SDP_OPTIONS) {
+    note_words(&r->first, item);
+    if (!r->media && r->sections == 0)
+        note_words(&r->session, item);
+    else if (r->stream < BK_ICE_STREAMS_MAX)
+        note_words(&r->own[r->stream], item);
+    if (item->kind == SDP_OPTIONS) {
         r->trickle |= sdp_has_option(item->value, item->len, "trickle");
         r->renomination |= sdp_has_option(item->value, item->len, "renomination");
     }
@@ -78,22 +91,64 @@ static enum bk_err read_all(const struct bk_ice *ice, const char *text, size_t l
     }
     if (err != BK_OK)
         return err;
-    return r->ufrag == NULL || r->pwd == NULL ? BK_ERR_NOT_FOUND : BK_OK;
+    return r->first.ufrag == NULL || r->first.pwd == NULL ? BK_ERR_NOT_FOUND : BK_OK;
 }
 
 /* ---- Credentials -------------------------------------------------------------------------- */
+
+static bool is_said(const struct words *w) {
+    return w->ufrag != NULL || w->pwd != NULL;
+}
+
+/* What is not said is as `from` says. */
+static void fill(struct words *w, const struct words *from) {
+    if (w->ufrag == NULL) {
+        w->ufrag = from->ufrag;
+        w->ufrag_len = from->ufrag_len;
+    }
+    if (w->pwd == NULL) {
+        w->pwd = from->pwd;
+        w->pwd_len = from->pwd_len;
+    }
+}
+
+/* RFC 8839 section 5.4: each of the two is the stream's own or else the session's. A stream of
+ * which neither is said keeps what it has, or else has what the first one in the text has: browsers
+ * bundle, and say it once. false: it keeps what it has. */
+static bool words_of(const struct bk_ice *ice, const struct reading *r, uint16_t stream,
+                     struct words *w) {
+    *w = r->own[stream];
+    fill(w, &r->session);
+    bool said = is_said(w);
+    fill(w, &r->first);
+    return said || bk_checker_remote_ufrag(ice->checker, stream)[0] == '\0';
+}
+
+static bool same_words(const struct words *a, const struct words *b) {
+    return a->ufrag_len == b->ufrag_len && a->pwd_len == b->pwd_len &&
+           memcmp(a->ufrag, b->ufrag, a->ufrag_len) == 0 && memcmp(a->pwd, b->pwd, a->pwd_len) == 0;
+}
 
 static uint64_t hash(const char *text, size_t len) {
     static const uint64_t seed[2] = {1, 2}; /* tells texts apart, hides nothing */
     return siphash24(seed, text, len);
 }
 
+static uint64_t *old_id(const struct bk_ice *ice, uint16_t stream) {
+    return &agent_component(ice, stream, 1)->remote_old_id;
+}
+
+static uint64_t id_now(const struct bk_ice *ice, uint16_t stream) {
+    const char *ufrag = bk_checker_remote_ufrag(ice->checker, stream);
+    return hash(ufrag, strlen(ufrag));
+}
+
 enum bk_err agent_restart(struct bk_ice *ice) {
+    for (uint16_t s = 0; ice->remote_set && s < ice->config.streams; s++)
+        *old_id(ice, s) = id_now(ice, s);
     enum bk_err err = bk_checker_restart(ice->checker, NULL, NULL, ice->now);
     if (err != BK_OK)
         return err;
-    if (ice->remote_set)
-        ice->remote_old_id = ice->remote_id;
     ice->remote_set = ice->remote_done = false;
     agent_remote_free(ice); /* names of the old generation */
     if (ice->gathered)
@@ -114,35 +169,72 @@ enum bk_err bk_ice_restart(struct bk_ice *ice, struct bk_time now) {
     return err;
 }
 
-/* RFC 8839 section 4.4.1.1.1: the peer's new credentials, while others are set, are its restart; we
- * follow with new ones of our own (RFC 8445 section 9). */
-static enum bk_err take_credentials(struct bk_ice *ice, const struct reading *r) {
+/* `stream` AGENT_NONE: all. */
+static enum bk_err set_words(struct bk_ice *ice, uint16_t stream, const struct words *w) {
     char ufrag[BK_ICE_CRED_MAX + 1], pwd[BK_ICE_CRED_MAX + 1];
-    memcpy(ufrag, r->ufrag, r->ufrag_len);
-    memcpy(pwd, r->pwd, r->pwd_len);
-    ufrag[r->ufrag_len] = pwd[r->pwd_len] = '\0';
-    enum bk_err err = bk_checker_set_remote_credentials(ice->checker, ufrag, pwd, ice->now);
+    memcpy(ufrag, w->ufrag, w->ufrag_len);
+    memcpy(pwd, w->pwd, w->pwd_len);
+    ufrag[w->ufrag_len] = pwd[w->pwd_len] = '\0';
+    return stream == AGENT_NONE
+               ? bk_checker_set_remote_credentials(ice->checker, ufrag, pwd, ice->now)
+               : bk_checker_set_remote_credentials_of(ice->checker, stream, ufrag, pwd, ice->now);
+}
+
+static enum bk_err set_credentials(struct bk_ice *ice, const struct reading *r) {
+    struct words all, w;
+    bool same = words_of(ice, r, 0, &all);
+    for (uint16_t s = 1; s < ice->config.streams; s++)
+        same = words_of(ice, r, s, &w) && same && same_words(&w, &all);
+    if (same)
+        return set_words(ice, AGENT_NONE, &all);
+    enum bk_err err = BK_OK;
+    for (uint16_t s = 0; err == BK_OK && s < ice->config.streams; s++) {
+        if (words_of(ice, r, s, &w))
+            err = set_words(ice, s, &w);
+    }
+    return err;
+}
+
+/* RFC 8839 section 4.4.1.1.1: the peer's new credentials, while others are set, are its restart; we
+ * follow with new ones of our own (RFC 8445 section 9). Ours are one pair for all streams, so a
+ * restart of one of its streams is one of all. */
+static enum bk_err take_credentials(struct bk_ice *ice, const struct reading *r) {
+    enum bk_err err = set_credentials(ice, r);
     if (err == BK_ERR_STATE) {
         err = agent_restart(ice);
         if (err == BK_OK)
-            err = bk_checker_set_remote_credentials(ice->checker, ufrag, pwd, ice->now);
+            err = set_credentials(ice, r);
         if (err == BK_OK)
             agent_tell(ice, BK_ICE_ON_RESTART, NULL, 0);
     }
-    if (err != BK_OK)
-        return err;
-    ice->remote_set = true;
-    ice->remote_id = hash(r->ufrag, r->ufrag_len);
-    return BK_OK;
+    ice->remote_set |= err == BK_OK;
+    return err;
+}
+
+/* After a restart of ours the peer's description from before it may still be on its way. */
+static bool is_from_before(const struct bk_ice *ice, const struct reading *r) {
+    bool any = false;
+    for (uint16_t s = 0; s < ice->config.streams; s++) {
+        struct words w = r->own[s];
+        fill(&w, &r->session);
+        if (!is_said(&w))
+            continue;
+        fill(&w, &r->first);
+        if (hash(w.ufrag, w.ufrag_len) != *old_id(ice, s))
+            return false;
+        any = true;
+    }
+    return any || hash(r->first.ufrag, r->first.ufrag_len) == *old_id(ice, 0);
 }
 
 /* ---- Candidates --------------------------------------------------------------------------- */
 
-static bool is_of_old_generation(const struct bk_ice *ice, const struct sdp_candidate *c) {
+static bool is_of_old_generation(const struct bk_ice *ice, const struct sdp_candidate *c,
+                                 uint16_t stream) {
     if (c->ufrag[0] == '\0')
         return false;
     uint64_t id = hash(c->ufrag, strlen(c->ufrag));
-    return ice->remote_set ? id != ice->remote_id : id == ice->remote_old_id;
+    return ice->remote_set ? id != id_now(ice, stream) : id == *old_id(ice, stream);
 }
 
 /* draft-ietf-mmusic-mdns-ice-candidates section 3.2: names in .local alone; others are ignored, as
@@ -197,7 +289,7 @@ void agent_remote_resolved(struct bk_ice *ice, uint32_t id, const struct bk_ip *
 static enum bk_err add_candidate(struct bk_ice *ice, struct sdp_candidate *c, uint16_t stream) {
     if (stream >= ice->config.streams || c->at.component > ice->config.components)
         return BK_ERR_UNSUPPORTED;
-    if (is_of_old_generation(ice, c))
+    if (is_of_old_generation(ice, c, stream))
         return BK_ERR_UNSUPPORTED;
     c->at.stream = stream;
     if (c->name[0] != '\0')
@@ -240,9 +332,7 @@ enum bk_err bk_ice_set_remote(struct bk_ice *ice, const char *text, size_t len,
     if (err != BK_OK)
         return err;
     (void)agent_see(ice, now);
-    /* After a restart of ours the peer's description from before it may still be on its way. */
-    if (!ice->remote_set && ice->remote_old_id != 0 &&
-        hash(r.ufrag, r.ufrag_len) == ice->remote_old_id)
+    if (!ice->remote_set && is_from_before(ice, &r))
         return BK_OK;
     err = take_credentials(ice, &r);
     if (err != BK_OK)
