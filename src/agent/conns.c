@@ -270,18 +270,21 @@ enum bk_err agent_conn_write(struct bk_ice *ice, uint32_t id, const void *data, 
     return queue_push(ice, id, NULL, 0, data, len);
 }
 
+/* What is asked of a TURN server goes before what waits for it: a permission before the check that
+ * needs it. */
 bool bk_ice_next_stream_data(struct bk_ice *ice, uint32_t *id, const uint8_t **data, size_t *len) {
     struct bk_datagram d;
+    if (agent_relays_next_stream(ice, id, &d)) {
+        *data = d.data;
+        *len = d.len;
+        return true;
+    }
     while (queue_pop(ice, id, data, len)) {
         uint16_t at = agent_conn_find(ice, *id);
         if (at != AGENT_NONE && ice->conns[at].state == CONN_UP)
             return true;
     }
-    if (!agent_relays_next_stream(ice, id, &d))
-        return false;
-    *data = d.data;
-    *len = d.len;
-    return true;
+    return false;
 }
 
 /* ---- Receiving ---------------------------------------------------------------------------- */

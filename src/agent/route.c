@@ -4,7 +4,8 @@
 
 #include "wire/stun.h"
 
-/* Permissions are asked for before a check, but a peer-reflexive candidate is new to us here. */
+/* Permissions are asked for when a pair is formed, ahead of its checks; here only what a full table
+ * or a refusal left without one. */
 static enum bk_err wrap(struct bk_ice *ice, struct agent_relay *r, const struct bk_datagram *in,
                         struct bk_datagram *out) {
     enum bk_err err = bk_turn_send(r->turn, &in->remote, in->data, in->len, out);

@@ -104,6 +104,7 @@ struct net {
     size_t name_count;
     size_t requests[4]; /* by enum bk_ice_request_kind */
     size_t allocates;
+    size_t unpermitted; /* sent to a relay for a peer that had no permission yet */
     bool (*blocked)(const struct bk_addr *from, const struct bk_addr *to);
     uint64_t order;
     struct net_packet packets[NET_PACKETS];
@@ -326,8 +327,12 @@ static inline void net_turn_request(struct net *n, const struct net_client *c,
 static inline void net_turn_forward(struct net *n, const struct net_client *c,
                                     const struct bk_addr *peer, const uint8_t *data, size_t len) {
     struct net_allocation *a = net_allocation_of(n, c);
-    if (a == NULL || !net_permitted(a, &peer->ip))
+    if (a == NULL)
         return;
+    if (!net_permitted(a, &peer->ip)) {
+        n->unpermitted++;
+        return;
+    }
     struct bk_addr from = net_relayed(n, a);
     a->sent++;
     net_post(n, &from, peer, data, len);

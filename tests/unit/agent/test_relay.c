@@ -87,6 +87,24 @@ static void relay_works_when_udp_is_blocked(void **state) {
     }
 }
 
+/* RFC 8656 section 11.2: the server drops what comes before the permission does. */
+static void permissions_leave_before_what_needs_them(void **state) {
+    (void)state;
+    static const char *const uris[] = {"turn:192.0.2.10", "turn:192.0.2.10?transport=tcp",
+                                       "turns:192.0.2.10", "turns:192.0.2.10?transport=udp"};
+    for (size_t k = 0; k < sizeof uris / sizeof uris[0]; k++) {
+        for (int policy = BK_ICE_ALL; policy <= BK_ICE_RELAYED_ONLY; policy++) {
+            static struct net n;
+            two_with_turn(&n, 20 + k, uris[k], (enum bk_ice_policy)policy);
+            net_start(&n);
+            net_run(&n, 3000);
+            net_assert_talk(&n);
+            assert_int_equal(n.unpermitted, 0);
+            net_fini(&n);
+        }
+    }
+}
+
 static void a_silent_address_of_a_name_is_passed_over(void **state) {
     (void)state;
     static struct net n;
@@ -186,6 +204,7 @@ int main(void) {
         cmocka_unit_test(relay_only_sends_nothing_direct),
         cmocka_unit_test(relay_only_meets_a_host),
         cmocka_unit_test(relay_works_when_udp_is_blocked),
+        cmocka_unit_test(permissions_leave_before_what_needs_them),
         cmocka_unit_test(a_silent_address_of_a_name_is_passed_over),
         cmocka_unit_test(a_redirect_is_followed_once),
         cmocka_unit_test(closing_gives_allocations_back),
