@@ -208,7 +208,7 @@ static void answer(struct play *p) {
     uint8_t how = wire_u8(&p->in);
     struct kept k = p->kept[how % KEPT];
     struct stun_msg m;
-    size_t skip = k.conn != 0 && k.len > 2 && k.bytes[0] == 0 && k.bytes[2] == 0 ? 2 : 0;
+    size_t skip = k.conn != 0 && k.len > 2 && !stun_is_message(k.bytes, k.len) ? 2 : 0;
     if (k.len == 0 || stun_parse(&m, k.bytes + skip, k.len - skip) != BK_OK ||
         m.cls != STUN_REQUEST)
         return;
@@ -267,8 +267,7 @@ static void drain_requests(struct play *p) {
     while (bk_ice_next_stream_data(p->ice, &id, &bytes, &len)) {
         struct bk_addr server = bk_addr(bk_ipv4(192, 0, 2, 10), 3478), none = {.port = 0};
         fuzz_check(id != 0 && len > 0);
-        keep(p, &none, (len > 2 && bytes[2] == 0x21) || bytes[0] != 0 ? &none : &server, id, bytes,
-             len);
+        keep(p, &none, stun_is_message(bytes, len) ? &server : &none, id, bytes, len);
     }
 }
 
@@ -459,7 +458,7 @@ static void configure(struct play *p) {
                                        "turns:192.0.2.10?transport=udp",
                                        "turn:turn.example",
                                        "stuns:192.0.2.9",
-                                       "turn:192.0.2.11"};
+                                       "stun:192.0.2.11?transport=tcp"};
     struct bk_ice_config *c = &p->config;
     uint8_t how = wire_u8(&p->in), servers = wire_u8(&p->in), more = wire_u8(&p->in);
     *c = bk_ice_config_default;

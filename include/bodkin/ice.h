@@ -51,7 +51,8 @@ enum bk_ice_trickle {
 
 enum { BK_ICE_SERVERS_MAX = 8, BK_ICE_STREAMS_MAX = 16, BK_ICE_COMPONENTS_MAX = 8 };
 
-/* `uri` is one of RFC 7064's or RFC 7065's: "stun:host", "stun:host:port", "stuns:host";
+/* `uri` is one of RFC 7064's or RFC 7065's: "stun:host", "stun:host:port", "stuns:host" (TLS; this
+ * and "stun:host?transport=tcp" are asked for TCP candidates, and not at all without config.tcp);
  * "turn:host" (UDP), "turn:host?transport=tcp"; "turns:host" (TLS), "turns:host?transport=udp"
  * (DTLS). IPv6 addresses stand in brackets. */
 struct bk_ice_server {

@@ -111,13 +111,16 @@ struct agent_server {
     int64_t rtt_us;
 };
 
-/* One Binding exchange: one base, one server. */
-enum agent_query_state { QUERY_PLANNED, QUERY_ASKING, QUERY_OVER };
+/* One Binding exchange: one base, one server. From a TCP base it takes a connection, which is kept
+ * afterwards. */
+enum agent_query_state { QUERY_PLANNED, QUERY_DIALLING, QUERY_ASKING, QUERY_OVER };
 
 struct agent_query {
     enum agent_query_state state;
     uint16_t base, server;
-    uint8_t ip; /* which address of the server's */
+    uint8_t ip;    /* which address of the server's */
+    bool tcp;      /* over a connection */
+    uint32_t conn; /* id of the connection; 0: none now */
     struct bk_addr to;
     struct bk_addr mapped; /* the last answer; family NONE: none yet */
     struct bk_time started, answered;
@@ -171,7 +174,9 @@ struct agent_conn {
     bool accepted;               /* the other side opened it */
     struct bk_time prove_by;     /* an accepted one has a pair by then, or is ended */
     bool datagrams;              /* DTLS: keeps the bounds of messages */
-    uint16_t relay;              /* whose it is; AGENT_NONE: it carries checks and data, RFC 4571 */
+    bool query;                  /* of a Binding exchange with a STUN server */
+    uint16_t relay;              /* whose it is; AGENT_NONE, and no query's: it carries checks and
+                                    data, RFC 4571 */
     struct bk_addr base, remote; /* as the checker knows them; a relay's: our end, the server */
     uint8_t *in;                 /* the beginning of a message; NULL: none */
     uint32_t in_len, in_cap;
@@ -274,7 +279,8 @@ void agent_cand_add(struct bk_ice *ice, const struct bk_ice_candidate *candidate
 /* The same, with another related address (RFC 8839 section 5.1) than the base. */
 void agent_cand_add_related(struct bk_ice *ice, const struct bk_ice_candidate *candidate,
                             const struct bk_addr *related, uint16_t base);
-void agent_cands_drop_addr(struct bk_ice *ice, const struct bk_addr *addr);
+void agent_cands_drop_addr(struct bk_ice *ice, const struct bk_addr *addr,
+                           enum bk_protocol protocol);
 /* Does a check from this base open a connection? */
 bool agent_cand_dials(const struct bk_ice *ice, const struct bk_addr *base);
 void agent_cands_drop_base(struct bk_ice *ice, uint16_t base);
@@ -303,6 +309,13 @@ void agent_gather_mapped(struct bk_ice *ice, uint16_t base, const struct bk_addr
 /* May one more exchange with a server leave now? It is counted. */
 bool agent_gather_pace(struct bk_ice *ice);
 BK_MUST_USE enum bk_err agent_gather_recv(struct bk_ice *ice, const struct bk_datagram *in);
+/* The connection of a Binding exchange: it is up, brought a message, or is gone. */
+void agent_gather_connected(struct bk_ice *ice, uint32_t conn);
+void agent_gather_answer(struct bk_ice *ice, uint32_t conn, const struct bk_datagram *in);
+void agent_gather_broken(struct bk_ice *ice, uint32_t conn);
+/* The server it goes to; AGENT_NONE: it is no exchange's. */
+uint16_t agent_gather_server_of(const struct bk_ice *ice, uint32_t conn);
+bool agent_gather_next_stream(struct bk_ice *ice, uint32_t *conn, struct bk_datagram *out);
 void agent_gather_turn(struct bk_ice *ice);
 struct bk_time agent_gather_deadline(const struct bk_ice *ice);
 bool agent_gather_next_datagram(struct bk_ice *ice, struct bk_datagram *out);
@@ -357,6 +370,9 @@ uint16_t agent_conn_find(const struct bk_ice *ice, uint32_t id);
 /* Asks for a connection to be opened; its id, or 0. */
 uint32_t agent_conn_dial(struct bk_ice *ice, uint16_t relay, const struct bk_addr *base,
                          const struct bk_addr *remote);
+/* The same to a STUN server, from the port of this TCP base. */
+uint32_t agent_conn_dial_stun(struct bk_ice *ice, const struct bk_addr *base,
+                              const struct bk_addr *server);
 void agent_conn_end(struct bk_ice *ice, uint32_t id);
 /* One message of the checker's, or of data: framed, and queued or kept until the connection is up.
  */

@@ -69,7 +69,8 @@ void agent_cand_add_related(struct bk_ice *ice, const struct bk_ice_candidate *c
                             const struct bk_addr *related, uint16_t base) {
     struct bk_ice_candidate signalled;
     enum bk_err err = bk_checker_add_local_candidate(ice->checker, candidate, ice->now, &signalled);
-    if (err == BK_ERR_EXISTS && ice->config.mdns && candidate->kind == BK_ICE_SRFLX)
+    if (err == BK_ERR_EXISTS && ice->config.mdns && candidate->kind == BK_ICE_SRFLX &&
+        candidate->transport == BK_ICE_UDP)
         unveil(ice, candidate, base);
     if (err != BK_OK)
         return; /* redundant, as a relayed one that equals a host one is (RFC 8445 sections 5.1.1.2,
@@ -84,11 +85,14 @@ void agent_cand_add(struct bk_ice *ice, const struct bk_ice_candidate *candidate
     agent_cand_add_related(ice, candidate, &candidate->base, base);
 }
 
-void agent_cands_drop_addr(struct bk_ice *ice, const struct bk_addr *addr) {
+void agent_cands_drop_addr(struct bk_ice *ice, const struct bk_addr *addr,
+                           enum bk_protocol protocol) {
     uint16_t kept = 0;
-    for (uint16_t i = 0; i < ice->cand_count; i++)
-        if (!bk_addr_equal(&ice->cands[i].addr, addr))
+    for (uint16_t i = 0; i < ice->cand_count; i++) {
+        bool same = (ice->cands[i].transport == BK_ICE_UDP) == (protocol == BK_UDP);
+        if (!same || !bk_addr_equal(&ice->cands[i].addr, addr))
             ice->cands[kept++] = ice->cands[i];
+    }
     ice->cand_count = kept;
 }
 

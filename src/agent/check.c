@@ -48,6 +48,14 @@ static void check_conns(const struct bk_ice *ice) {
         bk_assert(c->id != 0 && agent_conn_find(ice, c->id) == i && c->in_len <= c->in_cap);
         if (c->state != CONN_ENDING && c->relay != AGENT_NONE)
             bk_assert(c->relay < ice->relay_count && ice->relays[c->relay].conn == c->id);
+        if (c->state != CONN_ENDING && c->query)
+            bk_assert(agent_gather_server_of(ice, c->id) != AGENT_NONE);
+    }
+    for (uint16_t i = 0; ice->gather != NULL && i < ice->gather->query_count; i++) {
+        const struct agent_query *q = &ice->gather->queries[i];
+        uint16_t conn = q->conn == 0 ? AGENT_NONE : agent_conn_find(ice, q->conn);
+        bk_assert(q->state != QUERY_DIALLING || q->conn != 0);
+        bk_assert(q->conn == 0 || (conn != AGENT_NONE && ice->conns[conn].query));
     }
     bk_assert(ice->reading == AGENT_NONE || ice->reading < ice->conn_count);
 }

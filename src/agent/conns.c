@@ -2,7 +2,8 @@
  * Connections. Those to the peer carry checks and data, each message behind 16 bits of length (RFC
  * 4571) from the first byte to the last: those we open (RFC 6544 section 7.1) and those we accept
  * (RFC 6544 section 7.2). A restart ends none of them (RFC 6544 section 9.2). Those to TURN servers
- * carry what the TURN client makes of it.
+ * carry what the TURN client makes of it; those to STUN servers one message after the other (RFC
+ * 8489 section 6.2.2).
  *
  * Life: dialled (bk_ice_dialled) or accepted (bk_ice_accepted), up, ended by us (BK_ICE_HANG_UP) or
  * by the world (bk_ice_hung_up). The checker asks for a connection by sending a first check; it is
@@ -18,7 +19,8 @@ enum {
     FRAME_HEADER = 2,
     QUEUE_HEADER = 8,        /* id, length */
     PROVE_US = 10 * 1000000, /* an accepted connection on which no check came by then is ended */
-    ACCEPTED_MAX = 64
+    ACCEPTED_MAX = 64,
+    ANSWER_MAX = 2048 /* bytes of a STUN server's message */
 };
 
 /* ---- The queue ---------------------------------------------------------------------------- */
@@ -93,12 +95,16 @@ uint16_t agent_conn_find(const struct bk_ice *ice, uint32_t id) {
     return AGENT_NONE;
 }
 
+static bool is_peers(const struct agent_conn *c) {
+    return (c->state == CONN_DIALLING || c->state == CONN_UP) && c->relay == AGENT_NONE &&
+           !c->query;
+}
+
 static uint16_t find_pair(const struct bk_ice *ice, const struct bk_addr *base,
                           const struct bk_addr *remote) {
     for (uint16_t i = 0; i < ice->conn_count; i++) {
         const struct agent_conn *c = &ice->conns[i];
-        if ((c->state == CONN_DIALLING || c->state == CONN_UP) && c->relay == AGENT_NONE &&
-            bk_addr_equal(&c->base, base) && bk_addr_equal(&c->remote, remote))
+        if (is_peers(c) && bk_addr_equal(&c->base, base) && bk_addr_equal(&c->remote, remote))
             return i;
     }
     return AGENT_NONE;
@@ -149,11 +155,14 @@ static void broken(struct bk_ice *ice, uint16_t at) {
     struct agent_conn *c = &ice->conns[at];
     uint16_t relay = c->relay;
     struct bk_addr base = c->base, remote = c->remote;
-    bool was_ending = c->state == CONN_ENDING;
+    bool was_ending = c->state == CONN_ENDING, query = c->query;
+    uint32_t id = c->id;
     forget(ice, c);
     if (was_ending)
         return;
-    if (relay != AGENT_NONE)
+    if (query)
+        agent_gather_broken(ice, id);
+    else if (relay != AGENT_NONE)
         agent_relay_broken(ice, relay);
     else
         bk_checker_broken(ice->checker, &base, &remote, ice->now);
@@ -172,6 +181,14 @@ uint32_t agent_conn_dial(struct bk_ice *ice, uint16_t relay, const struct bk_add
     c->base = *base;
     c->remote = *remote;
     return c->id;
+}
+
+uint32_t agent_conn_dial_stun(struct bk_ice *ice, const struct bk_addr *base,
+                              const struct bk_addr *server) {
+    uint32_t id = agent_conn_dial(ice, AGENT_NONE, base, server);
+    if (id != 0)
+        ice->conns[agent_conn_find(ice, id)].query = true;
+    return id;
 }
 
 static void flush_first(struct bk_ice *ice, struct agent_conn *c) {
@@ -194,7 +211,9 @@ enum bk_err bk_ice_dialled(struct bk_ice *ice, uint32_t id, enum bk_err err,
     } else {
         c->state = CONN_UP;
         flush_first(ice, c);
-        if (c->relay != AGENT_NONE)
+        if (c->query)
+            agent_gather_connected(ice, id);
+        else if (c->relay != AGENT_NONE)
             agent_relay_connected(ice, c->relay, local);
     }
     agent_turn(ice, now);
@@ -274,7 +293,7 @@ enum bk_err agent_conn_write(struct bk_ice *ice, uint32_t id, const void *data, 
  * needs it. */
 bool bk_ice_next_stream_data(struct bk_ice *ice, uint32_t *id, const uint8_t **data, size_t *len) {
     struct bk_datagram d;
-    if (agent_relays_next_stream(ice, id, &d)) {
+    if (agent_relays_next_stream(ice, id, &d) || agent_gather_next_stream(ice, id, &d)) {
         *data = d.data;
         *len = d.len;
         return true;
@@ -388,6 +407,44 @@ static enum bk_err recv_for_relay(struct bk_ice *ice, struct agent_conn *c, cons
     return BK_OK;
 }
 
+/* false: no whole message is left in `rest`. */
+static enum bk_err next_answer(struct bk_ice *ice, struct agent_conn *c, bool *whole) {
+    *whole = false;
+    if (c->in_len < STUN_HEADER_LEN && !gather_bytes(ice, c, STUN_HEADER_LEN))
+        return BK_OK;
+    size_t want = STUN_HEADER_LEN + ((size_t)c->in[2] << 8 | c->in[3]);
+    if (!stun_is_message(c->in, STUN_HEADER_LEN) || want > ANSWER_MAX)
+        return BK_ERR_MALFORMED;
+    *whole = gather_bytes(ice, c, want);
+    return BK_OK;
+}
+
+/* RFC 8489 section 6.2.2: the messages' own lengths tell them apart. */
+static enum bk_err recv_for_query(struct bk_ice *ice, uint32_t id, const void *data, size_t len) {
+    enum bk_err err = BK_OK;
+    bool whole = true;
+    ice->rest = data;
+    ice->rest_len = len;
+    while (err == BK_OK && whole) {
+        uint16_t at = agent_conn_find(ice, id);
+        if (at == AGENT_NONE || ice->conns[at].state != CONN_UP)
+            break; /* an answer ended it */
+        struct agent_conn *c = &ice->conns[at];
+        err = next_answer(ice, c, &whole);
+        if (err != BK_OK || !whole)
+            break;
+        const struct bk_datagram in = {.local = c->base,
+                                       .remote = c->remote,
+                                       .data = c->in,
+                                       .len = c->in_len,
+                                       .protocol = BK_TCP};
+        c->in_len = 0;
+        agent_gather_answer(ice, id, &in);
+    }
+    ice->rest_len = 0;
+    return err;
+}
+
 enum bk_err bk_ice_stream_recv(struct bk_ice *ice, uint32_t id, const void *data, size_t len,
                                struct bk_time now) {
     struct bk_ice_data unread;
@@ -399,6 +456,11 @@ enum bk_err bk_ice_stream_recv(struct bk_ice *ice, uint32_t id, const void *data
     if (at == AGENT_NONE || ice->conns[at].state != CONN_UP)
         return BK_ERR_NOT_FOUND;
     enum bk_err err = BK_OK;
+    if (ice->conns[at].query) {
+        err = recv_for_query(ice, id, data, len);
+        agent_turn(ice, now);
+        return err;
+    }
     ice->reading = at;
     if (ice->conns[at].relay != AGENT_NONE) {
         err = recv_for_relay(ice, &ice->conns[at], data, len);
@@ -450,8 +512,7 @@ struct bk_time agent_conns_deadline(const struct bk_ice *ice) {
 void agent_conns_drop_base(struct bk_ice *ice, const struct bk_addr *base) {
     for (uint16_t i = 0; i < ice->conn_count; i++) {
         struct agent_conn *c = &ice->conns[i];
-        if ((c->state == CONN_UP || c->state == CONN_DIALLING) && c->relay == AGENT_NONE &&
-            (base == NULL || bk_addr_equal(&c->base, base)))
+        if (is_peers(c) && (base == NULL || bk_addr_equal(&c->base, base)))
             end(ice, c);
     }
 }

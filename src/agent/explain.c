@@ -5,11 +5,11 @@
 
 /* ---- Facts -------------------------------------------------------------------------------- */
 
-enum way { WAY_STUN, WAY_TURN_UDP, WAY_TURN_TCP, WAY_TURN_TLS, WAY_TURN_DTLS, WAYS };
+enum way { WAY_STUN, WAY_STUN_TCP, WAY_TURN_UDP, WAY_TURN_TCP, WAY_TURN_TLS, WAY_TURN_DTLS, WAYS };
 enum fate { FATE_NONE, FATE_UNKNOWN_NAME, FATE_SILENT, FATE_REFUSED, FATE_WORKS };
 
-static const char *const way_text[WAYS] = {"STUN", "TURN over UDP", "TURN over TCP",
-                                           "TURN over TLS", "TURN over DTLS"};
+static const char *const way_text[WAYS] = {"STUN",          "STUN over TCP", "TURN over UDP",
+                                           "TURN over TCP", "TURN over TLS", "TURN over DTLS"};
 
 struct facts {
     size_t pairs, answered; /* pairs that were checked, and that were answered */
@@ -20,7 +20,7 @@ struct facts {
 
 static enum way way_of(const struct server_uri *uri) {
     if (!uri->turn)
-        return WAY_STUN;
+        return uri->protocol == BK_UDP ? WAY_STUN : WAY_STUN_TCP;
     if (uri->protocol == BK_UDP)
         return uri->secure ? WAY_TURN_DTLS : WAY_TURN_UDP;
     return uri->secure ? WAY_TURN_TLS : WAY_TURN_TCP;
@@ -118,9 +118,10 @@ static const char *conclusion(const struct facts *f) {
                       f->fate[WAY_TURN_DTLS] == FATE_SILENT;
     bool udp_works = f->fate[WAY_STUN] == FATE_WORKS || f->fate[WAY_TURN_UDP] == FATE_WORKS ||
                      f->fate[WAY_TURN_DTLS] == FATE_WORKS;
-    bool tcp_works = f->fate[WAY_TURN_TCP] == FATE_WORKS || f->fate[WAY_TURN_TLS] == FATE_WORKS;
+    bool relay_tcp = f->fate[WAY_TURN_TCP] == FATE_WORKS || f->fate[WAY_TURN_TLS] == FATE_WORKS;
+    bool tcp_works = relay_tcp || f->fate[WAY_STUN_TCP] == FATE_WORKS;
     bool relay =
-        f->fate[WAY_TURN_UDP] == FATE_WORKS || f->fate[WAY_TURN_DTLS] == FATE_WORKS || tcp_works;
+        f->fate[WAY_TURN_UDP] == FATE_WORKS || f->fate[WAY_TURN_DTLS] == FATE_WORKS || relay_tcp;
     if (wrong_password(f))
         return "the TURN user or password is wrong";
     if (udp_silent && !udp_works && tcp_works)

@@ -8,7 +8,11 @@
  * later is a candidate all the same.
  *
  * The exchanges are repeated to keep the mappings open (section 5.1.1.4) until a path is selected,
- * whose own checks do that from then on. */
+ * whose own checks do that from then on.
+ *
+ * A TCP base asks the STUN servers that are reached by TCP or TLS, in a connection that leaves from
+ * its own port: RFC 6544 section 5.2. What the server sees is a passive candidate, as long as the
+ * connection keeps the mapping. */
 #include "agent/agent.h"
 
 #include <string.h>
@@ -27,8 +31,19 @@ enum {
 
 /* ---- Planning ----------------------------------------------------------------------------- */
 
-static bool asks_over_udp(const struct agent_server *s) {
-    return s->uri.protocol == BK_UDP && !s->uri.secure;
+/* Datagrams to STUN and TURN servers alike; connections, which cost more, to STUN servers alone,
+ * and only where they can make a candidate. STUN over DTLS has no use here. */
+static bool asks(const struct bk_ice *ice, const struct agent_base *b,
+                 const struct agent_server *s) {
+    if (b->protocol != s->uri.protocol)
+        return false;
+    return b->protocol == BK_UDP ? !s->uri.secure
+                                 : !s->uri.turn && ice->config.policy != BK_ICE_RELAYED_ONLY;
+}
+
+/* Has its client been set up, and has it a way to the server? */
+static bool is_talking(const struct agent_query *q) {
+    return (q->state == QUERY_ASKING || q->state == QUERY_OVER) && (!q->tcp || q->conn != 0);
 }
 
 static struct agent_query *take_query(struct bk_ice *ice) {
@@ -50,7 +65,7 @@ static void plan_query(struct bk_ice *ice, uint16_t base, uint16_t server) {
     const struct agent_base *b = &ice->bases[base];
     struct agent_server *s = &ice->gather->servers[server];
     uint8_t at;
-    if (!b->used || b->protocol != BK_UDP || s->state != SERVER_READY || !asks_over_udp(s) ||
+    if (!b->used || s->state != SERVER_READY || !asks(ice, b, s) ||
         is_asked(ice->gather, base, server) || !agent_server_address(s, b, 0, &at))
         return;
     struct agent_query *q = take_query(ice);
@@ -61,6 +76,7 @@ static void plan_query(struct bk_ice *ice, uint16_t base, uint16_t server) {
     q->base = base;
     q->server = server;
     q->ip = at;
+    q->tcp = b->protocol == BK_TCP;
     q->to = bk_addr(s->ips[at], s->uri.port);
     q->answered = BK_NEVER;
 }
@@ -130,13 +146,21 @@ void agent_gather_base(struct bk_ice *ice, uint16_t base) {
     }
 }
 
+static void let_go(struct bk_ice *ice, struct agent_query *q) {
+    if (q->conn != 0)
+        agent_conn_end(ice, q->conn);
+    q->conn = 0;
+}
+
 void agent_gather_drop_base(struct bk_ice *ice, uint16_t base) {
     struct agent_gather *g = ice->gather;
     for (uint16_t i = 0; g != NULL && i < g->query_count;) {
-        if (g->queries[i].base == base)
-            g->queries[i] = g->queries[--g->query_count];
-        else
+        if (g->queries[i].base != base) {
             i++;
+            continue;
+        }
+        let_go(ice, &g->queries[i]);
+        g->queries[i] = g->queries[--g->query_count];
     }
 }
 
@@ -174,9 +198,13 @@ void agent_gather_again(struct bk_ice *ice) {
         agent_servers_start(ice);
         return;
     }
-    for (uint16_t i = 0; i < ice->gather->query_count; i++)
-        if (ice->gather->queries[i].state != QUERY_PLANNED)
-            stun_client_ask_now(&ice->gather->queries[i].client, ice->now);
+    for (uint16_t i = 0; i < ice->gather->query_count; i++) {
+        struct agent_query *q = &ice->gather->queries[i];
+        if (is_talking(q))
+            stun_client_ask_now(&q->client, ice->now);
+        else if (q->state == QUERY_OVER)
+            q->state = QUERY_PLANNED; /* its connection is gone */
+    }
     for (uint16_t s = 0; s < agent_servers(ice); s++)
         if (ice->gather->servers[s].state == SERVER_READY)
             agent_gather_server(ice, s); /* what was given up, or has a new base */
@@ -185,6 +213,8 @@ void agent_gather_again(struct bk_ice *ice) {
 void agent_gather_free(struct bk_ice *ice) {
     if (ice->gather == NULL)
         return;
+    for (uint16_t i = 0; i < ice->gather->query_count; i++)
+        let_go(ice, &ice->gather->queries[i]);
     ice->alloc.put(ice->alloc.ctx, ice->gather->queries);
     ice->alloc.put(ice->alloc.ctx, ice->gather);
     ice->gather = NULL;
@@ -194,6 +224,8 @@ void agent_gather_free(struct bk_ice *ice) {
 
 static void ask(struct bk_ice *ice, struct agent_query *q) {
     struct stun_client_config config = stun_client_config_default;
+    config.txn.reliable = q->tcp; /* RFC 8489 section 6.2.2 */
+    config.txn.ti_us = ice->config.gather_us;
     config.local = ice->bases[q->base].addr;
     config.server = q->to;
     config.txn.rto_us = RTO_US;
@@ -201,10 +233,21 @@ static void ask(struct bk_ice *ice, struct agent_query *q) {
     config.every_us = KEEP_OPEN_US;
     config.retry_us = RETRY_US;
     q->state = QUERY_ASKING;
-    q->started = ice->now;
-    ice->facts[q->server].asked = true;
     if (stun_client_init(&q->client, &config, ice->config.rng, ice->now) != BK_OK)
         q->state = QUERY_OVER;
+}
+
+/* RFC 6544 section 5.2: from the base's own port. */
+static void begin(struct bk_ice *ice, struct agent_query *q) {
+    q->started = ice->now;
+    ice->facts[q->server].asked = true;
+    if (!q->tcp) {
+        ask(ice, q);
+        return;
+    }
+    let_go(ice, q);
+    q->conn = agent_conn_dial_stun(ice, &ice->bases[q->base].addr, &q->to);
+    q->state = q->conn == 0 ? QUERY_OVER : QUERY_DIALLING;
 }
 
 /* The server's next address of the same family, when one is silent. */
@@ -215,7 +258,7 @@ static bool ask_next_address(struct bk_ice *ice, struct agent_query *q) {
         return false;
     q->ip = at;
     q->to = bk_addr(s->ips[at], s->uri.port);
-    ask(ice, q);
+    begin(ice, q);
     return true;
 }
 
@@ -231,6 +274,11 @@ void agent_gather_mapped(struct bk_ice *ice, uint16_t base, const struct bk_addr
                                      .stream = b->stream,
                                      .component = b->component,
                                      .preference = b->preference};
+    if (b->protocol == BK_TCP) {
+        srflx.transport = BK_ICE_TCP_PASSIVE;
+        srflx.preference =
+            bk_checker_tcp_preference(BK_ICE_SRFLX, BK_ICE_TCP_PASSIVE, b->preference);
+    }
     agent_cand_add(ice, &srflx, base);
 }
 
@@ -240,7 +288,7 @@ static void note_mapped(struct bk_ice *ice, struct agent_query *q, const struct 
     q->mapped = *mapped;
     if (before.ip.family == BK_FAMILY_NONE || bk_addr_equal(&before, mapped))
         return;
-    agent_cands_drop_addr(ice, &before);
+    agent_cands_drop_addr(ice, &before, q->tcp ? BK_TCP : BK_UDP);
     agent_relays_renew(ice, q->base);
     agent_changed(ice);
 }
@@ -255,7 +303,7 @@ static void query_mapped(struct bk_ice *ice, struct agent_query *q,
     ice->facts[q->server].answered = true;
     if (bk_is_never(s->answered_at)) {
         s->answered_at = ice->now;
-        s->rtt_us = e->rtt.us;
+        s->rtt_us = q->tcp ? bk_elapsed_us(q->started, ice->now) : e->rtt.us;
     }
     note_mapped(ice, q, &e->mapped);
     agent_gather_mapped(ice, q->base, &e->server, &e->mapped);
@@ -269,7 +317,7 @@ static bool follow_redirect(struct bk_ice *ice, struct agent_query *q,
         return false;
     q->redirected = true;
     q->to = e->alternate;
-    ask(ice, q);
+    begin(ice, q);
     return true;
 }
 
@@ -284,6 +332,7 @@ static void query_failed(struct bk_ice *ice, struct agent_query *q,
         return;
     }
     q->state = QUERY_OVER;
+    let_go(ice, q);
 }
 
 static void read_events(struct bk_ice *ice, struct agent_query *q) {
@@ -300,7 +349,7 @@ enum bk_err agent_gather_recv(struct bk_ice *ice, const struct bk_datagram *in) 
     struct agent_gather *g = ice->gather;
     for (uint16_t i = 0; g != NULL && i < g->query_count; i++) {
         struct agent_query *q = &g->queries[i];
-        if (q->state == QUERY_PLANNED || !bk_addr_equal(&q->to, &in->remote))
+        if (q->tcp || !is_talking(q) || !bk_addr_equal(&q->to, &in->remote))
             continue;
         enum bk_err err = stun_client_recv(&q->client, in, ice->now);
         if (err == BK_ERR_NOT_OURS)
@@ -309,6 +358,57 @@ enum bk_err agent_gather_recv(struct bk_ice *ice, const struct bk_datagram *in) 
         return err;
     }
     return BK_ERR_NOT_OURS;
+}
+
+/* ---- In a connection ---------------------------------------------------------------------- */
+
+static struct agent_query *query_on(const struct bk_ice *ice, uint32_t conn) {
+    const struct agent_gather *g = ice->gather;
+    for (uint16_t i = 0; g != NULL && i < g->query_count; i++)
+        if (g->queries[i].conn == conn)
+            return &g->queries[i];
+    return NULL;
+}
+
+uint16_t agent_gather_server_of(const struct bk_ice *ice, uint32_t conn) {
+    const struct agent_query *q = query_on(ice, conn);
+    return q == NULL ? AGENT_NONE : q->server;
+}
+
+void agent_gather_connected(struct bk_ice *ice, uint32_t conn) {
+    struct agent_query *q = query_on(ice, conn);
+    if (q != NULL)
+        ask(ice, q);
+}
+
+void agent_gather_answer(struct bk_ice *ice, uint32_t conn, const struct bk_datagram *in) {
+    struct agent_query *q = query_on(ice, conn);
+    if (q != NULL && is_talking(q) && stun_client_recv(&q->client, in, ice->now) == BK_OK)
+        read_events(ice, q);
+}
+
+/* A server that hangs up after its answer takes nothing back: the mapping outlives the connection
+ * for a while. */
+void agent_gather_broken(struct bk_ice *ice, uint32_t conn) {
+    struct agent_query *q = query_on(ice, conn);
+    if (q == NULL)
+        return;
+    q->conn = 0;
+    if (bk_is_never(q->answered) && ask_next_address(ice, q))
+        return;
+    q->state = QUERY_OVER;
+}
+
+bool agent_gather_next_stream(struct bk_ice *ice, uint32_t *conn, struct bk_datagram *out) {
+    struct agent_gather *g = ice->gather;
+    for (uint16_t i = 0; g != NULL && i < g->query_count; i++) {
+        struct agent_query *q = &g->queries[i];
+        if (!q->tcp || !is_talking(q) || !stun_client_next_datagram(&q->client, out))
+            continue;
+        *conn = q->conn;
+        return true;
+    }
+    return false;
 }
 
 /* ---- Time --------------------------------------------------------------------------------- */
@@ -329,7 +429,7 @@ static void start_planned(struct bk_ice *ice) {
             continue;
         if (!agent_gather_pace(ice))
             return;
-        ask(ice, q);
+        begin(ice, q);
     }
 }
 
@@ -368,15 +468,32 @@ static void finish(struct bk_ice *ice) {
     bk_checker_end_of_local_candidates(ice->checker, ice->now);
 }
 
+static struct bk_time dialled_by(const struct bk_ice *ice, const struct agent_query *q) {
+    bool dials = q->state == QUERY_DIALLING;
+    return dials ? bk_after(q->started, ice->config.gather_us) : BK_NEVER;
+}
+
+static struct bk_time deadline_of(const struct bk_ice *ice, const struct agent_query *q) {
+    if (q->state == QUERY_PLANNED)
+        return ice->pace_at;
+    return is_talking(q) ? stun_client_deadline(&q->client) : dialled_by(ice, q);
+}
+
 void agent_gather_turn(struct bk_ice *ice) {
     struct agent_gather *g = ice->gather;
     if (g != NULL) {
         start_planned(ice);
         for (uint16_t i = 0; i < g->query_count; i++) {
-            if (g->queries[i].state == QUERY_PLANNED)
+            struct agent_query *q = &g->queries[i];
+            if (bk_due(dialled_by(ice, q), ice->now)) {
+                uint32_t conn = q->conn;
+                agent_conn_end(ice, conn);
+                agent_gather_broken(ice, conn);
+            }
+            if (!is_talking(q))
                 continue;
-            stun_client_advance(&g->queries[i].client, ice->now);
-            read_events(ice, &g->queries[i]);
+            stun_client_advance(&q->client, ice->now);
+            read_events(ice, q);
         }
     }
     if (ice->gathering && over_at(ice).us <= ice->now.us)
@@ -386,18 +503,15 @@ void agent_gather_turn(struct bk_ice *ice) {
 struct bk_time agent_gather_deadline(const struct bk_ice *ice) {
     const struct agent_gather *g = ice->gather;
     struct bk_time t = ice->gathering ? over_at(ice) : BK_NEVER;
-    for (uint16_t i = 0; g != NULL && i < g->query_count; i++) {
-        const struct agent_query *q = &g->queries[i];
-        t = bk_earlier(t,
-                       q->state == QUERY_PLANNED ? ice->pace_at : stun_client_deadline(&q->client));
-    }
+    for (uint16_t i = 0; g != NULL && i < g->query_count; i++)
+        t = bk_earlier(t, deadline_of(ice, &g->queries[i]));
     return t;
 }
 
 bool agent_gather_next_datagram(struct bk_ice *ice, struct bk_datagram *out) {
     struct agent_gather *g = ice->gather;
     for (uint16_t i = 0; g != NULL && i < g->query_count; i++)
-        if (g->queries[i].state != QUERY_PLANNED &&
+        if (!g->queries[i].tcp && is_talking(&g->queries[i]) &&
             stun_client_next_datagram(&g->queries[i].client, out))
             return true;
     return false;

@@ -12,6 +12,18 @@ static void copy_name(struct bk_ice_request *out, const char *name) {
     out->name[n] = '\0';
 }
 
+/* From the TCP base's own port: RFC 6544 section 5.2. */
+static void fill_stun(const struct bk_ice *ice, const struct agent_conn *c,
+                      struct bk_ice_request *out) {
+    uint16_t server = agent_gather_server_of(ice, c->id);
+    struct server_uri uri;
+    out->reuse = true;
+    if (server == AGENT_NONE || uri_read(ice->config.servers[server].uri, &uri) != BK_OK)
+        return;
+    out->security = uri.secure ? BK_ICE_TLS : BK_ICE_PLAIN;
+    copy_name(out, uri.host);
+}
+
 static void fill_dial(const struct bk_ice *ice, const struct agent_conn *c,
                       struct bk_ice_request *out) {
     out->kind = BK_ICE_DIAL;
@@ -19,6 +31,10 @@ static void fill_dial(const struct bk_ice *ice, const struct agent_conn *c,
     out->protocol = BK_TCP;
     out->remote = c->remote;
     out->local = c->base;
+    if (c->query) {
+        fill_stun(ice, c, out);
+        return;
+    }
     if (c->relay == AGENT_NONE) {
         out->reuse = agent_base_find(ice, &c->base, BK_TCP) != AGENT_NONE; /* simultaneous open */
         if (!out->reuse)

@@ -177,7 +177,7 @@ static void add_relayed(struct bk_ice *ice, const struct agent_relay *r, const s
 static void drop_addr(struct bk_ice *ice, struct bk_addr *addr) {
     if (addr->ip.family == BK_FAMILY_NONE)
         return;
-    agent_cands_drop_addr(ice, addr);
+    agent_cands_drop_addr(ice, addr, BK_UDP);
     enum bk_err err = bk_checker_remove_base(ice->checker, addr, BK_UDP, ice->now);
     (void)err; /* the checker may have found it redundant */
     memset(addr, 0, sizeof *addr);

@@ -7,7 +7,9 @@
  * are the same without the encryption); relayed addresses are 192.0.2.10:50000 and up.
  *
  * A NAT is endpoint independent in mapping, address-and-port dependent in filtering. Addresses in
- * 10/8 are private to an agent's site. */
+ * 10/8 are private to an agent's site. What is dialled from a listener's port leaves from port
+ * 45000 of the NAT and, while such a connection is there, anybody may connect to it. The STUN
+ * server is reached by TCP and TLS as well. */
 #ifndef TESTS_UNIT_AGENT_NET_H
 #define TESTS_UNIT_AGENT_NET_H
 
@@ -21,6 +23,7 @@
 
 #include <stdio.h>
 
+enum { NET_TCP_OUTSIDE = 45000 };
 enum { NET_ALLOCATIONS = 32, NET_CONNS = 32, NET_NAMES = 8 };
 enum net_kind { NET_DATAGRAM, NET_SYN, NET_SYNACK, NET_REFUSED, NET_BYTES, NET_FIN };
 enum { NET_PACKETS = 1024, NET_EVENTS = 256, NET_DATA = 64, NET_MAPPINGS = 64 };
@@ -440,6 +443,20 @@ static inline void net_bytes(struct net *n, const struct net_packet *p, struct n
     }
 }
 
+/* Does who connects to `to` reach the listener of this side? */
+static inline bool net_reaches(const struct net *n, int side, const struct bk_addr *to) {
+    const struct net_side *s = &n->side[side];
+    struct bk_addr outside = {.ip = s->outside, .port = NET_TCP_OUTSIDE};
+    if (!s->nat)
+        return bk_addr_equal(&s->listener, to);
+    for (size_t i = 0; i < NET_CONNS; i++) {
+        const struct net_conn *c = &n->conns[i];
+        if (c->used && !c->gone && c->side[0] == side && bk_addr_equal(&c->addr[0], &outside))
+            return bk_addr_equal(&outside, to);
+    }
+    return false;
+}
+
 static inline void net_syn(struct net *n, const struct net_packet *p, struct net_conn *c) {
     enum net_kind answer = NET_REFUSED;
     if (bk_ip_equal(&c->addr[1].ip, &n->turn.ip)) {
@@ -447,10 +464,15 @@ static inline void net_syn(struct net *n, const struct net_packet *p, struct net
             answer = NET_SYNACK;
         c->side[1] = -1;
     }
+    if (bk_ip_equal(&c->addr[1].ip, &n->server.ip)) {
+        if (n->server_dead)
+            return;
+        answer = NET_SYNACK;
+    }
     for (int i = 0; i < 2; i++) {
         struct net_side *s = &n->side[i];
-        if (s->ice == NULL || s->listener.port == 0 || !bk_addr_equal(&s->listener, &c->addr[1]) ||
-            bk_ice_accepted(s->ice, &c->addr[1], &c->addr[0], n->now, &c->id[1]) != BK_OK)
+        if (s->ice == NULL || s->listener.port == 0 || !net_reaches(n, i, &c->addr[1]) ||
+            bk_ice_accepted(s->ice, &s->listener, &c->addr[0], n->now, &c->id[1]) != BK_OK)
             continue;
         c->side[1] = i;
         answer = NET_SYNACK;
@@ -502,8 +524,11 @@ static inline void net_dial(struct net *n, int side, const struct bk_ice_request
             c->addr[0] = n->side[side].base[0];
         if (n->side[side].nat)
             c->addr[0].ip = n->side[side].outside;
+        assert_true(!r->reuse || bk_addr_equal(&r->local, &n->side[side].listener));
         if (!r->reuse)
             c->addr[0].port = port++;
+        else if (n->side[side].nat)
+            c->addr[0].port = NET_TCP_OUTSIDE;
         c->addr[1] = r->remote;
         net_conn_post(n, NET_SYN, i, 1, NULL, 0);
         return;

@@ -125,6 +125,140 @@ static void strangers_connections_are_ended(void **state) {
     net_fini(&n);
 }
 
+/* ---- Server-reflexive candidates, RFC 6544 section 5.2 -------------------------------------- */
+
+/* Both behind NATs that let no UDP out. */
+static void two_behind_nats(struct net *n, uint64_t seed, const char *uri, bool tcp) {
+    net_init(n, seed);
+    n->blocked = no_udp;
+    for (int i = 0; i < 2; i++) {
+        struct bk_ice_config c = net_config(n, i);
+        c.tcp = tcp;
+        net_server(&c, uri);
+        net_agent(n, i, c);
+        net_nat(n, i, i == 0 ? "198.51.100.1" : "203.0.113.1");
+        net_base(n, i, i == 0 ? "10.0.0.2:5000" : "10.0.1.2:6000");
+        if (tcp)
+            net_listen(n, i, i == 0 ? "10.0.0.2:5000" : "10.0.1.2:6000");
+    }
+}
+
+static const char *const stun_uris[] = {"stun:192.0.2.9?transport=tcp", "stuns:192.0.2.9"};
+
+static void a_stun_server_shows_the_way_through_nats(void **state) {
+    (void)state;
+    for (size_t k = 0; k < sizeof stun_uris / sizeof stun_uris[0]; k++) {
+        static struct net n;
+        two_behind_nats(&n, 10 + k, stun_uris[k], true);
+        net_start(&n);
+        net_run(&n, 2000);
+        for (int i = 0; i < 2; i++) {
+            struct bk_ice_pair_info p = {.size = sizeof p};
+            const struct bk_ice_event *e = net_event(&n, i, BK_ICE_ON_CANDIDATE, 3);
+            assert_non_null(e);
+            assert_int_equal(e->local.kind, BK_ICE_SRFLX);
+            assert_non_null(strstr(e->text, " 45000 typ srflx raddr 10.0."));
+            assert_non_null(strstr(e->text, "tcptype passive"));
+            assert_in_range(net_when(&n, i, BK_ICE_ON_GATHERED), 80000, 80000);
+            assert_int_equal(bk_ice_path(n.side[i].ice, 0, 1, &p), BK_OK);
+            assert_int_not_equal(p.local.transport, BK_ICE_UDP);
+        }
+        net_assert_talk(&n);
+        net_fini(&n);
+    }
+}
+
+/* "Kept" is until the path is chosen and quiet: then nothing more is to come through the mapping.
+ */
+static void the_connection_to_the_server_is_kept_and_ended(void **state) {
+    (void)state;
+    static struct net n;
+    two_behind_nats(&n, 12, stun_uris[0], true);
+    bk_ice_gather(n.side[0].ice, n.now);
+    net_run(&n, 60000);
+    assert_int_equal(n.requests[BK_ICE_DIAL], 1);
+    assert_int_equal(n.requests[BK_ICE_HANG_UP], 0);
+    assert_true(n.conns[0].used && !n.conns[0].gone);
+    net_start(&n);
+    net_run(&n, 2000);
+    net_assert_talk(&n);
+    net_run(&n, 10000);
+    size_t to_server = 0;
+    for (size_t i = 0; i < NET_CONNS; i++)
+        to_server += n.conns[i].used && !n.conns[i].gone &&
+                     bk_ip_equal(&n.conns[i].addr[1].ip, &n.server.ip);
+    assert_int_equal(to_server, 0);
+    net_assert_talk(&n);
+    net_fini(&n);
+}
+
+static void without_tcp_such_a_server_is_not_asked(void **state) {
+    (void)state;
+    for (size_t k = 0; k < sizeof stun_uris / sizeof stun_uris[0]; k++) {
+        static struct net n;
+        two_behind_nats(&n, 14, stun_uris[k], false);
+        bk_ice_gather(n.side[0].ice, n.now);
+        net_run(&n, 10);
+        assert_int_equal(n.requests[BK_ICE_DIAL], 0);
+        assert_int_equal(n.side[0].sent, 0);
+        assert_int_equal(net_count(&n, 0, BK_ICE_ON_GATHERED), 1);
+        net_fini(&n);
+    }
+}
+
+/* Silence in the network, and behind a connection that was made. */
+static void a_silent_server_over_tcp_is_given_up(void **state) {
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        static struct net n;
+        char text[512];
+        two_behind_nats(&n, 16, stun_uris[0], true);
+        n.server_dead = k == 0;
+        bk_ice_gather(n.side[0].ice, n.now);
+        net_run(&n, 50);
+        n.conns[0].side[1] = 1; /* k == 1: its answers come no more */
+        net_run(&n, 9000);
+        assert_in_range(net_when(&n, 0, BK_ICE_ON_GATHERED), 5000000, 5000000);
+        assert_int_equal(net_count(&n, 0, BK_ICE_ON_CANDIDATE), 3);
+        assert_int_equal(n.requests[BK_ICE_HANG_UP], 1);
+        assert_non_null(
+            strstr(bk_ice_explain(n.side[0].ice, text, sizeof text), "STUN over TCP is silent"));
+        net_fini(&n);
+    }
+}
+
+static void the_next_address_of_a_tcp_server_is_tried(void **state) {
+    (void)state;
+    static struct net n;
+    two_behind_nats(&n, 18, "stuns:stun.example", true);
+    struct bk_addr nobody = net_addr("192.0.2.99:1"); /* refuses */
+    net_name(&n, "stun.example", &nobody.ip);
+    net_name(&n, "stun.example", &n.server.ip);
+    bk_ice_gather(n.side[0].ice, n.now);
+    net_run(&n, 1000);
+    assert_int_equal(n.requests[BK_ICE_DIAL], 2);
+    assert_int_equal(net_count(&n, 0, BK_ICE_ON_CANDIDATE), 4);
+    assert_int_equal(net_count(&n, 0, BK_ICE_ON_GATHERED), 1);
+    net_fini(&n);
+}
+
+static void what_is_not_stun_ends_the_exchange(void **state) {
+    (void)state;
+    static const uint8_t junk[24] = "HTTP/1.1 400 Bad Requ";
+    static struct net n;
+    two_behind_nats(&n, 19, stun_uris[0], true);
+    struct bk_ice *ice = n.side[0].ice;
+    bk_ice_gather(ice, n.now);
+    net_run(&n, 50);
+    uint32_t id = n.conns[0].id[0];
+    assert_int_equal(bk_ice_stream_recv(ice, id, junk, sizeof junk, n.now), BK_ERR_MALFORMED);
+    bk_ice_hung_up(ice, id, n.now);
+    net_run(&n, 10);
+    assert_int_equal(net_count(&n, 0, BK_ICE_ON_GATHERED), 1);
+    assert_int_equal(net_count(&n, 0, BK_ICE_ON_CANDIDATE), 3);
+    net_fini(&n);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tcp_connects_where_udp_is_blocked),
@@ -132,6 +266,12 @@ int main(void) {
         cmocka_unit_test(messages_keep_their_bounds),
         cmocka_unit_test(a_broken_connection_is_noticed_and_mended),
         cmocka_unit_test(strangers_connections_are_ended),
+        cmocka_unit_test(a_stun_server_shows_the_way_through_nats),
+        cmocka_unit_test(the_connection_to_the_server_is_kept_and_ended),
+        cmocka_unit_test(without_tcp_such_a_server_is_not_asked),
+        cmocka_unit_test(a_silent_server_over_tcp_is_given_up),
+        cmocka_unit_test(the_next_address_of_a_tcp_server_is_tried),
+        cmocka_unit_test(what_is_not_stun_ends_the_exchange),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

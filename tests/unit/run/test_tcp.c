@@ -144,11 +144,92 @@ static void a_message_may_come_in_pieces(void **state) {
     duo_fini(&duo);
 }
 
+/* --- a STUN server over TCP --- */
+
+static int stun_server, asker;
+static char srflx_line[256];
+
+static uint16_t listen_on_loopback(void) {
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof at;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    stun_server = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(stun_server, (const struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(stun_server, 4), 0);
+    assert_int_equal(getsockname(stun_server, (struct sockaddr *)&at, &len), 0);
+    return ntohs(at.sin_port);
+}
+
+static void note_srflx(struct duo_side *s, const struct bk_ice_event *event) {
+    if (strstr(event->text, "srflx") == NULL)
+        note_passive(s, event);
+    else if (event->kind == BK_ICE_ON_CANDIDATE)
+        strncpy(srflx_line, event->text, sizeof srflx_line - 1);
+}
+
+static bool was_asked(const struct duo *d) {
+    (void)d;
+    asker = accept(stun_server, NULL, NULL);
+    return asker >= 0;
+}
+
+static bool request_is_here(const struct duo *d) {
+    uint8_t m[20];
+    (void)d;
+    return recv(asker, m, sizeof m, MSG_PEEK | MSG_DONTWAIT) == sizeof m;
+}
+
+static bool has_srflx(const struct duo *d) {
+    (void)d;
+    return srflx_line[0] != '\0';
+}
+
+/* "192.0.2.77:7777", RFC 8489 sections 5 and 14.2. */
+static void answer_asker(void) {
+    uint8_t m[32] = {0}, attribute[] = {0, 0x20, 0, 8, 0, 1, 0x3f, 0x73, 0xe1, 0x12, 0xa6, 0x0f};
+    assert_int_equal(recv(asker, m, 20, MSG_WAITALL), 20);
+    m[0] = 1; /* success */
+    m[3] = sizeof attribute;
+    memcpy(m + 20, attribute, sizeof attribute);
+    assert_int_equal(send(asker, m, sizeof m, 0), sizeof m);
+}
+
+static void the_stun_server_is_asked_from_the_listeners_port(void **state) {
+    char uri[64];
+    struct sockaddr_in from;
+    socklen_t len = sizeof from;
+    struct bk_ice_config config = tcp_config();
+    (void)state;
+    passive_line[0] = srflx_line[0] = '\0';
+    snprintf(uri, sizeof uri, "stun:127.0.0.1:%u?transport=tcp", listen_on_loopback());
+    config.servers[0].uri = uri;
+    config.server_count = 1;
+    duo_init(&duo, &bk_run_config_default, &config);
+    duo_drop(&duo.sides[1]);
+    duo.sides[0].on_event = note_srflx;
+    bk_ice_gather(duo.sides[0].ice, bk_run_now(duo.sides[0].run));
+    bk_run_poke(duo.sides[0].run, duo.sides[0].ice);
+    duo_run_until(&duo, was_asked);
+    duo_run_until(&duo, request_is_here);
+    answer_asker();
+    duo_run_until(&duo, has_srflx);
+    assert_int_equal(getpeername(asker, (struct sockaddr *)&from, &len), 0);
+    const char *host = strstr(passive_line, "127.0.0.1 ");
+    assert_non_null(host);
+    assert_int_equal(strtol(host + 10, NULL, 10), ntohs(from.sin_port));
+    assert_non_null(strstr(srflx_line, " 192.0.2.77 7777 typ srflx raddr 127.0.0.1 "));
+    assert_non_null(strstr(srflx_line, "tcptype passive"));
+    close(asker);
+    close(stun_server);
+    duo_fini(&duo);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_travel_framed),
         cmocka_unit_test(who_makes_no_sense_is_shown_out),
         cmocka_unit_test(a_message_may_come_in_pieces),
+        cmocka_unit_test(the_stun_server_is_asked_from_the_listeners_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
