@@ -259,6 +259,43 @@ static void what_is_not_stun_ends_the_exchange(void **state) {
     net_fini(&n);
 }
 
+static void a_server_that_hung_up_is_asked_again_on_doubt(void **state) {
+    (void)state;
+    static struct net n;
+    two_behind_nats(&n, 20, stun_uris[0], true);
+    struct bk_ice *ice = n.side[0].ice;
+    bk_ice_gather(ice, n.now);
+    net_run(&n, 1000);
+    n.conns[0].gone = true;
+    bk_ice_hung_up(ice, n.conns[0].id[0], n.now);
+    net_run(&n, 60000);
+    assert_int_equal(n.requests[BK_ICE_DIAL], 1);
+    bk_ice_network_changed(ice, n.now);
+    net_run(&n, 1000);
+    assert_int_equal(n.requests[BK_ICE_DIAL], 2);
+    bk_ice_network_changed(ice, n.now); /* over the connection that is there */
+    net_run(&n, 1000);
+    assert_int_equal(n.requests[BK_ICE_DIAL], 2);
+    assert_int_equal(net_count(&n, 0, BK_ICE_ON_CANDIDATE), 4);
+    net_fini(&n);
+}
+
+static void a_base_takes_its_connection_with_it(void **state) {
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        static struct net n;
+        two_behind_nats(&n, 21, stun_uris[1], true);
+        struct bk_ice *ice = n.side[0].ice;
+        bk_ice_gather(ice, n.now);
+        net_run(&n, 30 + 1000 * k); /* while it is dialled, and later */
+        assert_int_equal(bk_ice_remove_base(ice, &n.side[0].listener, BK_TCP, n.now), BK_OK);
+        net_run(&n, 1000);
+        assert_int_equal(n.requests[BK_ICE_HANG_UP], 1);
+        assert_int_equal(net_count(&n, 0, BK_ICE_ON_GATHERED), 1);
+        net_fini(&n);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tcp_connects_where_udp_is_blocked),
@@ -272,6 +309,8 @@ int main(void) {
         cmocka_unit_test(a_silent_server_over_tcp_is_given_up),
         cmocka_unit_test(the_next_address_of_a_tcp_server_is_tried),
         cmocka_unit_test(what_is_not_stun_ends_the_exchange),
+        cmocka_unit_test(a_server_that_hung_up_is_asked_again_on_doubt),
+        cmocka_unit_test(a_base_takes_its_connection_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
