@@ -190,6 +190,7 @@ void agent_turn(struct bk_ice *ice, struct bk_time now) {
         agent_watch_turn(ice);
         agent_gather_turn(ice);
         agent_relays_turn(ice);
+        agent_gather_end_turn(ice);
         agent_conns_turn(ice);
     }
     (void)agent_paths_turn(ice);

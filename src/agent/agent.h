@@ -317,6 +317,8 @@ void agent_gather_broken(struct bk_ice *ice, uint32_t conn);
 uint16_t agent_gather_server_of(const struct bk_ice *ice, uint32_t conn);
 bool agent_gather_next_stream(struct bk_ice *ice, uint32_t *conn, struct bk_datagram *out);
 void agent_gather_turn(struct bk_ice *ice);
+/* Is gathering over? After the relays' turn, whose end may be gathering's. */
+void agent_gather_end_turn(struct bk_ice *ice);
 struct bk_time agent_gather_deadline(const struct bk_ice *ice);
 bool agent_gather_next_datagram(struct bk_ice *ice, struct bk_datagram *out);
 void agent_gather_free(struct bk_ice *ice);

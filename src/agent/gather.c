@@ -496,6 +496,9 @@ void agent_gather_turn(struct bk_ice *ice) {
             read_events(ice, q);
         }
     }
+}
+
+void agent_gather_end_turn(struct bk_ice *ice) {
     if (ice->gathering && over_at(ice).us <= ice->now.us)
         finish(ice);
 }

@@ -706,8 +706,10 @@ static inline void net_run(struct net *n, int64_t ms) {
         if (p != NULL && p->at.us <= n->now.us)
             net_deliver(n, p);
         for (int i = 0; i < 2; i++)
-            if (n->side[i].ice != NULL && bk_due(bk_ice_deadline(n->side[i].ice), n->now))
+            if (n->side[i].ice != NULL && bk_due(bk_ice_deadline(n->side[i].ice), n->now)) {
                 bk_ice_advance(n->side[i].ice, n->now);
+                assert_false(bk_due(bk_ice_deadline(n->side[i].ice), n->now));
+            }
         net_drain(n);
     }
     n->now = end;

@@ -122,6 +122,23 @@ static void a_silent_address_of_a_name_is_passed_over(void **state) {
     net_fini(&n);
 }
 
+/* The relay's end is gathering's, in the same turn: a deadline that is left in the past spins. */
+static void gathering_ends_with_its_last_relay(void **state) {
+    (void)state;
+    static struct net n;
+    net_init(&n, 12);
+    struct bk_ice_config c = net_config(&n, 0);
+    c.gather_us = 120 * 1000 * 1000;
+    net_server(&c, "turn:192.0.2.10");
+    net_agent(&n, 0, c);
+    net_base(&n, 0, "198.51.100.7:5000");
+    n.turn_dead = true;
+    bk_ice_gather(n.side[0].ice, n.now);
+    net_run(&n, 100000);
+    assert_int_equal(net_count(&n, 0, BK_ICE_ON_GATHERED), 1);
+    net_fini(&n);
+}
+
 static void a_redirect_is_followed_once(void **state) {
     (void)state;
     static struct net n;
@@ -206,6 +223,7 @@ int main(void) {
         cmocka_unit_test(relay_works_when_udp_is_blocked),
         cmocka_unit_test(permissions_leave_before_what_needs_them),
         cmocka_unit_test(a_silent_address_of_a_name_is_passed_over),
+        cmocka_unit_test(gathering_ends_with_its_last_relay),
         cmocka_unit_test(a_redirect_is_followed_once),
         cmocka_unit_test(closing_gives_allocations_back),
         cmocka_unit_test(a_direct_path_wins_over_a_relay),
