@@ -391,6 +391,8 @@ void agent_conns_free(struct bk_ice *ice);
 /* paths.c */
 /* false: nothing was new. */
 bool agent_paths_turn(struct bk_ice *ice);
+/* Pairs may have gone without an event. */
+void agent_paths_update(struct bk_ice *ice);
 /* Data came on this component's path, or another one. */
 void agent_heard(struct bk_ice *ice, struct agent_component *c, const struct bk_datagram *in);
 struct agent_component *agent_component(const struct bk_ice *ice, uint16_t stream,

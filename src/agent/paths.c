@@ -128,6 +128,11 @@ static void take_event(struct bk_ice *ice, const struct bk_checker_event *e) {
     }
 }
 
+void agent_paths_update(struct bk_ice *ice) {
+    for (uint16_t i = 0; i < ice->component_count; i++)
+        update(ice, &ice->components[i]);
+}
+
 bool agent_paths_turn(struct bk_ice *ice) {
     struct bk_checker_event e;
     bool changed = false;
@@ -135,8 +140,8 @@ bool agent_paths_turn(struct bk_ice *ice) {
         take_event(ice, &e);
         changed = true;
     }
-    for (uint16_t i = 0; changed && i < ice->component_count; i++)
-        update(ice, &ice->components[i]);
+    if (changed)
+        agent_paths_update(ice);
     return changed;
 }
 

@@ -153,6 +153,7 @@ enum bk_err agent_restart(struct bk_ice *ice) {
     agent_remote_free(ice); /* names of the old generation */
     if (ice->gathered)
         bk_checker_end_of_local_candidates(ice->checker, ice->now);
+    agent_paths_update(ice); /* pairs of the generation before the last are dropped silently */
     return BK_OK;
 }
 
