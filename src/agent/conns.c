@@ -206,7 +206,7 @@ enum bk_err bk_ice_dialled(struct bk_ice *ice, uint32_t id, enum bk_err err,
     if (at == AGENT_NONE || ice->conns[at].state != CONN_DIALLING)
         return BK_ERR_NOT_FOUND;
     struct agent_conn *c = &ice->conns[at];
-    if (err != BK_OK) {
+    if (err != BK_OK || local == NULL) {
         broken(ice, at);
     } else {
         c->state = CONN_UP;
