@@ -3,7 +3,7 @@
 #include "cli/ice.h"
 #include "cli/ice_show.h"
 
-#include "run/driver.h" /* its loop: standard input and signals live there, too */
+#include "run/loop.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -202,7 +202,7 @@ bool ice_open(struct ice_cli *i) {
         report_error(&i->report, "%s", bk_err_text(err));
         return false;
     }
-    i->loop = i->run->loop;
+    i->loop = run_loop_of(i->run);
     return true;
 }
 

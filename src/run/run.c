@@ -3,6 +3,7 @@
  * port in somebody's firewall rule does not. The order of teardown: thread, agents, listeners and
  * what they accepted, sockets, loop. */
 #include "run/driver.h"
+#include "run/loop.h"
 
 #include "net/alloc.h"
 #include "net/mdns.h"
@@ -100,6 +101,10 @@ enum bk_err bk_run_new(const struct bk_run_config *config, struct bk_run **out) 
     }
     *out = run;
     return BK_OK;
+}
+
+struct net_loop *run_loop_of(struct bk_run *run) {
+    return run->loop;
 }
 
 void bk_run_free(struct bk_run *run) {
