@@ -21,10 +21,10 @@ static enum bk_err answer(struct bk_checker *ice, const struct bk_datagram *in, 
         return BK_ERR_FULL;
     }
     a->local = in->local;
-    if (bk_ip_is_any(&a->local.ip)) /* answer from where the checks leave, not from anywhere */
-        a->local = ice->locals.slots[ice_cands_find_base(&ice->locals, &in->local, false)].base;
-    a->remote = in->remote;
     a->tcp = in->protocol == BK_TCP;
+    if (bk_ip_is_any(&a->local.ip)) /* answer from where the checks leave, not from anywhere */
+        a->local = ice->locals.slots[ice_cands_find_base(&ice->locals, &in->local, a->tcp)].base;
+    a->remote = in->remote;
     a->code = code;
     a->old = old;
     memcpy(a->txid, txid, STUN_TXID_LEN);

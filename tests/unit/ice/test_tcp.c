@@ -451,6 +451,29 @@ static void messages_of_the_other_protocol_do_not_count(void **state) {
     tear_down();
 }
 
+/* Who listens on all addresses reports the wildcard one, over TCP as over UDP. */
+static void a_check_that_came_to_the_wildcard_address_is_answered_from_the_base(void **state) {
+    (void)state;
+    set_up(bk_checker_config_default);
+    credentials();
+    give(0, BK_ICE_TCP_ACTIVE, "192.0.2.1:9");
+    give(1, BK_ICE_TCP_PASSIVE, "192.0.2.2:6000");
+    struct bk_datagram d;
+    assert_true(bk_checker_next_datagram(w.ice[0], &d));
+    uint8_t copy[600];
+    memcpy(copy, d.data, d.len);
+    struct bk_datagram in = {.local = addr("0.0.0.0:6000"),
+                             .remote = addr("192.0.2.1:40001"),
+                             .data = copy,
+                             .len = d.len,
+                             .protocol = BK_TCP};
+    assert_int_equal(bk_checker_recv(w.ice[1], &in, w.now), BK_OK);
+    assert_true(bk_checker_next_datagram(w.ice[1], &d));
+    struct bk_addr base = addr("192.0.2.2:6000");
+    assert_true(bk_addr_equal(&d.local, &base));
+    tear_down();
+}
+
 static void active_bases_may_be_shared_by_components(void **state) {
     (void)state;
     struct bk_checker_config config = bk_checker_config_default;
@@ -637,6 +660,7 @@ int main(void) {
         cmocka_unit_test(a_refused_connection_fails_its_pair_at_once_and_is_tried_again),
         cmocka_unit_test(a_broken_connection_kills_its_pair_and_the_active_side_reconnects),
         cmocka_unit_test(messages_of_the_other_protocol_do_not_count),
+        cmocka_unit_test(a_check_that_came_to_the_wildcard_address_is_answered_from_the_base),
         cmocka_unit_test(active_bases_may_be_shared_by_components),
         cmocka_unit_test(one_of_two_bases_with_the_same_address_is_removed),
         cmocka_unit_test(an_early_check_on_a_connection_is_kept),
