@@ -96,6 +96,7 @@ struct bk_ice_pair_info {
     uint16_t stream, component;
     bool nominated, selected;
     bool old;     /* from before bk_checker_restart() */
+    bool silent;  /* it was asked and did not answer (BK_CHECKER_SILENT), and is not dead yet */
     uint16_t mtu; /* what bk_checker_test_mtu() found; 0: not tested */
     uint64_t priority;
     int64_t rtt_us;                        /* smoothed; -1: never measured */

@@ -201,8 +201,10 @@ void agent_turn(struct bk_ice *ice, struct bk_time now) {
 void bk_ice_advance(struct bk_ice *ice, struct bk_time now) {
     bk_checker_advance(ice->checker, agent_see(ice, now));
     agent_turn(ice, now);
-    if (bk_due(bk_checker_deadline(ice->checker), ice->now))
-        bk_checker_advance(ice->checker, ice->now); /* new pairs: their checks start at once */
+    if (!bk_due(bk_checker_deadline(ice->checker), ice->now))
+        return;
+    bk_checker_advance(ice->checker, ice->now); /* new pairs: their checks start at once */
+    (void)agent_paths_turn(ice);
 }
 
 struct bk_time bk_ice_deadline(const struct bk_ice *ice) {

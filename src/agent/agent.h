@@ -80,7 +80,6 @@ struct agent_component {
     bool was_connected;
     uint32_t pair;     /* that carries data; 0: none */
     uint32_t selected; /* the one last told as selected */
-    uint32_t silent;   /* the one that was asked in vain */
     struct bk_addr local, remote;
     uint16_t relay; /* it goes through; AGENT_NONE: none */
     uint8_t protocol;
@@ -224,6 +223,7 @@ struct bk_ice {
     struct agent_component *components;
     uint16_t component_count;
     struct agent_notes notes;
+    uint64_t news_lost; /* the checker's events that found no room, so far */
 
     struct agent_relay *relays;
     struct agent_conn *conns;

@@ -66,16 +66,16 @@ static void use_path(struct bk_ice *ice, struct agent_component *c,
     c->remote = info->remote.addr;
     c->protocol = info->local.transport == BK_ICE_UDP ? BK_UDP : BK_TCP;
     c->relay = c->protocol == BK_UDP ? agent_relay_of(ice, &c->local) : AGENT_NONE;
-    if (c->silent != c->pair) {
-        c->silent = 0;
+    if (info->silent && c->link == AGENT_CONNECTED)
+        disconnect(ice, c);
+    else if (!info->silent)
         connect(ice, c);
-    }
     if (info->selected)
         select_path(ice, c);
 }
 
 static void lose_path(struct bk_ice *ice, struct agent_component *c) {
-    c->pair = c->selected = c->silent = 0;
+    c->pair = c->selected = 0;
     disconnect(ice, c);
     if (c->link == AGENT_FAILED ||
         bk_checker_stream_state(ice->checker, c->stream) != BK_ICE_FAILED)
@@ -94,52 +94,20 @@ static void update(struct bk_ice *ice, struct agent_component *c) {
 
 /* ---- The checker's events ----------------------------------------------------------------- */
 
-static void silent(struct bk_ice *ice, uint32_t pair, bool on) {
-    for (uint16_t i = 0; i < ice->component_count; i++) {
-        struct agent_component *c = &ice->components[i];
-        if (c->pair != pair)
-            continue;
-        c->silent = on ? pair : 0;
-        if (on)
-            disconnect(ice, c);
-    }
-}
-
-static void take_event(struct bk_ice *ice, const struct bk_checker_event *e) {
-    switch (e->kind) {
-    case BK_CHECKER_SILENT:
-        silent(ice, e->pair, true);
-        break;
-    case BK_CHECKER_BACK:
-        silent(ice, e->pair, false);
-        break;
-    case BK_CHECKER_STATE:
-    case BK_CHECKER_STREAM:
-    case BK_CHECKER_PAIR_VALID:
-    case BK_CHECKER_SELECTED:
-    case BK_CHECKER_PAIR_DIED:
-    case BK_CHECKER_ROLE:
-    case BK_CHECKER_LOCAL_PRFLX:
-    case BK_CHECKER_REMOTE_PRFLX:
-    case BK_CHECKER_PROBE_ALIVE:
-    case BK_CHECKER_PROBE_DEAD:
-    case BK_CHECKER_MTU:
-        break; /* update() looks at what is there now */
-    }
-}
-
 void agent_paths_update(struct bk_ice *ice) {
     for (uint16_t i = 0; i < ice->component_count; i++)
         update(ice, &ice->components[i]);
 }
 
+/* The events only say that something changed; what is there now is looked up, because without
+ * memory an event is lost. */
 bool agent_paths_turn(struct bk_ice *ice) {
     struct bk_checker_event e;
-    bool changed = false;
-    while (bk_checker_next_event(ice->checker, &e)) {
-        take_event(ice, &e);
+    uint64_t lost = bk_checker_stats(ice->checker)->events_lost;
+    bool changed = lost != ice->news_lost;
+    ice->news_lost = lost;
+    while (bk_checker_next_event(ice->checker, &e))
         changed = true;
-    }
     if (changed)
         agent_paths_update(ice);
     return changed;

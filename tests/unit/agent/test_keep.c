@@ -220,6 +220,50 @@ static void an_idle_agent_is_small(void **state) {
     net_fini(&n);
 }
 
+static bool poor;
+
+static void *poor_get(void *ctx, size_t size) {
+    return poor ? NULL : test_get(ctx, size);
+}
+
+/* A settled agent has given back the room for the checker's news. That it gets none when there is
+ * some must not keep it from seeing what became of its path. */
+static void without_memory_a_break_is_seen_and_so_is_its_end(void **state) {
+    (void)state;
+    static struct net n;
+    net_init(&n, 10);
+    cut = poor = false;
+    n.blocked = is_cut;
+    for (int i = 0; i < 2; i++) {
+        struct bk_ice_config c = net_config(&n, i);
+        const struct bk_alloc alloc = {poor_get, test_put, NULL};
+        assert_int_equal(bk_ice_new(&c, &alloc, &n.side[i].ice), BK_OK);
+        net_base(&n, i, i == 0 ? "198.51.100.7:5000" : "203.0.113.7:6000");
+    }
+    net_start(&n);
+    net_run(&n, 10000);
+    for (int i = 0; i < 2; i++)
+        n.side[i].event_count = 0;
+    poor = cut = true;
+    struct bk_time since = n.now;
+    net_run(&n, 4000);
+    for (int i = 0; i < 2; i++)
+        assert_in_range(after(&n, i, BK_ICE_ON_DISCONNECTED, since), 300, 2000);
+    cut = false;
+    since = n.now;
+    net_run(&n, 3000);
+    for (int i = 0; i < 2; i++)
+        assert_in_range(after(&n, i, BK_ICE_ON_RECONNECTED, since), 0, 2000);
+    cut = true;
+    net_run(&n, 60000);
+    for (int i = 0; i < 2; i++) /* consent ended */
+        assert_int_equal(net_say(&n, i, "x"), BK_ERR_STATE);
+    poor = cut = false;
+    net_run(&n, 61000);
+    net_assert_talk(&n);
+    net_fini(&n);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_break_is_seen_within_two_seconds),
@@ -231,6 +275,7 @@ int main(void) {
         cmocka_unit_test(a_relay_takes_over_before_failure),
         cmocka_unit_test(a_turn_server_restarts),
         cmocka_unit_test(an_idle_agent_is_small),
+        cmocka_unit_test(without_memory_a_break_is_seen_and_so_is_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
