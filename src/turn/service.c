@@ -172,8 +172,7 @@ void turn_service_push(struct turn_service *s, enum turn_action_kind kind, size_
                        uint16_t port) {
     uint32_t at = (s->action_at + s->action_count) % s->action_cap;
     bk_assert(s->action_count < s->action_cap);
-    s->actions[at].kind = kind;
-    s->actions[at].addr = bk_addr(s->config.relay[family], port);
+    s->actions[at] = (struct turn_due){(uint8_t)kind, (uint8_t)family, port};
     s->action_count++;
 }
 
@@ -181,7 +180,9 @@ void turn_service_push(struct turn_service *s, enum turn_action_kind kind, size_
 bool turn_service_next_action(struct turn_service *service, struct turn_action *out) {
     if (service->action_count == 0)
         return false;
-    *out = service->actions[service->action_at];
+    const struct turn_due *due = &service->actions[service->action_at];
+    *out = (struct turn_action){.kind = due->kind,
+                                .addr = bk_addr(service->config.relay[due->family], due->port)};
     service->action_at = (service->action_at + 1) % service->action_cap;
     service->action_count--;
     if (out->kind == TURN_CLOSE)

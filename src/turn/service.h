@@ -24,6 +24,7 @@
 #define TURN_SERVICE_H
 
 #include "turn/filter.h"
+#include "turn/ledger.h"
 #include "turn/users.h"
 
 #include <bodkin/env.h>
@@ -39,6 +40,9 @@ struct turn_service_config {
     int64_t nonce_us;   /* life of a nonce; 1 s..1 h; 1 h, RFC 8656 section 5 */
     bool anonymous;     /* offer USERHASH, RFC 8489 section 14.4 */
     struct turn_users users;
+    const struct turn_ledger *ledger; /* what the workers of one server share; NULL: alone */
+    uint16_t worker;                  /* this one's number, in tickets and connection numbers; 0 */
+    uint16_t workers;                 /* relay ports are dealt out among them in pairs; 1 */
     struct bk_ip relay[2];  /* one IPv4 and one IPv6 address, either may be missing (family NONE):
                                where relay ports are opened */
     struct bk_ip public[2]; /* what clients are told instead, behind a 1:1 NAT; NONE: the same */
@@ -66,8 +70,9 @@ BK_MUST_USE enum bk_err turn_service_new(const struct turn_service_config *confi
 void turn_service_free(struct turn_service *service);
 
 /* Answers, relays or drops. BK_OK: it was TURN (an error answer counts as that too).
- * BK_ERR_NOT_OURS: another protocol, Binding, or data without a permission. BK_ERR_MALFORMED,
- * BK_ERR_SHORT: dropped. */
+ * BK_ERR_UNREACHABLE: whether there is such a user is not known yet (users.h); keep the datagram
+ * and hand it in again when it is. BK_ERR_NOT_OURS: another protocol, Binding, or data without a
+ * permission. BK_ERR_MALFORMED, BK_ERR_SHORT: dropped. */
 BK_MUST_USE enum bk_err turn_service_recv(struct turn_service *service,
                                           const struct bk_datagram *in, struct bk_time now);
 /* An ICMP error: the network said that `peer` cannot be reached from relay port `local`. */
@@ -83,18 +88,113 @@ void turn_service_advance(struct turn_service *service, struct bk_time now);
 struct bk_time turn_service_deadline(const struct turn_service *service);
 bool turn_service_next_datagram(struct turn_service *service, struct bk_datagram *out);
 
-enum turn_action_kind { TURN_OPEN, TURN_CLOSE };
+enum turn_action_kind {
+    TURN_OPEN,     /* bind a socket to `addr`; BK_TCP: listen there (RFC 6062) */
+    TURN_CLOSE,    /* close it */
+    TURN_CONNECT,  /* RFC 6062 section 5.2: connect from `addr` to `peer`, then say how it went with
+                      turn_service_connected() */
+    TURN_JOIN,     /* RFC 6062 section 5.4: once the answer has left, the stream `via` and peer
+                      connection `connection` are one */
+    TURN_CUT,      /* close peer connection `connection`, and the stream it is joined to */
+    TURN_FLOW,     /* a channel came to be or lives longer: `flow`, for a fast path */
+    TURN_FLOW_END, /* it is gone: stop before the next datagram is fetched */
+    TURN_PASS      /* the datagram just handed in belongs to worker `worker`; so do all later ones
+                      of this 5-tuple, until turn_service_recv() takes one here */
+};
 
-/* Bind a UDP socket to `addr`, or close it. */
+/* A bound channel of a client that came over UDP: both directions can be carried without asking
+ * the service, as long as `expires` is not reached. */
+struct turn_flow {
+    uint32_t id; /* names it until TURN_FLOW_END; TURN_FLOW for a known id changes it */
+    uint32_t alloc;
+    struct bk_addr client, server; /* of the 5-tuple */
+    struct bk_addr relay, peer;
+    uint16_t channel;
+    struct bk_time expires; /* of channel, permission and allocation, the first */
+    uint64_t bytes_per_s;   /* of the allocation, both directions together; 0: no limit */
+};
+
 struct turn_action {
     enum turn_action_kind kind;
-    struct bk_addr addr;
+    uint8_t protocol; /* OPEN, CLOSE: enum bk_protocol */
+    uint16_t worker;
+    uint32_t connection;
+    struct bk_addr addr, peer;
+    void *via;
+    struct turn_flow flow;
 };
 bool turn_service_next_action(struct turn_service *service, struct turn_action *out);
 /* It could not be opened; say so before fetching the datagram. The port is not used again, the
  * answer is not sent, and the client's retransmission gets another one. */
 void turn_service_cannot_open(struct turn_service *service, const struct bk_addr *addr,
                               struct bk_time now);
+/* It is open, and this is what routes to peers shall carry for it. Not calling this is fine. */
+void turn_service_opened(struct turn_service *service, const struct bk_addr *addr, void *socket);
+
+/* ---- Doors, and data without copies --------------------------------------------------------- */
+
+/* The door through which the datagrams that follow come from clients: an allocation remembers the
+ * one it was made through (RFC 8016: or moved to), and routes to the client carry it. */
+void turn_service_from(struct turn_service *service, void *via);
+/* A client's stream or DTLS session has ended, and with it (RFC 8656 section 3.2) its allocation.
+ */
+void turn_service_left(struct turn_service *service, const struct bk_datagram *client,
+                       struct bk_time now);
+
+enum { TURN_HEAD_MAX = 44 }; /* a Data indication up to its data, with an IPv6 peer */
+
+/* Where a datagram goes, and how: `head`, then `len` bytes of it from `skip` on, then `pad` zeros.
+ */
+struct turn_route {
+    bool to_client;
+    void *via; /* to a client: its door; to a peer: what turn_service_opened() said */
+    struct bk_addr local, remote;
+    uint32_t alloc, chan; /* for turn_service_sent(); chan TURN_NONE: no channel */
+    uint32_t skip, len;
+    uint8_t head_len, pad, protocol;
+    uint8_t head[TURN_HEAD_MAX];
+};
+
+/* The way of data (ChannelData, Send indications, datagrams of peers), nothing copied or counted.
+ * What holds for one datagram holds for all of its 5-tuple handed in before the next call to
+ * anything else here: from clients those with the same four first bytes, from peers those of the
+ * same length. BK_ERR_NOT_OURS: not data; ask turn_service_recv(). BK_ERR_AUTH: no permission or
+ * channel: dropped and counted. BK_ERR_FULL: over its bandwidth: dropped and counted.
+ * BK_ERR_MALFORMED, BK_ERR_TOO_LONG: dropped and counted. */
+BK_MUST_USE enum bk_err turn_service_route(struct turn_service *service,
+                                           const struct bk_datagram *in, struct bk_time now,
+                                           struct turn_route *out);
+/* So much was sent along a route, or (chan of a flow) by a fast path; `bytes` of data. */
+struct turn_sent {
+    uint32_t alloc, chan;
+    bool to_client;
+    uint64_t packets, bytes;
+};
+void turn_service_sent(struct turn_service *service, const struct turn_sent *sent,
+                       struct bk_time now);
+
+/* ---- TCP allocations, RFC 6062 ------------------------------------------------------------------
+ */
+
+/* How TURN_CONNECT ended; then fetch the datagram, which is the answer to Connect. */
+void turn_service_connected(struct turn_service *service, uint32_t connection, enum bk_err err,
+                            struct bk_time now);
+/* Somebody connected to a listening relay port. BK_OK: keep it, paused, under this number, and
+ * fetch the datagram (ConnectionAttempt). BK_ERR_AUTH: no permission, close it. BK_ERR_FULL. */
+BK_MUST_USE enum bk_err turn_service_accepted(struct turn_service *service,
+                                              const struct bk_addr *local,
+                                              const struct bk_addr *peer, struct bk_time now,
+                                              uint32_t *connection);
+/* A peer connection has ended, joined or not. */
+void turn_service_disconnected(struct turn_service *service, uint32_t connection,
+                               struct bk_time now);
+
+/* ---- Draining
+ * ------------------------------------------------------------------------------------ */
+
+/* From now on new allocations get 300 with this server (RFC 8489 section 10), or, family NONE, 508.
+ * NULL: no longer. */
+void turn_service_drain(struct turn_service *service, const struct bk_addr *alternate);
 
 /* What became of the datagrams so far. */
 enum turn_count {

@@ -34,6 +34,12 @@ struct turn_reservation {
     uint8_t family; /* its index */
 };
 
+/* An action that waits to be fetched, in few bytes. */
+struct turn_due {
+    uint8_t kind, family; /* its index */
+    uint16_t port;
+};
+
 struct turn_service {
     struct turn_service_config config; /* texts and lists: copies */
     struct stun_realm realm;
@@ -43,7 +49,7 @@ struct turn_service {
     struct turn_ports ports[TURN_FAMILIES];
     struct heap timers; /* ids: allocations, then permissions, then channels */
     struct turn_reservation reservations[TURN_RESERVATIONS];
-    struct turn_action *actions; /* a ring */
+    struct turn_due *actions; /* a ring */
     uint32_t action_cap, action_at, action_count;
     struct bk_datagram out;
     bool has_out;

@@ -74,7 +74,7 @@ static bool authenticate(struct turn_service *s, struct turn_ask *ask) {
     enum turn_count count =
         code == STUN_CODE_UNAUTHENTICATED ? TURN_COUNT_CHALLENGED : TURN_COUNT_REFUSED;
     if (code == 0) {
-        bool found = users->find(users->ctx, &ask->claim, &ask->user);
+        bool found = users->find(users->ctx, &ask->claim, &ask->user) == TURN_USER_FOUND;
         code = stun_claim_verify(&ask->claim, &ask->m, found ? &ask->user.key : NULL);
         count = code == STUN_CODE_STALE_NONCE ? TURN_COUNT_STALE : TURN_COUNT_UNAUTHORIZED;
     }

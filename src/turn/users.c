@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static bool find_one(void *ctx, const struct stun_claim *claim, struct turn_user *out) {
+static enum turn_found find_one(void *ctx, const struct stun_claim *claim, struct turn_user *out) {
     const struct turn_one_user *user = ctx;
     uint8_t hash[STUN_USERHASH_LEN];
     bool same = claim->user.data != NULL && claim->user.len == strlen(user->name) &&
@@ -15,8 +15,10 @@ static bool find_one(void *ctx, const struct stun_claim *claim, struct turn_user
         same = equal_secret(claim->hash.data, hash, sizeof hash);
     }
     out->id = 1;
-    return same && stun_key_long(user->name, user->realm, user->password, claim->algorithm,
-                                 &out->key) == BK_OK;
+    if (!same || stun_key_long(user->name, user->realm, user->password, claim->algorithm,
+                               &out->key) != BK_OK)
+        return TURN_USER_UNKNOWN;
+    return TURN_USER_FOUND;
 }
 
 struct turn_users turn_users_one(struct turn_one_user *user) {

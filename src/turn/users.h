@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Where the service's users come from. `find` is asked for every request that claims to be from
- * somebody; it may look things up but not call the service. */
+ * somebody; it may look things up but neither wait nor call the
+ * service. */
 #ifndef TURN_USERS_H
 #define TURN_USERS_H
 
@@ -9,11 +10,21 @@
 struct turn_user {
     uint64_t id;         /* the same for all spellings of one user (name, USERHASH), never 0 */
     struct stun_key key; /* for the claim's algorithm */
+    /* This user's own limits; 0: the service's. */
+    uint32_t allocations_max;
+    uint64_t bytes_per_s;
+    int64_t lifetime_s; /* the credentials are good for so long from now, and allocations no longer
+                           (RFC 7635 section 4.1.2); 0: no end is known */
+};
+
+enum turn_found {
+    TURN_USER_UNKNOWN,
+    TURN_USER_FOUND,
+    TURN_USER_LATER /* somebody else was asked; ask again when told that the answer is there */
 };
 
 struct turn_users {
-    /* false: no such user. */
-    bool (*find)(void *ctx, const struct stun_claim *claim, struct turn_user *out);
+    enum turn_found (*find)(void *ctx, const struct stun_claim *claim, struct turn_user *out);
     void *ctx;
 };
 

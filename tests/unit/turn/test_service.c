@@ -184,14 +184,16 @@ static void wrong_credentials_get_nothing(void **state) {
     ask_fini(&a);
 }
 
-static bool find_two(void *ctx, const struct stun_claim *claim, struct turn_user *out) {
+static enum turn_found find_two(void *ctx, const struct stun_claim *claim, struct turn_user *out) {
     (void)ctx;
     if (claim->user.data == NULL || claim->user.len != 6)
-        return false;
+        return TURN_USER_UNKNOWN;
     bool george = memcmp(claim->user.data, "george", 6) == 0;
     out->id = george ? 1 : 2;
-    return stun_key_long(george ? "george" : "harald", "bodkin", "secret", claim->algorithm,
-                         &out->key) == BK_OK;
+    assert_int_equal(stun_key_long(george ? "george" : "harald", "bodkin", "secret",
+                                   claim->algorithm, &out->key),
+                     BK_OK);
+    return TURN_USER_FOUND;
 }
 
 static void the_wrong_user_gets_441(void **state) {

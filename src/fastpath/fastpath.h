@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ * TURN's channels in the kernel (Linux): a program at the network interface (XDP; where the driver
+ * cannot, tc) carries ChannelData to peers and peers' datagrams to clients, without waking anybody.
+ *
+ * What it does not know for certain it leaves alone: fragments, IP options, unbound data, odd
+ * checksums, destinations without a known neighbour all go up to the sockets, as if it were not
+ * there. Counters and bandwidth are exact, an expired flow is not carried, and after
+ * fastpath_remove() has returned not one packet more is. One for all workers; the functions may be
+ * called from any thread.
+ *
+ * Built when clang and libbpf are there; elsewhere fastpath_open() says BK_ERR_UNSUPPORTED. */
+#ifndef FASTPATH_FASTPATH_H
+#define FASTPATH_FASTPATH_H
+
+#include <bodkin/addr.h>
+#include <bodkin/env.h>
+#include <bodkin/time.h>
+
+enum fastpath_mode { FASTPATH_OFF, FASTPATH_AUTO, FASTPATH_XDP, FASTPATH_TC };
+
+enum { FASTPATH_INTERFACES_MAX = 16, FASTPATH_REASON_MAX = 160 };
+
+struct fastpath_config {
+    enum fastpath_mode mode;
+    uint32_t flows_max; /* 1..1000000 */
+    uint32_t allocs_max;
+    const struct bk_ip *serve; /* attach to the interfaces with these addresses; none: to all that
+                                  are up, but for loopback */
+    size_t serve_count;
+};
+
+struct fastpath_flow {
+    uint64_t id;                                /* the caller's, not 0; unique among all workers */
+    uint64_t alloc;                             /* flows of one allocation share a bandwidth */
+    struct bk_addr client, server, relay, peer; /* of one family on each side; both may differ */
+    uint16_t channel;
+    struct bk_time expires; /* CLOCK_MONOTONIC */
+    uint64_t bytes_per_s;   /* data of both directions together; 0: no limit */
+};
+
+struct fastpath_count {
+    uint64_t packets_to_peer, bytes_to_peer; /* bytes of data, without ChannelData's header */
+    uint64_t packets_to_client, bytes_to_client;
+    uint64_t dropped; /* over the bandwidth */
+};
+
+struct fastpath_interface {
+    char name[16];
+    uint32_t index;
+    enum fastpath_mode mode;          /* how it is attached; OFF: it is not */
+    bool offloaded;                   /* XDP: in the driver (native), not the generic slow way */
+    char reason[FASTPATH_REASON_MAX]; /* why not, or why not better; one sentence; may be empty */
+};
+
+struct fastpath; /* opaque */
+
+/* Loads and attaches; needs CAP_BPF and CAP_NET_ADMIN (do it before privileges are dropped; the
+ * rest works without). BK_OK: attached to one interface at least. BK_ERR_UNSUPPORTED: this build or
+ * kernel cannot; BK_ERR_PERMISSION; BK_ERR_NOT_FOUND: no interface; `reason` (room for
+ * FASTPATH_REASON_MAX) gets one sentence. */
+BK_MUST_USE enum bk_err fastpath_open(const struct fastpath_config *config,
+                                      const struct bk_alloc *alloc, struct fastpath **out,
+                                      char *reason);
+/* Detaches. NULL is fine. A process that dies is detached by the kernel. */
+void fastpath_close(struct fastpath *f);
+
+/* Adds a flow, or changes expiry and bandwidth of one that is there. BK_ERR_FULL, BK_ERR_ARGUMENT,
+ * BK_ERR_UNSUPPORTED: not a flow it can carry. */
+BK_MUST_USE enum bk_err fastpath_add(struct fastpath *f, const struct fastpath_flow *flow);
+/* *last, which may be NULL: its final counters. BK_ERR_NOT_FOUND. */
+BK_MUST_USE enum bk_err fastpath_remove(struct fastpath *f, uint64_t id,
+                                        struct fastpath_count *last);
+BK_MUST_USE enum bk_err fastpath_count(struct fastpath *f, uint64_t id, struct fastpath_count *out);
+/* How the interfaces are attached. Gives how many of `out` were filled. */
+size_t fastpath_interfaces(const struct fastpath *f, struct fastpath_interface *out, size_t max);
+
+#endif
