@@ -18,6 +18,7 @@ struct batch_socket {
     bool v6;              /* an IPv6 socket: IPv4 addresses are mapped */
     bool gso;             /* trains may be tried */
     bool gro;             /* trains may come */
+    unsigned lone;        /* as many calls of batch_recv() ask for one datagram alone */
     struct bk_addr local; /* bound address with the real port */
 };
 
@@ -26,8 +27,9 @@ BK_MUST_USE enum bk_err batch_open(const struct bk_addr *bind, const struct net_
                                    struct batch_socket *out);
 void batch_close(struct batch_socket *s);
 /* Receives up to NET_UDP_BATCH datagrams into `rx` (NET_RX_SLOTS slots of NET_RX_SLOT bytes)
- * without blocking. *truncated counts what had to be thrown away. Gives how many are in `out`;
- * *more says that asking again is worth it. */
+ * without blocking, or one where more are not expected: then the kernel is not asked in vain.
+ * *truncated counts what had to be thrown away. Gives how many are in `out`; *more says that asking
+ * again is worth it. What is left makes the socket readable again. */
 size_t batch_recv(struct batch_socket *s, uint8_t *rx, struct bk_datagram *out, size_t *truncated,
                   bool *more);
 /* Sends `count` <= BATCH_SEND_MAX datagrams or trains without blocking; gives how many left. If

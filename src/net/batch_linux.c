@@ -13,7 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONTROL_MAX = 160 }; /* pktinfo, ttl, tos and segment size need 112 */
+enum {
+    CONTROL_MAX = 160, /* pktinfo, ttl, tos and segment size need 112 */
+    LONE_CALLS = 8     /* a burst waits for so many turns of the loop at most */
+};
 
 struct control {
     _Alignas(struct cmsghdr) uint8_t bytes[CONTROL_MAX];
@@ -116,13 +119,32 @@ static void read_message(const struct batch_socket *s, struct mmsghdr *m, struct
         read_control(c, d);
 }
 
+/* recvmmsg() of one is dearer than recvmsg(). */
+static int receive(int fd, struct mmsghdr *messages, size_t count) {
+    if (count > 1)
+        return recvmmsg(fd, messages, (unsigned)count, 0, NULL);
+    ssize_t got = recvmsg(fd, &messages[0].msg_hdr, 0);
+    messages[0].msg_len = got < 0 ? 0 : (unsigned)got;
+    return got < 0 ? -1 : 1;
+}
+
+/* Where datagrams come one by one, asking for another costs more than the turn of the loop that it
+ * saves now and then. */
+static void expect(struct batch_socket *s, size_t asked, int got, const struct bk_datagram *out) {
+    if (got == 1 && out->segment == 0)
+        s->lone = asked == 1 ? s->lone - 1 : LONE_CALLS;
+    else if (got > 0)
+        s->lone = 0;
+}
+
 size_t batch_recv(struct batch_socket *s, uint8_t *rx, struct bk_datagram *out, size_t *truncated,
                   bool *more) {
+    const size_t asked = s->lone > 0 ? 1 : NET_UDP_BATCH;
     struct mmsghdr messages[NET_UDP_BATCH];
     struct iovec iov[NET_UDP_BATCH];
     union net_sockaddr names[NET_UDP_BATCH];
     struct control controls[NET_UDP_BATCH];
-    for (size_t i = 0; i < NET_UDP_BATCH; i++) {
+    for (size_t i = 0; i < asked; i++) {
         iov[i] = (struct iovec){rx + i * NET_RX_SLOT, NET_RX_SLOT};
         messages[i].msg_hdr = (struct msghdr){.msg_name = &names[i],
                                               .msg_namelen = sizeof names[i],
@@ -133,7 +155,7 @@ size_t batch_recv(struct batch_socket *s, uint8_t *rx, struct bk_datagram *out, 
                                               .msg_control = controls[i].bytes,
                                               .msg_controllen = CONTROL_MAX};
     }
-    int got = recvmmsg(s->fd, messages, NET_UDP_BATCH, 0, NULL);
+    int got = receive(s->fd, messages, asked);
     *more = got == NET_UDP_BATCH || (got < 0 && errno == EINTR);
     size_t n = 0;
     for (int i = 0; i < got; i++) {
@@ -142,6 +164,7 @@ size_t batch_recv(struct batch_socket *s, uint8_t *rx, struct bk_datagram *out, 
         else
             read_message(s, &messages[i], &out[n++]);
     }
+    expect(s, asked, n == 0 ? -1 : got, out);
     return n;
 }
 
@@ -205,7 +228,10 @@ size_t batch_send(struct batch_socket *s, const struct bk_datagram *out, size_t 
         write_message(s, &out[i], &messages[i].msg_hdr, &iov[i], &names[i], &controls[i]);
     int sent;
     do {
-        sent = sendmmsg(s->fd, messages, (unsigned)count, 0);
+        if (count > 1)
+            sent = sendmmsg(s->fd, messages, (unsigned)count, 0);
+        else
+            sent = sendmsg(s->fd, &messages[0].msg_hdr, 0) < 0 ? -1 : 1; /* it costs less */
     } while (sent < 0 && errno == EINTR);
     if (sent > 0)
         return (size_t)sent;

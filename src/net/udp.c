@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * The queue of a UDP socket. Outgoing datagrams are copied into an arena and described by slots;
  * neighbours that a train can hold share one. A flush at the end of the turn hands the slots to the
- * kernel; what the kernel cannot take stays, up to a limit, until the socket is writable. */
+ * kernel; what the kernel cannot take stays, up to a limit, until the socket is writable.
+ *
+ * A prompt socket sends the first datagram of a turn at once if it was the only one of the turn
+ * before: waiting for others would be in vain. Bursts are joined as ever, all but the first one's
+ * first datagram. */
 #define _GNU_SOURCE /* NOLINT: libuv needs it */
 #include "net/udp.h"
 
@@ -35,7 +39,10 @@ struct net_udp {
     size_t first, last;
     uint8_t *arena;
     size_t used, arena_max; /* arena[0..used) holds the data of the slots, in order */
-    bool blocked;           /* the kernel's buffer is full: waiting for writable */
+    bool prompt;
+    bool alone;     /* the last turn that sent had one datagram; ... */
+    size_t in_turn; /* ... this one has so many by now */
+    bool blocked;   /* the kernel's buffer is full: waiting for writable */
     bool closed;
 };
 
@@ -168,6 +175,8 @@ void net_udp_flush(struct net_udp *u) {
 
 static void on_flush(void *ctx) {
     struct net_udp *u = ctx;
+    u->alone = u->in_turn == 1;
+    u->in_turn = 0;
     if (!u->blocked)
         net_udp_flush(u);
 }
@@ -215,6 +224,7 @@ enum bk_err net_udp_open(struct net_loop *loop, const struct bk_addr *bind,
         return BK_ERR_NO_MEMORY;
     u->loop = loop;
     u->events = *events;
+    u->prompt = config->prompt;
     u->arena_max = config->queue_max < BATCH_TRAIN_MAX ? BATCH_TRAIN_MAX : config->queue_max;
     u->arena = loop_get(loop, u->arena_max);
     enum bk_err err = u->arena == NULL ? BK_ERR_NO_MEMORY : batch_open(bind, config, &u->socket);
@@ -312,14 +322,16 @@ static enum bk_err enqueue(struct net_udp *u, const struct bk_datagram *d) {
     }
     if (u->used >= EARLY_FLUSH && !u->blocked)
         net_udp_flush(u);
-    else
-        loop_defer_late(&u->flush);
     return BK_OK;
 }
 
-/* Sends one datagram or train that obeys the kernel's limits, now if that saves a copy. */
+/* Sends one datagram or train that obeys the kernel's limits, now if that saves a copy or if no
+ * other one is expected. */
 static enum bk_err submit(struct net_udp *u, struct bk_datagram d) {
-    if (d.len >= DIRECT_MIN && u->first == u->last && send_one(u, &d))
+    bool now = d.len >= DIRECT_MIN || (u->prompt && u->alone && u->in_turn == 0);
+    u->in_turn++;
+    loop_defer_late(&u->flush); /* also to know when the turn is over */
+    if (now && u->first == u->last && send_one(u, &d))
         return BK_OK;
     return enqueue(u, &d);
 }

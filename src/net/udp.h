@@ -19,6 +19,8 @@ struct net_udp_config {
     bool v6only;        /* IPv6 sockets: leave IPv4 alone; default false */
     bool gro;           /* deliver trains (datagram.segment set); default false: only for
                            receivers that know about them, for example QUIC */
+    bool prompt;        /* a datagram that has been the only one of a turn of the loop for a while
+                           leaves at once, not at the end of the turn; default false */
     bool dont_fragment; /* set DF and ignore the kernel's path MTU guesses; default true */
     int sndbuf,
         rcvbuf;       /* bytes; 0 leaves the system's default; default 0, 4 MiB is good for bulk */

@@ -63,6 +63,7 @@ static enum bk_err open_udp(struct run_port *p, size_t family, uint16_t number, 
         return BK_OK;
     config.v6only = true;
     config.gro = true;
+    config.prompt = true;
     config.sndbuf = config.rcvbuf = own ? OWN_BUFFER : SHARED_BUFFER;
     if (own)
         config.queue_max = OWN_QUEUE;

@@ -37,12 +37,15 @@ static void on_late(void *ctx, struct bk_time now) {
     fail_msg("the datagrams did not arrive within 5 s");
 }
 
+static bool prompt; /* what is opened next */
+
 static void ear_open(struct ear *e, struct net_loop *loop, const char *bind, bool gro) {
     struct bk_addr addr;
     struct net_udp_config config = net_udp_config_default;
     const struct net_udp_events events = {on_batch, e};
     *e = (struct ear){.loop = loop};
     config.gro = gro;
+    config.prompt = prompt;
     config.rcvbuf = 4 << 20;
     assert_int_equal(bk_addr_parse(bind, &addr), BK_OK);
     assert_int_equal(net_udp_open(loop, &addr, &config, &events, &e->udp), BK_OK);
@@ -172,6 +175,51 @@ static void single_datagrams_become_trains_without_changing(void **state) {
     close_pair();
 }
 
+/* Sends from `a` to `b`, gives how many have left before the turn ends, and ends it. */
+static uint64_t sent_at_once(size_t count) {
+    static const uint8_t data[100];
+    uint64_t before = net_udp_counters(a.udp)->out;
+    for (size_t i = 0; i < count; i++) {
+        struct bk_datagram d = to(&b, "127.0.0.1", data, sizeof data - i);
+        assert_int_equal(net_udp_send(a.udp, &d), BK_OK);
+    }
+    uint64_t at_once = net_udp_counters(a.udp)->out - before;
+    hear(&b, b.datagrams + count);
+    assert_int_equal(net_udp_counters(a.udp)->out - before, count);
+    return at_once;
+}
+
+static void what_is_alone_leaves_at_once_from_a_prompt_socket(void **state) {
+    (void)state;
+    open_pair("127.0.0.1:0", "127.0.0.1:0", true);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(sent_at_once(1), 0); /* it is not prompt */
+    close_pair();
+    prompt = true;
+    open_pair("127.0.0.1:0", "127.0.0.1:0", true);
+    assert_int_equal(sent_at_once(1), 0);
+    assert_int_equal(sent_at_once(1), 1);
+    assert_int_equal(sent_at_once(5), 1); /* the others are joined, in their order */
+    assert_int_equal(b.lengths[(b.datagrams - 5) % 256], 100);
+    assert_int_equal(b.lengths[(b.datagrams - 1) % 256], 96);
+    assert_int_equal(sent_at_once(5), 0);
+    assert_int_equal(sent_at_once(1), 0);
+    assert_int_equal(sent_at_once(1), 1);
+    close_pair();
+    prompt = false;
+}
+
+/* A socket that asks for one datagram alone, because no more came for a while, finds the others. */
+static void a_burst_after_single_datagrams_is_read(void **state) {
+    (void)state;
+    open_pair("127.0.0.1:0", "127.0.0.1:0", false);
+    for (int i = 0; i < 20; i++) {
+        (void)sent_at_once(1);
+        (void)sent_at_once(i % 4 == 0 ? 40 : 2);
+    }
+    close_pair();
+}
+
 static void a_train_too_long_for_the_kernel_is_divided(void **state) {
     static uint8_t data[200 * 1000];
     (void)state;
@@ -236,6 +284,8 @@ int main(void) {
         cmocka_unit_test(one_socket_carries_both_families),
         cmocka_unit_test(trains_arrive_whole),
         cmocka_unit_test(single_datagrams_become_trains_without_changing),
+        cmocka_unit_test(what_is_alone_leaves_at_once_from_a_prompt_socket),
+        cmocka_unit_test(a_burst_after_single_datagrams_is_read),
         cmocka_unit_test(a_train_too_long_for_the_kernel_is_divided),
         cmocka_unit_test(unreachable_places_do_not_hurt_the_socket),
         cmocka_unit_test(impossible_datagrams_are_refused),
