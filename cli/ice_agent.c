@@ -119,6 +119,8 @@ static void on_event(void *ctx, struct bk_ice *ice, const struct bk_ice_event *e
     i->signaller->event(i, e);
     if (e->kind == BK_ICE_ON_CONNECTED)
         on_connected(i);
+    if (e->kind == BK_ICE_ON_RESTART) /* one is enough: a file holds the last description alone, */
+        net_timer_set(&i->restart_timer, BK_NEVER); /* and the other side has to see each */
     if (e->kind == BK_ICE_ON_FAILED)
         on_failed(i, e->text);
     if (e->kind == BK_ICE_ON_DISCONNECTED && i->has_pipe && i->pipe.ended)

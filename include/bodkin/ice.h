@@ -137,7 +137,8 @@ BK_API BK_MUST_USE enum bk_err bk_ice_set_remote(struct bk_ice *ice, const char 
 BK_API BK_MUST_USE enum bk_err bk_ice_add_remote_candidate(struct bk_ice *ice, uint16_t stream,
                                                            const char *line, struct bk_time now);
 /* New credentials, new checks; data goes on over the old path until there is a new one. Describe
- * again. A restart that the peer has not answered yet is not begun anew. */
+ * again. A restart that the peer has not answered yet, or one of the peer's that BK_ICE_ON_RESTART
+ * has not told of yet, is not begun anew. Each description must reach the peer, in their order. */
 BK_API BK_MUST_USE enum bk_err bk_ice_restart(struct bk_ice *ice, struct bk_time now);
 
 /* ---- Events ------------------------------------------------------------------------------- */

@@ -411,6 +411,8 @@ void agent_settle_turn(struct bk_ice *ice);
 /* events.c */
 void agent_tell(struct bk_ice *ice, enum bk_ice_event_kind kind, const struct agent_component *of,
                 uint32_t pair);
+/* Has one of this kind not been fetched yet? */
+bool agent_is_untold(const struct bk_ice *ice, enum bk_ice_event_kind kind);
 
 /* remote.c */
 BK_MUST_USE enum bk_err agent_restart(struct bk_ice *ice);

@@ -19,6 +19,14 @@ void agent_tell(struct bk_ice *ice, enum bk_ice_event_kind kind, const struct ag
     n->count++;
 }
 
+bool agent_is_untold(const struct bk_ice *ice, enum bk_ice_event_kind kind) {
+    const struct agent_notes *n = &ice->notes;
+    bool found = false;
+    for (uint16_t i = 0; i < n->count; i++)
+        found |= n->ring[(n->head + i) % n->cap].kind == kind;
+    return found;
+}
+
 /* Idle agents have none. false: no memory, so no text. */
 static bool has_text(struct bk_ice *ice) {
     if (ice->text == NULL)

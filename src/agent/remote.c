@@ -159,10 +159,12 @@ enum bk_err agent_restart(struct bk_ice *ice) {
 
 /* While the peer has not answered the last description, its next one is the answer; with another
  * restart in between neither side could tell whose answer it is, and both would restart for ever.
- */
+ * And while our user has not heard that we followed the peer, our answer is not out yet: with
+ * another restart it never would be, and the peer would take what comes instead for it and stay
+ * silent. */
 enum bk_err bk_ice_restart(struct bk_ice *ice, struct bk_time now) {
     (void)agent_see(ice, now);
-    if (!ice->remote_set)
+    if (!ice->remote_set || agent_is_untold(ice, BK_ICE_ON_RESTART))
         return BK_OK;
     enum bk_err err = agent_restart(ice);
     if (err == BK_OK)
@@ -207,6 +209,7 @@ static enum bk_err take_credentials(struct bk_ice *ice, const struct reading *r)
             err = set_credentials(ice, r);
         if (err == BK_OK)
             agent_tell(ice, BK_ICE_ON_RESTART, NULL, 0);
+        ice->begged = true; /* what a loss of ours deserves, the peer has begun */
     }
     ice->remote_set |= err == BK_OK;
     return err;

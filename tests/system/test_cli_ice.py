@@ -77,7 +77,7 @@ def test_files_and_events():
 
 
 def test_restart_through_files():
-    """--restart-after on one side: the other follows, data goes on."""
+    """--restart-after on both sides, which may meet or follow each other: data goes on."""
     with Pair() as pair:
         here, there = pair.files("--json", "--restart-after", "1")
         with_restart = [here, there]

@@ -126,6 +126,28 @@ static void our_restart_keeps_the_data_flowing(void **state) {
     net_fini(&n);
 }
 
+/* Both want a restart. One has followed the other's, but nobody has been told: its own would make
+ * what it follows with the answer to nothing. */
+static void a_restart_nobody_was_told_of_is_not_followed_by_another(void **state) {
+    (void)state;
+    static struct net n;
+    two_public(&n, 14);
+    net_start(&n);
+    net_run(&n, 1000);
+    assert_int_equal(bk_ice_restart(n.side[0].ice, n.now), BK_OK);
+    net_signal(&n, 0);
+    assert_int_equal(bk_ice_restart(n.side[1].ice, n.now), BK_OK);
+    net_run(&n, 1);
+    assert_int_equal(net_count(&n, 1, BK_ICE_ON_RESTART), 1);
+    net_signal(&n, 1);
+    net_run(&n, 1000);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(net_count(&n, i, BK_ICE_ON_SELECTED), 2);
+    assert_int_equal(net_count(&n, 0, BK_ICE_ON_RESTART), 0);
+    net_assert_talk(&n);
+    net_fini(&n);
+}
+
 /* Browsers say whose candidate it is; one from before a restart must not be checked. */
 static void candidates_of_another_generation_are_ignored(void **state) {
     (void)state;
@@ -310,6 +332,7 @@ int main(void) {
         cmocka_unit_test(without_trickle_one_exchange_is_enough),
         cmocka_unit_test(lite_only_answers),
         cmocka_unit_test(our_restart_keeps_the_data_flowing),
+        cmocka_unit_test(a_restart_nobody_was_told_of_is_not_followed_by_another),
         cmocka_unit_test(candidates_of_another_generation_are_ignored),
         cmocka_unit_test(nothing_is_taken_from_a_broken_description),
         cmocka_unit_test(a_whole_offer_of_a_browser_is_read),
