@@ -18,9 +18,12 @@ struct turn_link_type {
     /* Takes a datagram to this link's client: `route->head`, the bytes `data[route->skip..]`,
      * `route->pad`. Never blocks; drops when the client's buffer is full. */
     void (*send)(struct turn_link *link, const struct turn_route *route, const uint8_t *data);
-    /* RFC 6062 section 5.4: from now on this stream and the peer connection are one. NULL: cannot.
-     */
+    /* RFC 6062 section 5.4: from now on this stream and the peer connection are one; told before
+     * the answer is sent. NULL: cannot. */
     void (*join)(struct turn_link *link, struct server_turn *turn, uint32_t connection);
+    /* TURN_PASS of a message that came over this stream: the stream moves to that worker, the
+     * message first. NULL: it came as a datagram, which turn.c passes on itself. */
+    void (*pass)(struct turn_link *link, uint16_t worker);
 };
 
 /* Embedded in whatever is the door. */
