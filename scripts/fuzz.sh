@@ -3,9 +3,17 @@
 # Runs fuzz harnesses for S seconds each (60): scripts/fuzz.sh [NAME...], all of them without names,
 # JOBS at a time (one per core). What a harness learns stays in build/fuzz/corpus/NAME; seeds come
 # from fuzz/corpus/NAME. A finding is left in build/fuzz/findings/ with the line that replays it.
+# SEED=N makes a run that takes the same way every time, as far as it gets: for a gate that is to
+# judge a change, not to draw lots. Without it every run looks elsewhere.
 . "$(dirname "$0")/lib.sh"
 
 seconds=${S:-60}
+same=
+if [ -n "${SEED:-}" ]; then
+    same="-seed=$SEED -reload=0"
+    # What a harness hashes may depend on addresses; some containers forbid fixing these.
+    ! setarch -R true 2>/dev/null || fixed="setarch -R"
+fi
 dir=build/fuzz
 
 # Status 0 and one line when nothing was found.
@@ -16,7 +24,7 @@ one() {
     mkdir -p "$corpus" "$dir/log" "$dir/findings"
     seeds=
     [ ! -d "fuzz/corpus/$name" ] || seeds=fuzz/corpus/$name
-    if "$dir/fuzz/fuzz-$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    if ${fixed:-} "$dir/fuzz/fuzz-$name" $same -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
         -max_len=4096 -print_final_stats=1 -artifact_prefix="$dir/findings/$name-" \
         "$corpus" $seeds </dev/null >"$log" 2>&1; then
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")

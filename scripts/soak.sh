@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Looks for what only time shows: for S seconds, in turn, the simulated scenarios with a new seed each
-# round (BODKIN_SEED, 100 of them from there on) and the system tests with more load (BODKIN_SOAK=1), under ASan and UBSan. Stops
-# at the first failure and says the seed that replays it.
+# round (BODKIN_SEED, 100 of them from there on) and the system tests with more load (BODKIN_SOAK=1),
+# under ASan and UBSan; then every fuzz harness for FUZZ seconds (60; 0: none) where CI does not look.
+# Stops at the first failure and says what replays it.
 . "$(dirname "$0")/lib.sh"
 
 seconds=${S:-60}
@@ -28,4 +29,5 @@ while [ $(($(date +%s) - begin)) -lt "$seconds" ]; do
     fi
     rm -f "$log"
 done
+[ "${FUZZ:-60}" -eq 0 ] || S=${FUZZ:-60} JOBS=$cores scripts/fuzz.sh
 tally "$round" 0
