@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * One agent under the driver. Whatever is put into it (a datagram, time, a connection's bytes, a
- * call of the user's) ends in driven_touch(), and at the end of the loop's turn driven_work() takes
- * out everything it wants: datagrams first, so that packets of all agents leave together, events
- * last, because their handlers may end its life. */
+ * call of the user's) ends in driven_touch(), and at the end of the loop's turn on_work() takes out
+ * everything it wants: datagrams first, events last, because their handlers may end its life.
+ *
+ * Thousands of idle agents do not fit into the CPU's caches. So where many of them have their turn
+ * (a batch of datagrams, a slot of the grid) each is drained before the next one is looked at. */
 #include "run/driver.h"
 
 #include "base/table.h"
@@ -156,6 +158,28 @@ static void on_work(void *ctx) {
     driven_release(a);
 }
 
+/* Now, not at the end of the turn. */
+static void drain(struct driven *a) {
+    if (a->work.queued) {
+        net_defer_cancel(&a->work);
+        on_work(a);
+    }
+}
+
+void driven_fed(struct bk_run *run) {
+    struct driven *a = run->fed;
+    run->fed = NULL;
+    if (a != NULL)
+        drain(a);
+}
+
+struct driven *driven_feed(struct bk_run *run, uint32_t number) {
+    if (run->fed == NULL || run->fed->number != number)
+        driven_fed(run); /* whose handlers may remove any */
+    run->fed = number < run->agent_cap ? run->agents[number] : NULL;
+    return run->fed;
+}
+
 static void on_due(void *ctx, struct bk_time now) {
     struct driven *a = ctx;
     a->deadline = BK_NEVER; /* it is out of timer and grid */
@@ -169,6 +193,7 @@ void driven_on_grid(void *ctx, struct bk_time now) {
     while ((item = grid_take(&run->grid, now)) != NULL) {
         struct driven *a = (void *)((char *)item - offsetof(struct driven, rest));
         on_due(a, now);
+        drain(a);
     }
     net_timer_set(&run->grid_timer, grid_deadline(&run->grid));
 }
@@ -200,6 +225,8 @@ static enum bk_err make_room(struct bk_run *run) {
 }
 
 static void leave(struct bk_run *run, struct driven *a) {
+    if (run->fed == a)
+        run->fed = NULL;
     (void)multimap_remove(&run->by_ice, hash_ice(run, a->ice), a->number);
     demux_leave(&run->demux, a->number);
     run->agents[a->number] = NULL;

@@ -76,6 +76,7 @@ struct bk_run {
     struct multimap by_ice; /* agents' numbers */
     struct driven **agents; /* by number; NULL: free */
     uint32_t agent_cap, agent_count, first_free;
+    struct driven *fed;                   /* who gets datagrams just now; NULL: nobody */
     struct run_port ports[RUN_PORTS_MAX]; /* shared */
     bool turn_taken;                      /* they were used by an agent with TURN over UDP */
     struct net_interface addresses[NET_INTERFACES_MAX]; /* those that agents have bases on */
@@ -97,6 +98,12 @@ void driven_release(struct driven *a);
 void driven_on_grid(void *ctx, struct bk_time now);
 /* Something happened to it: drains it at the end of this turn. */
 void driven_touch(struct driven *a);
+/* The agent of this number, which is about to get a datagram; NULL: there is none. The one that got
+ * some before is drained at once, while it is in the CPU's cache; what it sends waits in the
+ * sockets' queues for the end of the turn all the same. */
+struct driven *driven_feed(struct bk_run *run, uint32_t number);
+/* No more datagrams for now. */
+void driven_fed(struct bk_run *run);
 /* Offers it a datagram. false: it is not for this agent. */
 bool driven_recv(struct driven *a, const struct bk_datagram *in, struct bk_time now);
 void driven_tell_data(struct driven *a, const struct bk_ice_data *data);

@@ -26,7 +26,7 @@ static void take(struct bk_run *run, const struct bk_datagram *in, struct bk_tim
     uint32_t offers[DEMUX_OFFERS];
     size_t n = demux_find(&run->demux, in, offers);
     for (size_t i = 0; i < n; i++) {
-        struct driven *a = offers[i] < run->agent_cap ? run->agents[offers[i]] : NULL;
+        struct driven *a = driven_feed(run, offers[i]);
         if (a != NULL && driven_recv(a, in, now))
             return;
     }
@@ -44,13 +44,15 @@ static void take_train(struct bk_run *run, const struct bk_datagram *train, stru
 }
 
 static void on_batch(void *ctx, const struct bk_datagram *in, size_t n, struct bk_time now) {
-    struct run_port *p = ctx;
+    const struct run_port *p = ctx;
+    struct bk_run *run = p->run; /* a handler may end an agent, and with it the port */
     for (size_t i = 0; i < n; i++) {
         if (in[i].segment == 0)
-            take(p->run, &in[i], now);
+            take(run, &in[i], now);
         else
-            take_train(p->run, &in[i], now);
+            take_train(run, &in[i], now);
     }
+    driven_fed(run);
 }
 
 /* --- opening --- */

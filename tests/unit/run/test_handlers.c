@@ -47,6 +47,24 @@ static void an_agent_may_end_in_its_data_handler(void **state) {
     duo_fini(&duo);
 }
 
+/* The same where its socket goes with it, which has more in its hands: lengths that grow are not
+ * joined to a train. */
+static void an_agent_may_end_with_its_ports_in_its_data_handler(void **state) {
+    static const char text[] = "over and over and over and over";
+    struct bk_run_config run_config = bk_run_config_default;
+    (void)state;
+    run_config.own_ports = true;
+    duo_init(&duo, &run_config, &bk_ice_config_default);
+    duo.sides[0].on_data = drop_on_data;
+    duo_begin(&duo);
+    duo_run_until(&duo, duo_is_connected);
+    for (size_t len = 10; len < sizeof text; len++)
+        assert_int_equal(bk_run_send(duo.sides[1].run, duo.sides[1].ice, 0, 1, text, len), BK_OK);
+    duo_run_until(&duo, first_is_gone);
+    assert_int_equal(duo.sides[0].messages, 1);
+    duo_fini(&duo);
+}
+
 static void drop_both(struct duo_side *s, const struct bk_ice_event *event) {
     if (event->kind != BK_ICE_ON_SELECTED)
         return;
@@ -108,6 +126,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_agent_may_end_in_its_event_handler),
         cmocka_unit_test(an_agent_may_end_in_its_data_handler),
+        cmocka_unit_test(an_agent_may_end_with_its_ports_in_its_data_handler),
         cmocka_unit_test(an_agent_may_end_the_other_one),
         cmocka_unit_test(closing_in_a_handler_ends_with_an_event),
         cmocka_unit_test(data_may_be_sent_from_the_data_handler),
