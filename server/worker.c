@@ -15,51 +15,9 @@ enum {
     TRY_FOR_MS = 10000,  /* and keep trying for this long */
     GOODBYE_STEP_US = 10000,
     GOODBYE_LINGER_US = 100000,
-    UDP_BUFFER = 1 << 20,
     BACKLOG = 4096,
     NEWS_WAIT_NS = 50000
 };
-
-/* --- STUN over UDP --------------------------------------------------------------------------- */
-
-/* Is this the socket for packets from that address of ours? A wildcard's is for all of its family,
- * and [::] for IPv4 as well. */
-static bool sends_from(const struct bk_addr *bound, const struct bk_addr *local) {
-    if (bound->port != local->port)
-        return false;
-    if (bk_ip_is_any(&bound->ip))
-        return bound->ip.family == local->ip.family || bound->ip.family == BK_IPV6;
-    return bk_ip_equal(&bound->ip, &local->ip);
-}
-
-/* RFC 5780 section 6.1: the answer to a CHANGE-REQUEST leaves through another socket. Each worker
- * has them all. */
-static struct net_udp *socket_for(const struct udp_door *door, const struct bk_addr *local) {
-    const struct worker *w = door->worker;
-    for (size_t i = 0; i < w->udp_count; i++) {
-        const struct bk_addr bound = net_udp_local(w->udp[i].udp);
-        if (sends_from(&bound, local))
-            return w->udp[i].udp;
-    }
-    return door->udp; /* its port is another: cannot be, discovery knows the bound ports only */
-}
-
-static void on_batch(void *ctx, const struct bk_datagram *in, size_t n, struct bk_time now) {
-    struct udp_door *door = ctx;
-    for (size_t i = 0; i < n; i++) {
-        uint8_t buffer[STUN_SERVICE_REPLY_MAX];
-        struct bk_datagram reply;
-        enum stun_service_result result =
-            stun_service_answer(&door->worker->stun, &in[i], now, buffer, &reply);
-        if (!stun_service_answered(result))
-            continue;
-        struct net_udp *from = result == STUN_SERVICE_CHANGED || result == STUN_SERVICE_REDIRECTED
-                                   ? socket_for(door, &reply.local)
-                                   : door->udp;
-        if (net_udp_send(from, &reply) != BK_OK)
-            return; /* counted there: the queue is full, the other answers would be lost too */
-    }
-}
 
 /* --- between the workers -----------------------------------------------------------------------
  */
@@ -323,8 +281,8 @@ void worker_free(struct worker *w) {
         conn_end(w->conns, 0);
     for (size_t i = 0; i < w->door_count; i++)
         net_listener_close(w->doors[i].listener);
-    for (size_t i = 0; i < w->udp_count; i++)
-        net_udp_close(w->udp[i].udp);
+    server_turn_free(w->turn);
+    udp_doors_close(w);
     net_timer_set(&w->hub_timer, BK_NEVER);
     net_timer_set(&w->goodbye, BK_NEVER);
     net_timer_set(&w->count_timer, BK_NEVER);
@@ -358,20 +316,6 @@ static enum bk_err is_free(struct worker *w, const struct bk_addr *at,
     return err;
 }
 
-static enum bk_err is_free_udp(struct worker *w, const struct bk_addr *at,
-                               const struct net_udp_config *config) {
-    const struct net_udp_events nobody = {NULL, NULL};
-    struct net_udp_config alone = *config;
-    struct net_udp *probe;
-    if (w->index != 0 || !config->reuse_port)
-        return BK_OK;
-    alone.reuse_port = false;
-    enum bk_err err = net_udp_open(w->loop, at, &alone, &nobody, &probe);
-    if (err == BK_OK)
-        net_udp_close(probe);
-    return err;
-}
-
 enum bk_err worker_listen(struct worker *w, enum port_kind kind, const struct bk_addr *at,
                           struct net_tls *tls, struct bk_addr *bound) {
     bk_assert(w->door_count < sizeof w->doors / sizeof w->doors[0]);
@@ -393,25 +337,6 @@ enum bk_err worker_listen(struct worker *w, enum port_kind kind, const struct bk
         return err;
     *bound = net_listener_local(door->listener);
     w->door_count++;
-    return BK_OK;
-}
-
-enum bk_err worker_listen_udp(struct worker *w, const struct bk_addr *at, struct bk_addr *bound) {
-    bk_assert(w->udp_count < sizeof w->udp / sizeof w->udp[0]);
-    struct udp_door *door = &w->udp[w->udp_count];
-    const struct net_udp_events events = {on_batch, door};
-    struct net_udp_config config = net_udp_config_default;
-    config.reuse_port = w->fleet->count > 1;
-    config.rcvbuf = UDP_BUFFER;
-    config.dont_fragment = false; /* RFC 5780 section 7.6: PADDING is there to be fragmented */
-    door->worker = w;
-    enum bk_err err = is_free_udp(w, at, &config);
-    if (err == BK_OK)
-        err = net_udp_open(w->loop, at, &config, &events, &door->udp);
-    if (err != BK_OK)
-        return err;
-    *bound = net_udp_local(door->udp);
-    w->udp_count++;
     return BK_OK;
 }
 

@@ -8,11 +8,12 @@
 #define SERVER_WORKER_H
 
 #include "net/stream.h"
-#include "net/udp.h"
 #include "relay/hub.h"
 #include "server/inbox.h"
 #include "server/limits.h"
 #include "server/metrics.h"
+#include "server/turn.h"
+#include "server/udp.h"
 #include "stun/service.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -38,12 +39,6 @@ struct door {
     enum port_kind kind;
 };
 
-/* The same for UDP. */
-struct udp_door {
-    struct worker *worker;
-    struct net_udp *udp;
-};
-
 /* What all workers share. Read-only once threads run, but for `limits`, which has a lock,
  * and `discovery`, which is made of atomics. */
 struct fleet {
@@ -64,6 +59,8 @@ struct worker {
     struct relay_hub *hub;
     struct udp_door udp[2 * WORKER_SOCKETS_MAX]; /* STUN's two ports */
     size_t udp_count;
+    struct udp_records records;                               /* who takes DTLS on these */
+    struct server_turn *turn;                                 /* NULL: no TURN */
     struct door doors[WORKER_SOCKETS_MAX * (PORT_KINDS + 1)]; /* STUN has two ports here, too */
     size_t door_count;
     struct stun_service stun, stun_tcp; /* they share the fleet's discovery */
