@@ -114,7 +114,8 @@ void links_remove(struct links *x, uint32_t i) {
     *at = l->next;
     l->next = 0;
     x->count--;
-    if (x->count < x->buckets / 2)
+    /* Two for one: the buckets that are too many are gone when the last object is. */
+    for (int n = 0; n < 2 && x->buckets > 1 && x->count < x->buckets / 2; n++)
         merge(x);
 }
 
