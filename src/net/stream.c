@@ -43,7 +43,9 @@ static void set_state(struct net_stream *s, enum stream_state state) {
                             [STREAM_FAILED] = true,
                             [STREAM_ENDED] = true},
         [STREAM_HANDSHAKE] = {[STREAM_OPEN] = true, [STREAM_FAILED] = true, [STREAM_ENDED] = true},
-        [STREAM_OPEN] = {[STREAM_FAILED] = true, [STREAM_ENDED] = true},
+        [STREAM_OPEN] = {[STREAM_HANDSHAKE] = true, /* net_stream_start_tls() */
+                         [STREAM_FAILED] = true,
+                         [STREAM_ENDED] = true},
         [STREAM_FAILED] = {[STREAM_ENDED] = true},
         [STREAM_ENDED] = {false},
     };
@@ -62,7 +64,8 @@ enum bk_err stream_new(struct net_loop *loop, const struct net_stream_config *co
     s->write_low = config->write_low;
     net_deferred_init(&s->later, loop, on_later, s);
     net_timer_init(&s->timer, loop, on_timer, s);
-    net_timer_set(&s->timer, bk_after(net_now(loop), config->open_timeout_us));
+    s->open_timeout_us = config->open_timeout_us;
+    net_timer_set(&s->timer, bk_after(net_now(loop), s->open_timeout_us));
     if (config->tls != NULL)
         s->tls = net_tls_ref(config->tls);
     s->next = loop->streams;
@@ -105,15 +108,29 @@ static void on_reap(void *ctx) {
     stream_free(ctx);
 }
 
-void stream_end(struct net_stream *s) {
-    if (s->state == STREAM_ENDED)
-        return;
+/* The rest of an end: what can go now goes, the descriptor and libuv's handle by the caller. */
+static void end_life(struct net_stream *s) {
     set_state(s, STREAM_ENDED);
     leave_list(s);
     net_timer_set(&s->timer, BK_NEVER);
     net_defer_cancel(&s->later);
     dial_cancel(s->dial);
     s->dial = NULL;
+}
+
+int stream_end_but_fd(struct net_stream *s) {
+    int fd = s->fd;
+    bk_assert(fd >= 0 && s->state != STREAM_ENDED);
+    end_life(s);
+    s->fd = -1;
+    uv_close((uv_handle_t *)&s->poll, on_closed); /* which forgets the descriptor at once */
+    return fd;
+}
+
+void stream_end(struct net_stream *s) {
+    if (s->state == STREAM_ENDED)
+        return;
+    end_life(s);
     if (s->fd < 0) {
         s->later.run = on_reap; /* nothing of libuv's to wait for, but callers to return to */
         net_defer(&s->later);
@@ -190,6 +207,16 @@ static void set_options(int fd) {
 #endif
 }
 
+static enum bk_err start_session(struct net_stream *s) {
+    enum bk_err err = tls_session_new(s->tls, s->server_name, s->reason, &s->session);
+    if (err != BK_OK)
+        return err;
+    stream_bind_session(s);
+    set_state(s, STREAM_HANDSHAKE);
+    stream_watch(s);
+    return BK_OK;
+}
+
 enum bk_err stream_take_socket(struct net_stream *s, int fd, const struct bk_addr *remote) {
     union net_sockaddr sa;
     socklen_t len = sizeof sa;
@@ -203,14 +230,38 @@ enum bk_err stream_take_socket(struct net_stream *s, int fd, const struct bk_add
     if (getsockname(fd, &sa.any, &len) == 0)
         sockaddr_to(&sa, &s->local);
     set_options(fd);
-    if (s->tls == NULL)
-        return BK_OK; /* the caller opens it when the owner is ready to hear */
-    enum bk_err err = tls_session_new(s->tls, s->server_name, s->reason, &s->session);
+    return s->tls == NULL ? BK_OK /* the caller opens it when the owner is ready to hear */
+                          : start_session(s);
+}
+
+enum bk_err net_stream_start_tls(struct net_stream *s, struct net_tls *tls, const uint8_t *data,
+                                 size_t len) {
+    bool plain = s->session == NULL && s->fd >= 0 && s->dial == NULL;
+    if (!plain || (s->state != STREAM_DIALING && s->state != STREAM_OPEN) || s->out_len > 0)
+        return BK_ERR_STATE;
+    s->tls = net_tls_ref(tls);
+    enum bk_err err = start_session(s);
     if (err != BK_OK)
         return err;
-    stream_bind_session(s);
-    set_state(s, STREAM_HANDSHAKE);
+    net_timer_set(&s->timer, bk_after(net_now(s->loop), s->open_timeout_us));
+    s->in = data; /* stream_read() goes on with it after this callback */
+    s->in_len = len;
+    return BK_OK;
+}
+
+enum bk_err stream_resume_socket(struct net_stream *s, int fd) {
+    if (uv_poll_init(s->loop->uv, &s->poll, fd) != 0) {
+        close(fd);
+        return BK_ERR_IO;
+    }
+    s->fd = fd;
+    s->poll.data = s;
+    set_state(s, STREAM_OPEN);
+    net_timer_set(&s->timer, BK_NEVER);
+    if (s->session != NULL)
+        stream_bind_session(s);
     stream_watch(s);
+    net_defer(&s->later); /* for what it brought along in both directions */
     return BK_OK;
 }
 
@@ -317,12 +368,16 @@ static enum bk_err grow(struct net_stream *s, size_t len) {
     return BK_OK;
 }
 
-enum bk_err net_stream_write(struct net_stream *s, const void *data, size_t len) {
+enum bk_err net_stream_write_pieces(struct net_stream *s, const struct net_piece *pieces,
+                                    size_t count) {
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++)
+        len += pieces[i].len;
     if (s->state != STREAM_OPEN || s->shut)
         return BK_ERR_STATE;
     if (len > s->write_max)
         return BK_ERR_TOO_LONG;
-    if (len > s->write_max - s->out_len) {
+    if (s->out_len > s->write_max || len > s->write_max - s->out_len) {
         s->was_full = true;
         return BK_ERR_FULL;
     }
@@ -331,16 +386,36 @@ enum bk_err net_stream_write(struct net_stream *s, const void *data, size_t len)
     enum bk_err err = grow(s, len);
     if (err != BK_OK)
         return err;
-    memcpy(s->out + s->out_head + s->out_len, data, len);
-    s->out_len += len;
-    s->was_full = s->was_full || s->out_len == s->write_max;
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].len > 0)
+            memcpy(s->out + s->out_head + s->out_len, pieces[i].data, pieces[i].len);
+        s->out_len += pieces[i].len;
+    }
+    s->was_full = s->was_full || s->out_len >= s->write_max;
     if (!s->blocked)
         loop_defer_late(&s->later);
     return BK_OK;
 }
 
+enum bk_err net_stream_write(struct net_stream *s, const void *data, size_t len) {
+    const struct net_piece piece = {data, len};
+    return net_stream_write_pieces(s, &piece, 1);
+}
+
+void net_stream_want_room(struct net_stream *s) {
+    s->was_full = true;
+    if (s->out_len <= s->write_low)
+        loop_defer_late(&s->later);
+}
+
+void net_stream_set_buffer(struct net_stream *s, size_t write_max, size_t write_low) {
+    s->write_max = write_max;
+    s->write_low = write_low;
+}
+
 size_t net_stream_room(const struct net_stream *s) {
-    return s->state == STREAM_OPEN && !s->shut ? s->write_max - s->out_len : 0;
+    bool takes = s->state == STREAM_OPEN && !s->shut && s->out_len < s->write_max;
+    return takes ? s->write_max - s->out_len : 0;
 }
 
 size_t net_stream_pending(const struct net_stream *s) {
@@ -421,6 +496,12 @@ enum bk_err net_stream_relay_key(const struct net_stream *s, uint8_t relay_key[3
         return BK_ERR_UNSUPPORTED;
     const gnutls_datum_t *chain = gnutls_certificate_get_peers(s->session, &count);
     return chain == NULL ? BK_ERR_NOT_FOUND : net_metacert_find(chain, count, relay_key);
+}
+
+bool net_stream_is_alpn(const struct net_stream *s, const char *name) {
+    gnutls_datum_t chosen;
+    return s->session != NULL && gnutls_alpn_get_selected_protocol(s->session, &chosen) == 0 &&
+           chosen.size == strlen(name) && memcmp(chosen.data, name, chosen.size) == 0;
 }
 
 unsigned net_stream_tls_version(const struct net_stream *s) {

@@ -59,6 +59,17 @@ BK_MUST_USE enum bk_err net_stream_connect_addr(struct net_loop *loop, const str
 /* Queues all of it or nothing. BK_ERR_FULL: the buffer has no room; on_room will tell.
  * BK_ERR_STATE: not open, or shut down. BK_ERR_TOO_LONG: more than write_max. */
 BK_MUST_USE enum bk_err net_stream_write(struct net_stream *s, const void *data, size_t len);
+/* The same for bytes in several places. */
+struct net_piece {
+    const void *data;
+    size_t len;
+};
+BK_MUST_USE enum bk_err net_stream_write_pieces(struct net_stream *s,
+                                                const struct net_piece *pieces, size_t count);
+/* on_room will be told when write_low or less is buffered, whether or not it was full before. */
+void net_stream_want_room(struct net_stream *s);
+/* Other limits from now on; what is buffered stays. */
+void net_stream_set_buffer(struct net_stream *s, size_t write_max, size_t write_low);
 /* How much net_stream_write() would take now; 0 when not open. */
 size_t net_stream_room(const struct net_stream *s);
 /* Bytes buffered here and not yet taken by the kernel. */
@@ -75,6 +86,24 @@ void net_stream_close(struct net_stream *s);
 /* Sends what is buffered, waits for at most `linger_us`, then closes. No callback follows. */
 void net_stream_finish(struct net_stream *s, int64_t linger_us);
 
+/* Starts TLS as a server on an accepted stream that was plain until now: from on_accept (after
+ * net_stream_adopt()), or from on_bytes with the bytes that belong to TLS already. on_open follows,
+ * or follows once more. Nothing may be buffered. BK_ERR_STATE: not such a stream. */
+BK_MUST_USE enum bk_err net_stream_start_tls(struct net_stream *s, struct net_tls *tls,
+                                             const uint8_t *data, size_t len);
+
+/* Moving an open stream to the loop of another thread. net_stream_pack() ends it here without a
+ * callback; whoever holds the pack may carry it to the other thread (with a lock or a queue
+ * between), and unpack or drop it there. BK_ERR_STATE: not open. BK_ERR_NO_MEMORY. */
+struct net_stream_pack;
+BK_MUST_USE enum bk_err net_stream_pack(struct net_stream *s, struct net_stream_pack **out);
+/* Takes `pack`, also on failure. The stream is open; there is no on_open. */
+BK_MUST_USE enum bk_err net_stream_unpack(struct net_loop *loop, struct net_stream_pack *pack,
+                                          const struct net_stream_events *events, void *ctx,
+                                          struct net_stream **out);
+/* Closes the connection. Any thread. NULL is fine. */
+void net_stream_pack_drop(struct net_stream_pack *pack);
+
 /* Both ends' addresses; family NONE before TCP is connected. */
 struct bk_addr net_stream_local(const struct net_stream *s);
 struct bk_addr net_stream_remote(const struct net_stream *s);
@@ -85,6 +114,8 @@ BK_MUST_USE enum bk_err net_stream_peer_cert(const struct net_stream *s, size_t 
 /* The relay key in the certificate a DERP server adds for fast start, if that may be used: over TLS
  * 1.3 only. BK_ERR_NOT_FOUND: no such certificate, BK_ERR_UNSUPPORTED: not TLS 1.3. */
 BK_MUST_USE enum bk_err net_stream_relay_key(const struct net_stream *s, uint8_t relay_key[32]);
+/* Was this protocol chosen by ALPN (RFC 7301)? */
+bool net_stream_is_alpn(const struct net_stream *s, const char *name);
 /* 0: no TLS; otherwise 12 or 13 for TLS 1.2 and TLS 1.3. */
 unsigned net_stream_tls_version(const struct net_stream *s);
 

@@ -216,15 +216,17 @@ static void use_handshake(struct net_stream *s) {
     fail_tls(s, result);
 }
 
-/* Uses what was received. */
+static bool is_read(const struct net_stream *s) {
+    return s->state == STREAM_OPEN && !s->paused && !s->read_ended;
+}
+
+/* Uses what was received. Plain bytes may turn out to be the first ones of TLS. */
 static void use(struct net_stream *s) {
+    if (s->session == NULL && is_read(s))
+        use_plain(s);
     if (s->state == STREAM_HANDSHAKE)
         use_handshake(s);
-    if (s->state != STREAM_OPEN || s->paused || s->read_ended)
-        return;
-    if (s->session == NULL)
-        use_plain(s);
-    else
+    if (s->session != NULL && is_read(s))
         use_records(s);
 }
 

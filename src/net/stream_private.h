@@ -45,6 +45,7 @@ struct net_stream {
     uint8_t *out; /* out[out_head..out_head+out_len) waits to be sent; NULL when nothing does */
     size_t out_head, out_len, out_cap;
     size_t write_max, write_low;
+    int64_t open_timeout_us;
     size_t in_record; /* bytes of `out` in a TLS record that GnuTLS has not got rid of */
     bool blocked;     /* the kernel's buffer is full */
     bool was_full;    /* on_room is owed */
@@ -69,6 +70,11 @@ BK_MUST_USE enum bk_err stream_new(struct net_loop *loop, const struct net_strea
 /* Gives it a connected socket (takes `fd`, also on failure) and starts TLS, or opens it. */
 BK_MUST_USE enum bk_err stream_take_socket(struct net_stream *s, int fd,
                                            const struct bk_addr *remote);
+/* Gives a stream the socket of an open one (takes `fd`, also on failure); `tls`, `session` and the
+ * buffers are set already. */
+BK_MUST_USE enum bk_err stream_resume_socket(struct net_stream *s, int fd);
+/* Like stream_end(), but gives the descriptor away. */
+int stream_end_but_fd(struct net_stream *s);
 /* Notes the first failure; the owner hears of it after the present callback. `reason` NULL: keep
  * what is written there. */
 void stream_fail(struct net_stream *s, enum bk_err err, const char *reason);

@@ -195,8 +195,14 @@ static enum bk_err start_client(gnutls_session_t session, const struct net_tls *
 }
 
 static bool offer_alpn(gnutls_session_t session, struct net_tls *tls) {
-    const gnutls_datum_t protocol = {(unsigned char *)tls->alpn, (unsigned)strlen(tls->alpn)};
-    return tls->alpn[0] == '\0' || gnutls_alpn_set_protocols(session, &protocol, 1, 0) == 0;
+    gnutls_datum_t names[TLS_ALPNS_MAX];
+    unsigned count = 0;
+    for (char *at = tls->alpn; *at != '\0' && count < TLS_ALPNS_MAX;) {
+        size_t len = strcspn(at, ",");
+        names[count++] = (gnutls_datum_t){(unsigned char *)at, (unsigned)len};
+        at += len + (at[len] == ',');
+    }
+    return count == 0 || gnutls_alpn_set_protocols(session, names, count, 0) == 0;
 }
 
 static enum bk_err session_new(struct net_tls *tls, unsigned kind, const char *server_name,

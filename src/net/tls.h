@@ -38,7 +38,8 @@ struct net_tls_server_config {
     const uint8_t
         *metacert; /* DER certificate appended to what is sent (DERP fast start), or NULL */
     size_t metacert_len;
-    const char *alpn; /* the protocol chosen when a client offers it, or NULL */
+    const char *alpn; /* the protocols chosen when a client offers one, best first, with commas
+                         between (at most 4), or NULL. A client that offers others is served, too */
 };
 
 /* `reason` (room for NET_REASON_MAX) gets one sentence that names the file on failure.

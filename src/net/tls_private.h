@@ -8,7 +8,7 @@
 #include <gnutls/x509.h>
 #include <stdatomic.h>
 
-enum { TLS_NAME_MAX = 254, TLS_ALPN_MAX = 32, TLS_CHAIN_MAX = 16 };
+enum { TLS_NAME_MAX = 254, TLS_ALPN_MAX = 64, TLS_ALPNS_MAX = 4, TLS_CHAIN_MAX = 16 };
 
 /* A server's certificates, leaf first, and its key; kept to be shown with another metacert later.
  */
@@ -24,7 +24,7 @@ struct net_tls {
     gnutls_priority_t priority;
     bool server, self_signed, verify_name, has_pin;
     uint8_t pin[NET_PIN_LEN];
-    char alpn[TLS_ALPN_MAX]; /* empty: none */
+    char alpn[TLS_ALPN_MAX]; /* names with commas between; empty: none */
     struct tls_chain chain;  /* servers */
 };
 
