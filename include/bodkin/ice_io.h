@@ -27,6 +27,9 @@ struct bk_ice_base {
     uint16_t stream, component; /* component 0: 1 */
     uint16_t preference;        /* 16 bits, unique where the families' order matters; 0: chosen */
     bool vpn;                   /* a tunnel: ranked behind the others */
+    bool simultaneous;          /* TCP: not for passive and active candidates, but for simultaneous
+                                   open (RFC 6544): a listener, too, and connections that leave from
+                                   its own port (bk_ice_request.reuse) */
 };
 
 /* A socket is there from now on; before bk_ice_gather() or at any time after: the network changed,

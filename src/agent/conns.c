@@ -100,14 +100,18 @@ static bool is_peers(const struct agent_conn *c) {
            !c->query;
 }
 
+/* One that is up, if there is: with simultaneous open the peer may get through while we still try.
+ */
 static uint16_t find_pair(const struct bk_ice *ice, const struct bk_addr *base,
                           const struct bk_addr *remote) {
+    uint16_t best = AGENT_NONE;
     for (uint16_t i = 0; i < ice->conn_count; i++) {
         const struct agent_conn *c = &ice->conns[i];
-        if (is_peers(c) && bk_addr_equal(&c->base, base) && bk_addr_equal(&c->remote, remote))
-            return i;
+        if (is_peers(c) && bk_addr_equal(&c->base, base) && bk_addr_equal(&c->remote, remote) &&
+            (best == AGENT_NONE || ice->conns[best].state == CONN_DIALLING))
+            best = i;
     }
-    return AGENT_NONE;
+    return best;
 }
 
 static struct agent_conn *take_conn(struct bk_ice *ice) {
@@ -199,6 +203,18 @@ static void flush_first(struct bk_ice *ice, struct agent_conn *c) {
     c->first_len = 0;
 }
 
+/* What could not be dialled because the peer's connection is already there (RFC 6544 section 7.2
+ * wants it accepted) hands its first check over, and is forgotten. */
+static bool yield(struct bk_ice *ice, struct agent_conn *c) {
+    uint16_t at = is_peers(c) ? find_pair(ice, &c->base, &c->remote) : AGENT_NONE;
+    if (at == AGENT_NONE || ice->conns[at].state != CONN_UP)
+        return false;
+    c->id = ice->conns[at].id;
+    flush_first(ice, c);
+    forget(ice, c);
+    return true;
+}
+
 enum bk_err bk_ice_dialled(struct bk_ice *ice, uint32_t id, enum bk_err err,
                            const struct bk_addr *local, struct bk_time now) {
     uint16_t at = agent_conn_find(ice, id);
@@ -207,7 +223,8 @@ enum bk_err bk_ice_dialled(struct bk_ice *ice, uint32_t id, enum bk_err err,
         return BK_ERR_NOT_FOUND;
     struct agent_conn *c = &ice->conns[at];
     if (err != BK_OK || local == NULL) {
-        broken(ice, at);
+        if (!yield(ice, c))
+            broken(ice, at);
     } else {
         c->state = CONN_UP;
         flush_first(ice, c);

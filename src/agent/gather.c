@@ -11,8 +11,8 @@
  * whose own checks do that from then on.
  *
  * A TCP base asks the STUN servers that are reached by TCP or TLS, in a connection that leaves from
- * its own port: RFC 6544 section 5.2. What the server sees is a passive candidate, as long as the
- * connection keeps the mapping. */
+ * its own port: RFC 6544 section 5.2. What the server sees is a passive or simultaneous-open
+ * candidate, as long as the connection keeps the mapping. */
 #include "agent/agent.h"
 
 #include <string.h>
@@ -123,13 +123,18 @@ static void add_host(struct bk_ice *ice, uint16_t base, enum bk_ice_transport tr
     agent_cand_add(ice, &host, base);
 }
 
-/* RFC 6544 section 5.1: a listener makes a passive candidate, and its address an active one. */
+/* RFC 6544 section 5.1: a listener makes a passive candidate, and its address an active one; or a
+ * simultaneous-open one, which wants a port of its own. */
 static void add_hosts(struct bk_ice *ice, uint16_t base) {
     const struct agent_base *b = &ice->bases[base];
     if (!agent_may_show_host(ice, &b->addr))
         return;
     if (b->protocol == BK_UDP) {
         add_host(ice, base, BK_ICE_UDP, b->addr.port);
+        return;
+    }
+    if (b->so) {
+        add_host(ice, base, BK_ICE_TCP_SO, b->addr.port);
         return;
     }
     add_host(ice, base, BK_ICE_TCP_ACTIVE, DISCARD_PORT);
@@ -275,9 +280,8 @@ void agent_gather_mapped(struct bk_ice *ice, uint16_t base, const struct bk_addr
                                      .component = b->component,
                                      .preference = b->preference};
     if (b->protocol == BK_TCP) {
-        srflx.transport = BK_ICE_TCP_PASSIVE;
-        srflx.preference =
-            bk_checker_tcp_preference(BK_ICE_SRFLX, BK_ICE_TCP_PASSIVE, b->preference);
+        srflx.transport = b->so ? BK_ICE_TCP_SO : BK_ICE_TCP_PASSIVE;
+        srflx.preference = bk_checker_tcp_preference(BK_ICE_SRFLX, srflx.transport, b->preference);
     }
     agent_cand_add(ice, &srflx, base);
 }

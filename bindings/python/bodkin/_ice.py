@@ -95,7 +95,7 @@ char *bk_ice_explain(const struct bk_ice *ice, char *out, size_t cap);
 
 struct bk_ice_base {
     size_t size; struct bk_addr addr; enum bk_protocol protocol; uint16_t stream;
-    uint16_t component; uint16_t preference; bool vpn;
+    uint16_t component; uint16_t preference; bool vpn; bool simultaneous;
 };
 enum bk_err bk_ice_add_base(struct bk_ice *ice, const struct bk_ice_base *base,
                             struct bk_time now);

@@ -125,6 +125,78 @@ static void strangers_connections_are_ended(void **state) {
     net_fini(&n);
 }
 
+/* ---- Simultaneous open ---------------------------------------------------------------------- */
+
+static const char so_peer[] =
+    "a=ice-ufrag:them\r\na=ice-pwd:theirpasswordhas24chars\r\n"
+    "a=candidate:1 1 TCP 1019216383 203.0.113.7 6000 typ host tcptype so\r\n";
+
+/* An agent with such a base alone, until it wants to connect to such a candidate. */
+static uint32_t begin_simultaneous_open(struct net *n, struct bk_ice_base *base) {
+    struct bk_ice_config c;
+    struct bk_ice_request r = {.kind = BK_ICE_HANG_UP};
+    struct bk_datagram d;
+    net_init(n, 31);
+    c = net_config(n, 0);
+    c.tcp = true;
+    net_agent(n, 0, c);
+    *base = (struct bk_ice_base){.size = sizeof *base,
+                                 .addr = net_addr("198.51.100.7:5000"),
+                                 .protocol = BK_TCP,
+                                 .simultaneous = true};
+    struct bk_ice *ice = n->side[0].ice;
+    assert_int_equal(bk_ice_add_base(ice, base, n->now), BK_OK);
+    bk_ice_gather(ice, n->now);
+    assert_int_equal(bk_ice_set_remote(ice, so_peer, sizeof so_peer - 1, n->now), BK_OK);
+    for (int i = 0; i < 100; i++) {
+        bk_ice_advance(ice, n->now);
+        assert_false(bk_ice_next_datagram(ice, &d));
+        if (bk_ice_next_request(ice, &r))
+            break;
+        n->now = bk_after(n->now, 10000);
+    }
+    assert_int_equal(r.kind, BK_ICE_DIAL);
+    assert_true(r.reuse);
+    assert_true(bk_addr_equal(&r.local, &base->addr));
+    return r.id;
+}
+
+static void a_port_for_simultaneous_open_is_one_candidate(void **state) {
+    static struct net n;
+    struct bk_ice_base base;
+    struct bk_ice_event e;
+    int count = 0;
+    (void)state;
+    (void)begin_simultaneous_open(&n, &base);
+    while (bk_ice_next_event(n.side[0].ice, &e))
+        if (e.kind == BK_ICE_ON_CANDIDATE) {
+            count++;
+            assert_non_null(strstr(e.text, " 198.51.100.7 5000 typ host tcptype so"));
+        }
+    assert_int_equal(count, 1);
+    net_fini(&n);
+}
+
+/* The port listens, too: the peer's connection takes the place of ours, which there cannot be. */
+static void the_peer_may_get_through_first(void **state) {
+    static struct net n;
+    struct bk_ice_base base;
+    const struct bk_addr peer = net_addr("203.0.113.7:6000");
+    const uint8_t *data;
+    size_t len;
+    uint32_t accepted, written;
+    (void)state;
+    uint32_t dialled = begin_simultaneous_open(&n, &base);
+    struct bk_ice *ice = n.side[0].ice;
+    assert_int_equal(bk_ice_accepted(ice, &base.addr, &peer, n.now, &accepted), BK_OK);
+    assert_int_equal(bk_ice_dialled(ice, dialled, BK_ERR_UNREACHABLE, NULL, n.now), BK_OK);
+    assert_true(bk_ice_next_stream_data(ice, &written, &data, &len));
+    assert_int_equal(written, accepted);
+    assert_true(stun_is_message(data + 2, len - 2)); /* the check that was to be the first */
+    assert_int_equal(bk_ice_dialled(ice, dialled, BK_OK, &base.addr, n.now), BK_ERR_NOT_FOUND);
+    net_fini(&n);
+}
+
 /* ---- Server-reflexive candidates, RFC 6544 section 5.2 -------------------------------------- */
 
 /* Both behind NATs that let no UDP out. */
@@ -303,6 +375,8 @@ int main(void) {
         cmocka_unit_test(messages_keep_their_bounds),
         cmocka_unit_test(a_broken_connection_is_noticed_and_mended),
         cmocka_unit_test(strangers_connections_are_ended),
+        cmocka_unit_test(a_port_for_simultaneous_open_is_one_candidate),
+        cmocka_unit_test(the_peer_may_get_through_first),
         cmocka_unit_test(a_stun_server_shows_the_way_through_nats),
         cmocka_unit_test(the_connection_to_the_server_is_kept_and_ended),
         cmocka_unit_test(without_tcp_such_a_server_is_not_asked),
