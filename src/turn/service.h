@@ -131,6 +131,13 @@ void turn_service_cannot_open(struct turn_service *service, const struct bk_addr
 /* It is open, and this is what routes to peers shall carry for it. Not calling this is fine. */
 void turn_service_opened(struct turn_service *service, const struct bk_addr *addr, void *socket);
 
+/* The protocol of a client's datagrams that are not plain: both are like BK_UDP, but 5-tuples of
+ * their own, and none of a fast path's flows. */
+enum turn_protocol {
+    TURN_DTLS = BK_TCP + 1,
+    TURN_PROXIED /* over UDP, through a proxy: `remote` is what the proxy says */
+};
+
 /* ---- Doors, and data without copies --------------------------------------------------------- */
 
 /* The door through which the datagrams that follow come from clients: an allocation remembers the
