@@ -123,7 +123,7 @@ static bool allocate(struct relay_hub *h) {
 }
 
 static void link_free_lists(struct relay_hub *h) {
-    pool_init(h);
+    queue_pool_init(h);
     peers_init(h);
     h->conn_free = h->edge_free = NONE;
     for (uint32_t i = h->config.conns_max; i > 0; i--) {

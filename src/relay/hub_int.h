@@ -156,7 +156,7 @@ struct relay_hub {
 };
 
 /* hub_pool.c */
-void pool_init(struct relay_hub *h);
+void queue_pool_init(struct relay_hub *h);
 /* A packet of one empty chunk whose bytes start at `off`. NONE: the pool has no more than `reserve`
  * chunks left. */
 uint32_t packet_new(struct relay_hub *h, uint32_t off, uint32_t reserve);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-void pool_init(struct relay_hub *h) {
+void queue_pool_init(struct relay_hub *h) {
     h->chunk_free = NONE;
     h->chunk_fresh = 0;
     h->chunks_free = h->chunks;
