@@ -6,19 +6,30 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HELP_MAX = 4096 };
-
 static void print_help(void) {
-    char options[HELP_MAX];
-    fputs("bodkin serve                  runs a home server: STUN and the relay\n"
+    char options[SERVER_HELP_MAX];
+    fputs("bodkin serve                  runs a home server: STUN, TURN and the relay\n"
           "\n"
           "Needs no configuration. Prints the one line to give to clients,\n"
           "`home: https://HOST[:PORT]#PIN`, and logs to standard error. SIGHUP reads the\n"
           "certificate again; SIGINT and SIGTERM end it.\n"
           "\n",
           stdout);
-    fputs(server_options_help(options, sizeof options), stdout);
-    fputs("  --config FILE        read options from an INI file: `https = 8443`\n", stdout);
+    fputs(server_options_help(SERVER_GROUP_GENERAL, options), stdout);
+    fputs("  --config FILE        read options from an INI file: `https = 8443`\n"
+          "\n"
+          "TURN is on when somebody can log in: --turn-user NAME:PASSWORD is the shortest\n"
+          "way. `bodkin serve --help-turn` has its options.\n",
+          stdout);
+}
+
+static void print_help_turn(void) {
+    char options[SERVER_HELP_MAX];
+    fputs("bodkin serve --turn-user NAME:PASSWORD         a TURN server\n"
+          "bodkin serve --turn-secret @/etc/turn.secret   ... for time-limited names (REST)\n"
+          "\n",
+          stdout);
+    fputs(server_options_help(SERVER_GROUP_TURN, options), stdout);
 }
 
 /* What the file's reader needs to tell a mistake. */
@@ -83,6 +94,10 @@ int cmd_serve(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             print_help();
+            return EXIT_FINE;
+        }
+        if (strcmp(argv[i], "--help-turn") == 0) {
+            print_help_turn();
             return EXIT_FINE;
         }
         enum exit_code code = read_argument(argc, argv, &i, &options);

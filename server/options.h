@@ -1,27 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * What `bodkin serve` can be told. One table feeds the command line, the configuration file and
- * --help; a new option is a field and a row. */
+ * --help; a new option is a field here or in options_turn.h and a row in options_table.c. */
 #ifndef SERVER_OPTIONS_H
 #define SERVER_OPTIONS_H
 
 #include "server/log.h"
-#include <bodkin/addr.h>
+#include "server/options_turn.h"
 #include <bodkin/err.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-enum { SERVER_LISTEN_MAX = 16, SERVER_TEXT_MAX = 1024, SERVER_WORKERS_MAX = 64 };
-
-struct server_text {
-    char text[SERVER_TEXT_MAX]; /* empty: not set */
-};
-
-struct server_listen {
-    struct bk_ip ips[SERVER_LISTEN_MAX];
-    struct bk_ip outside[SERVER_LISTEN_MAX]; /* SERVER_OUTSIDE: family NONE where none was given */
-    size_t count;                            /* 0: every address */
-};
+enum { SERVER_WORKERS_MAX = 64 };
 
 struct server_options {
     struct server_listen listen, stun_address;
@@ -32,8 +19,10 @@ struct server_options {
     int64_t connections_max;
     int64_t per_address_max;
     struct server_text cert, key, name, state_dir, user;
+    struct server_ranges metrics_from; /* none: this machine and private networks */
     enum log_level log_level;
-    bool log_json;
+    bool log_json, no_sandbox;
+    struct turn_options turn;
 };
 
 extern const struct server_options server_options_default;
@@ -41,19 +30,31 @@ extern const struct server_options server_options_default;
 enum server_option_type {
     SERVER_FLAG,
     SERVER_NUMBER,
+    SERVER_RATE, /* a number with k, M or G behind it, or without */
     SERVER_TEXT,
     SERVER_LISTEN,
     SERVER_OUTSIDE,
-    SERVER_LEVEL
+    SERVER_LEVEL,
+    SERVER_CHOICE, /* `value` has the words, "off|auto": the field becomes the number of one */
+    SERVER_PORTS,
+    SERVER_RANGES,
+    SERVER_USERS,
+    SERVER_SECRETS,
+    SERVER_ADDR
 };
+
+/* Which page of the help. */
+enum server_option_group { SERVER_GROUP_GENERAL, SERVER_GROUP_TURN };
 
 struct server_option {
     const char *name; /* "plain-http": the same word on the command line and in the file */
     enum server_option_type type;
     size_t offset;     /* in struct server_options */
-    int64_t min, max;  /* SERVER_NUMBER */
+    int64_t min, max;  /* SERVER_NUMBER, SERVER_RATE; SERVER_TEXT: bytes, when max is not 0 */
     const char *value; /* what the help calls the value, NULL: a flag */
     const char *help;
+    enum server_option_group group;
+    bool live; /* a server that runs takes a new value (SIGHUP) */
 };
 
 /* Ends with a NULL name. */
@@ -62,12 +63,18 @@ extern const struct server_option server_option_table[];
 /* The row of that name, or NULL. */
 const struct server_option *server_option_find(const char *name);
 /* Sets one option from its text; flags take "yes", "true", "no", "false" and NULL (yes). On
- * BK_ERR_MALFORMED `reason` (room for SERVER_TEXT_MAX) gets one sentence. */
+ * BK_ERR_MALFORMED `reason` (room for SERVER_TEXT_MAX) gets one sentence; it never has a secret. */
 BK_MUST_USE enum bk_err server_option_set(struct server_options *o, const struct server_option *row,
                                           const char *value, char *reason);
 /* Checks what no single option can show. BK_ERR_MALFORMED with a sentence. */
 BK_MUST_USE enum bk_err server_options_check(const struct server_options *o, char *reason);
-/* The lines of --help: one per option, at most 80 columns. Returns `out`. */
-char *server_options_help(char *out, size_t cap);
+/* Do the two differ in that option? */
+bool server_option_differs(const struct server_options *a, const struct server_options *b,
+                           const struct server_option *row);
+
+enum { SERVER_HELP_MAX = 4096 };
+/* The lines of --help: one per option, at most 80 columns. `out` has room for SERVER_HELP_MAX.
+ * Returns `out`. */
+char *server_options_help(enum server_option_group group, char *out);
 
 #endif

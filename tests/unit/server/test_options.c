@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../test.h"
+#include "fastpath/fastpath.h"
 #include "server/home_line.h"
 #include "server/options.h"
 #include <stdio.h>
@@ -46,6 +47,50 @@ static const struct {
     {"log-json", NULL, BK_OK},
     {"log-json", "no", BK_OK},
     {"log-json", "maybe", BK_ERR_MALFORMED},
+    {"turn-user", "alice:secret", BK_OK},
+    {"turn-user", "alice:", BK_ERR_MALFORMED},
+    {"turn-user", ":secret", BK_ERR_MALFORMED},
+    {"turn-user", "alice", BK_ERR_MALFORMED},
+    {"turn-user", "alice:with:colons", BK_OK},
+    {"turn-secret", "north", BK_OK},
+    {"turn-secret", "", BK_ERR_MALFORMED},
+    {"turn-secret", "@/nowhere/secret", BK_ERR_MALFORMED},
+    {"realm", "example.org", BK_OK},
+    {"realm", "a-realm-of-twenty-nine-bytes.", BK_ERR_MALFORMED},
+    {"relay-ports", "49152-65535", BK_OK},
+    {"relay-ports", "1-1", BK_OK},
+    {"relay-ports", "2-1", BK_ERR_MALFORMED},
+    {"relay-ports", "0-1", BK_ERR_MALFORMED},
+    {"relay-ports", "1-65536", BK_ERR_MALFORMED},
+    {"relay-ports", "1", BK_ERR_MALFORMED},
+    {"relay-ports", "1-", BK_ERR_MALFORMED},
+    {"relay-ports", "1-2x", BK_ERR_MALFORMED},
+    {"allow-peer", "10.0.0.0/8", BK_OK},
+    {"allow-peer", "10.0.0.1", BK_OK},
+    {"allow-peer", "10.0.0.1/8", BK_ERR_MALFORMED},
+    {"allow-peer", "10.0.0.0/33", BK_ERR_MALFORMED},
+    {"allow-peer", "10.0.0.0/", BK_ERR_MALFORMED},
+    {"allow-peer", "10.0.0.0/-1", BK_ERR_MALFORMED},
+    {"deny-peer", "2001:db8::/32", BK_OK},
+    {"deny-peer", "2001:db8::/129", BK_ERR_MALFORMED},
+    {"deny-peer", "::/0", BK_OK},
+    {"bandwidth", "0", BK_OK},
+    {"bandwidth", "8M", BK_OK},
+    {"bandwidth", "1000G", BK_OK},
+    {"bandwidth", "1001G", BK_ERR_MALFORMED},
+    {"bandwidth", "M", BK_ERR_MALFORMED},
+    {"bandwidth", "8Mb", BK_ERR_MALFORMED},
+    {"workers", "1k", BK_ERR_MALFORMED},
+    {"fastpath", "xdp", BK_OK},
+    {"fastpath", "off", BK_OK},
+    {"fastpath", "of", BK_ERR_MALFORMED},
+    {"fastpath", "off|auto", BK_ERR_MALFORMED},
+    {"io", "portable", BK_OK},
+    {"alternate-server", "192.0.2.1", BK_OK},
+    {"alternate-server", "192.0.2.1:5000", BK_OK},
+    {"alternate-server", "[2001:db8::1]:5000", BK_OK},
+    {"alternate-server", "2001:db8::1", BK_OK},
+    {"alternate-server", "turn.example.org", BK_ERR_MALFORMED},
 };
 
 static void values_outside_their_range_are_refused(void **state) {
@@ -63,6 +108,75 @@ static void a_refused_value_changes_nothing(void **state) {
     assert_int_equal(set(&o, "https", "4433"), BK_OK);
     assert_int_equal(set(&o, "https", "x"), BK_ERR_MALFORMED);
     assert_int_equal(o.https_port, 4433);
+}
+
+static void what_was_written_is_what_is_there(void **state) {
+    static struct server_options o;
+    (void)state;
+    o = server_options_default;
+    assert_int_equal(set(&o, "turn-user", "alice:with:colons"), BK_OK);
+    assert_string_equal(o.turn.users.list[0].name, "alice");
+    assert_string_equal(o.turn.users.list[0].password, "with:colons");
+    assert_int_equal(set(&o, "bandwidth", "8M"), BK_OK);
+    assert_int_equal(o.turn.bandwidth, 8000000);
+    assert_int_equal(set(&o, "fastpath", "tc"), BK_OK);
+    assert_int_equal(o.turn.fastpath, FASTPATH_TC);
+    assert_int_equal(set(&o, "io", "portable"), BK_OK);
+    assert_int_equal(o.turn.io, SERVER_IO_PORTABLE);
+    assert_int_equal(set(&o, "alternate-server", "192.0.2.1"), BK_OK);
+    assert_int_equal(o.turn.alternate.port, 3478);
+    assert_int_equal(set(&o, "deny-peer", "192.0.2.0/24"), BK_OK);
+    assert_int_equal(o.turn.deny.list[0].bits, 24);
+    assert_int_equal(set(&o, "relay-ports", "5000-6000"), BK_OK);
+    assert_int_equal(o.turn.ports.min, 5000);
+    assert_int_equal(o.turn.ports.max, 6000);
+}
+
+/* Reloading a file tells what changed: the same text twice is no change, another one is. */
+static void changes_are_seen_and_nothing_else(void **state) {
+    static struct server_options a, b;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct server_option *row = server_option_find(cases[i].name);
+        if (cases[i].err != BK_OK)
+            continue;
+        memset(&a, 0, sizeof a);
+        memset(&b, 0, sizeof b);
+        assert_int_equal(set(&a, cases[i].name, cases[i].value), BK_OK);
+        assert_int_equal(set(&b, cases[i].name, cases[i].value), BK_OK);
+        assert_false(server_option_differs(&a, &b, row));
+    }
+    assert_int_equal(set(&a, "https", "1"), BK_OK);
+    assert_true(server_option_differs(&a, &b, server_option_find("https")));
+}
+
+/* Whoever reads the terminal or the log must not learn it. */
+static void a_mistake_in_a_secret_is_told_without_it(void **state) {
+    static const char *const rows[][2] = {{"turn-user", "sesame"}, {"turn-user", "sesame:"}};
+    static struct server_options o;
+    char reason[SERVER_TEXT_MAX];
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct server_option *row = server_option_find(rows[i][0]);
+        assert_int_equal(server_option_set(&o, row, rows[i][1], reason), BK_ERR_MALFORMED);
+        assert_null(strstr(reason, "sesame"));
+    }
+}
+
+static void turn_is_on_with_credentials(void **state) {
+    static const char *const rows[][2] = {{"turn-user", "a:b"},
+                                          {"turn-secret", "s"},
+                                          {"turn-token-key", "k:AAAA"},
+                                          {"users", "users.db"},
+                                          {"users-url", "http://127.0.0.1/"}};
+    static struct server_options o;
+    (void)state;
+    assert_false(turn_options_on(&server_options_default.turn));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        o = server_options_default;
+        assert_int_equal(set(&o, rows[i][0], rows[i][1]), BK_OK);
+        assert_true(turn_options_on(&o.turn));
+    }
 }
 
 static void addresses_add_up_to_a_limit(void **state) {
@@ -109,16 +223,19 @@ static void more_than_two_addresses_of_a_family_are_a_mistake(void **state) {
 }
 
 static void the_help_has_every_option_in_80_columns(void **state) {
-    char help[4096];
+    char help[2][SERVER_HELP_MAX];
     (void)state;
-    server_options_help(help, sizeof help);
+    for (int i = 0; i < 2; i++) {
+        server_options_help((enum server_option_group)i, help[i]);
+        for (const char *line = help[i]; *line != '\0'; line = strchr(line, '\n') + 1)
+            if (strchr(line, '\n') - line > 80)
+                fail_msg("too wide: %.90s", line);
+    }
     for (const struct server_option *row = server_option_table; row->name != NULL; row++) {
         char wanted[40];
-        snprintf(wanted, sizeof wanted, "--%s", row->name);
-        assert_non_null(strstr(help, wanted));
+        snprintf(wanted, sizeof wanted, "--%s ", row->name);
+        assert_non_null(strstr(help[row->group], wanted));
     }
-    for (const char *line = help; *line != '\0'; line = strchr(line, '\n') + 1)
-        assert_true(strchr(line, '\n') - line <= 80);
 }
 
 static const struct {
@@ -159,6 +276,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_outside_their_range_are_refused),
         cmocka_unit_test(a_refused_value_changes_nothing),
+        cmocka_unit_test(what_was_written_is_what_is_there),
+        cmocka_unit_test(changes_are_seen_and_nothing_else),
+        cmocka_unit_test(a_mistake_in_a_secret_is_told_without_it),
+        cmocka_unit_test(turn_is_on_with_credentials),
         cmocka_unit_test(addresses_add_up_to_a_limit),
         cmocka_unit_test(a_key_without_a_certificate_is_a_mistake),
         cmocka_unit_test(more_than_two_addresses_of_a_family_are_a_mistake),
