@@ -35,5 +35,6 @@ int cmd_nat(int argc, char **argv);
 int cmd_ping(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
+int cmd_turn(int argc, char **argv);
 
 #endif

@@ -17,6 +17,7 @@ static const struct command {
     {"ping", cmd_ping, "measure the way to a peer, and say which it is"},
     {"nat", cmd_nat, "say what the NAT here does, and what that means"},
     {"ice", cmd_ice, "an ICE agent: offer, answer, candidates, a pipe"},
+    {"turn", cmd_turn, "a TURN client: what a relay gives, and what it bears"},
     {"id", cmd_id, "print this machine's public key"},
     {"lab", cmd_lab, "run real programs behind modelled NATs"},
     {"sim", cmd_sim, "play networks with NATs in virtual time"},

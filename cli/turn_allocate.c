@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT
+ * One allocation, over whatever the server's URI says, and what there is to know about it. */
+#define _GNU_SOURCE
+#include "box/box.h"
+#include "cli/command.h"
+#include "cli/turn.h"
+#include "net/alloc.h"
+#include "net/dtls.h"
+#include "net/interfaces.h"
+#include "net/stream.h"
+#include "net/udp.h"
+
+#include <stdio.h>
+
+enum { PATIENCE_S = 45 }; /* UDP's retransmissions end after 39.5 s, RFC 8489 section 6.2.1 */
+
+struct line { /* to the server */
+    struct turn_cli *cli;
+    struct net_loop *loop;
+    struct net_udp *udp;
+    struct net_stream *stream;
+    struct net_dtls *dtls;
+    struct net_tls *tls;
+    struct bk_turn *turn;
+    struct net_timer timer, limit;
+    struct net_deferred round;
+    int64_t begun_us, open_us, allocated_us;
+    bool closing, ok;
+};
+
+static void finish(struct line *l, bool ok) {
+    l->ok = ok;
+    net_loop_stop(l->loop);
+}
+
+/* ---- the client's verbs --------------------------------------------------------------------- */
+
+static void send_out(struct line *l, const struct bk_datagram *out) {
+    enum bk_err err = BK_ERR_STATE;
+    if (l->udp != NULL)
+        err = net_udp_send(l->udp, out);
+    else if (l->stream != NULL)
+        err = net_stream_write(l->stream, out->data, out->len);
+    else if (l->dtls != NULL)
+        err = net_dtls_send(l->dtls, out->data, out->len);
+    if (err != BK_OK)
+        fprintf(stderr, "bodkin turn: sending: %s\n", bk_err_text(err));
+}
+
+static void on_allocated(struct line *l, const struct bk_turn_event *e) {
+    struct turn_result *r = &l->cli->result;
+    l->allocated_us = net_clock().us;
+    turn_result_addr(r, "relayed", &e->relayed);
+    turn_result_addr(r, "relayed_ipv6", &e->relayed6);
+    turn_result_addr(r, "mapped", &e->mapped);
+    turn_result_number(r, "lifetime_s", e->lifetime_s);
+    if (l->open_us > l->begun_us)
+        turn_result_number(r, "connect_ms", (double)(l->open_us - l->begun_us) / 1000);
+    turn_result_number(r, "allocate_ms", (double)(l->allocated_us - l->open_us) / 1000);
+    if (e->rtt_us >= 0)
+        turn_result_number(r, "round_trip_ms", (double)e->rtt_us / 1000);
+    l->closing = true;
+    if (l->cli->keep)
+        finish(l, true);
+    else
+        bk_turn_close(l->turn, net_now(l->loop));
+}
+
+static void on_event(struct line *l, const struct bk_turn_event *e) {
+    char text[BK_ADDR_TEXT_MAX];
+    switch (e->kind) {
+    case BK_TURN_ALLOCATED:
+        on_allocated(l, e);
+        break;
+    case BK_TURN_CLOSED:
+        turn_result_number(&l->cli->result, "release_ms",
+                           (double)(net_clock().us - l->allocated_us) / 1000);
+        finish(l, true);
+        break;
+    case BK_TURN_REDIRECT:
+        fprintf(stderr, "bodkin turn: the server says: ask %s\n",
+                bk_addr_format(&e->alternate, text));
+        finish(l, false);
+        break;
+    case BK_TURN_FAILED:
+    case BK_TURN_LOST:
+        fprintf(stderr, "bodkin turn: no allocation: %s", bk_err_text(e->err));
+        fprintf(stderr, e->code != 0 ? ", code %u\n" : "\n", (unsigned)e->code);
+        finish(l, false);
+        break;
+    case BK_TURN_PERMITTED:
+    case BK_TURN_REFUSED:
+    case BK_TURN_ICMP:
+        break;
+    }
+}
+
+static void round_of(void *ctx) {
+    struct line *l = ctx;
+    struct bk_datagram out;
+    struct bk_turn_event e;
+    bk_turn_advance(l->turn, net_now(l->loop));
+    while (bk_turn_next_event(l->turn, &e))
+        on_event(l, &e);
+    while (bk_turn_next_datagram(l->turn, &out))
+        send_out(l, &out);
+    net_timer_set(&l->timer, bk_turn_deadline(l->turn));
+}
+
+static void on_due(void *ctx, struct bk_time now) {
+    struct line *l = ctx;
+    (void)now;
+    net_defer(&l->round);
+}
+
+static void on_limit(void *ctx, struct bk_time now) {
+    (void)now;
+    fprintf(stderr, "bodkin turn: no answer\n");
+    finish(ctx, false);
+}
+
+/* ---- transports --------------------------------------------------------------------------- */
+
+static void start_client(struct line *l, const struct bk_addr *local) {
+    const struct turn_cli *t = l->cli;
+    struct bk_turn_config c = bk_turn_config_default;
+    const struct bk_rng rng = box_rng();
+    c.local = *local;
+    c.server = t->server;
+    c.user = t->user;
+    c.password = t->password;
+    c.stream = t->uri.protocol == BK_TCP;
+    c.family = t->ipv6 ? BK_IPV6 : BK_IPV4;
+    c.both = t->both;
+    c.dont_fragment = t->dont_fragment;
+    c.even_port = t->even_port;
+    c.lifetime_s = t->lifetime;
+    c.again = false;
+    l->open_us = net_clock().us;
+    enum bk_err err = bk_turn_new(&c, net_alloc(), &rng, net_now(l->loop), &l->turn);
+    if (err == BK_OK) {
+        net_defer(&l->round);
+        return;
+    }
+    const char *field = bk_turn_config_check(&c);
+    fprintf(stderr, "bodkin turn: %s%s%s\n", bk_err_text(err), field != NULL ? ": " : "",
+            field != NULL ? field : "");
+    finish(l, false);
+}
+
+static void on_batch(void *ctx, const struct bk_datagram *in, size_t n, struct bk_time now) {
+    struct line *l = ctx;
+    struct bk_turn_data data;
+    for (size_t i = 0; i < n && l->turn != NULL; i++)
+        if (bk_turn_recv(l->turn, &in[i], now, &data) != BK_OK)
+            continue; /* not an answer */
+    net_defer(&l->round);
+}
+
+static void on_message(void *ctx, const uint8_t *data, size_t len) {
+    struct line *l = ctx;
+    struct bk_turn_data out;
+    const struct bk_datagram in = {
+        .local = net_dtls_local(l->dtls), .remote = l->cli->server, .data = data, .len = len};
+    if (bk_turn_recv(l->turn, &in, net_now(l->loop), &out) == BK_OK)
+        net_defer(&l->round);
+}
+
+static void on_bytes(void *ctx, const uint8_t *data, size_t len) {
+    struct line *l = ctx;
+    struct bk_turn_data out;
+    if (bk_turn_stream_recv(l->turn, data, len, net_now(l->loop)) != BK_OK)
+        finish(l, false);
+    while (bk_turn_next_data(l->turn, &out))
+        ;
+    net_defer(&l->round);
+}
+
+static void on_stream_open(void *ctx) {
+    struct line *l = ctx;
+    const struct bk_addr local = net_stream_local(l->stream);
+    start_client(l, &local);
+}
+
+static void on_dtls_open(void *ctx) {
+    struct line *l = ctx;
+    const struct bk_addr local = net_dtls_local(l->dtls);
+    start_client(l, &local);
+}
+
+static void on_close(void *ctx, enum bk_err err, const char *reason) {
+    struct line *l = ctx;
+    l->stream = NULL;
+    l->dtls = NULL;
+    if (!l->closing)
+        fprintf(stderr, "bodkin turn: %s: %s\n", bk_err_text(err), reason);
+    finish(l, l->closing);
+}
+
+static bool make_tls(struct line *l) {
+    struct net_tls_client_config c = net_tls_client_config_default;
+    char reason[NET_REASON_MAX] = "";
+    c.insecure = l->cli->insecure;
+    c.ca_file = l->cli->ca_file;
+    c.alpn = "stun.turn"; /* RFC 7443 */
+    enum bk_err err = net_tls_client_new(&c, &l->tls, reason);
+    if (err != BK_OK)
+        fprintf(stderr, "bodkin turn: %s: %s\n", bk_err_text(err), reason);
+    return err == BK_OK;
+}
+
+static enum bk_err open_udp(struct line *l) {
+    const struct net_udp_events events = {on_batch, l};
+    struct bk_addr at = l->cli->from[0];
+    if (l->cli->from_count == 0 && net_source_for(&l->cli->server, &at.ip) != BK_OK)
+        return BK_ERR_UNREACHABLE;
+    enum bk_err err = net_udp_open(l->loop, &at, &net_udp_config_default, &events, &l->udp);
+    if (err != BK_OK)
+        return err;
+    at = net_udp_local(l->udp);
+    start_client(l, &at);
+    return BK_OK;
+}
+
+static enum bk_err open_dtls(struct line *l, const char *name) {
+    static const struct net_dtls_events events = {on_dtls_open, on_message, on_close};
+    struct net_dtls_config c = net_dtls_config_default;
+    c.tls = l->tls;
+    c.server_name = name;
+    c.from = l->cli->from[0];
+    return net_dtls_connect(l->loop, &l->cli->server, &c, &events, l, &l->dtls);
+}
+
+static enum bk_err open_stream(struct line *l, const char *name) {
+    static const struct net_stream_events events = {
+        .on_open = on_stream_open, .on_bytes = on_bytes, .on_close = on_close};
+    struct net_stream_config c = net_stream_config_default;
+    c.tls = l->tls;
+    c.server_name = name;
+    c.from = l->cli->from[0];
+    return net_stream_connect_addr(l->loop, &l->cli->server, &c, &events, l, &l->stream);
+}
+
+static bool open_line(struct line *l) {
+    const struct server_uri *u = &l->cli->uri;
+    if (u->secure && !make_tls(l))
+        return false;
+    enum bk_err err = u->protocol == BK_TCP ? open_stream(l, u->host)
+                      : u->secure           ? open_dtls(l, u->host)
+                                            : open_udp(l);
+    if (err != BK_OK)
+        fprintf(stderr, "bodkin turn: %s\n", bk_err_text(err));
+    return err == BK_OK;
+}
+
+static void close_line(struct line *l) {
+    net_timer_set(&l->timer, BK_NEVER);
+    net_timer_set(&l->limit, BK_NEVER);
+    net_defer_cancel(&l->round);
+    net_udp_close(l->udp);
+    net_stream_close(l->stream);
+    net_dtls_close(l->dtls);
+    bk_turn_free(l->turn);
+    net_tls_unref(l->tls);
+    net_loop_free(l->loop);
+}
+
+int turn_allocate(struct turn_cli *t) {
+    static const char *const names[2][2] = {{"udp", "dtls"}, {"tcp", "tls"}};
+    struct line l = {.cli = t, .begun_us = net_clock().us};
+    if (net_loop_new(net_alloc(), &l.loop) != BK_OK)
+        return EXIT_OTHER;
+    net_timer_init(&l.timer, l.loop, on_due, &l);
+    net_timer_init(&l.limit, l.loop, on_limit, &l);
+    net_deferred_init(&l.round, l.loop, round_of, &l);
+    net_timer_set(&l.limit, bk_after(net_clock(), PATIENCE_S * BK_US_PER_S));
+    turn_result_addr(&t->result, "server", &t->server);
+    turn_result_text(&t->result, "transport", names[t->uri.protocol == BK_TCP][t->uri.secure]);
+    if (open_line(&l))
+        net_loop_run(l.loop);
+    close_line(&l);
+    return l.ok ? EXIT_FINE : EXIT_OTHER;
+}
