@@ -102,7 +102,7 @@ SCENARIOS = [
     Scenario("dead-4", "NAT-NAT, STUN + TURN, 4 dead interfaces", True, servers=(STUN, TURN),
              dead=4),
     Scenario("dead-16", "NAT-NAT, STUN + TURN, 16 dead interfaces", True, servers=(STUN, TURN),
-             dead=16, goal=((50, "connected", 125),)),
+             dead=16, goal=((50, "connected", 125), (50, "nominated", 170))),
     Scenario("loss-5", "NAT-NAT, STUN, 5 % loss per hop", True, loss=5, servers=(STUN,),
              goal=((95, "connected", 1000),)),
     Scenario("loss-20", "NAT-NAT, STUN, 20 % loss per hop", True, loss=20, servers=(STUN,),
@@ -227,28 +227,27 @@ class Use:
 
 
 def cross(a, b, trickle):
-    """Carries a's words to b; in full mode the candidates only when all are there."""
-    held = []
+    """Carries a's words to b; in full mode only when all are there, credentials first."""
+    head, candidates = [], []
 
-    def candidate(args):
-        if trickle:
-            b.tell("remote-candidate " + args)
-        else:
-            held.append("remote-candidate " + args)
-
-    def credentials(args):
-        if trickle:
-            b.tell("remote-credentials " + args)
-        else:
-            held.insert(0, "remote-credentials " + args)
+    def carry(word, held):
+        def one(args):
+            if trickle:
+                b.tell(f"remote-{word} {args}")
+            else:
+                held.append(f"remote-{word} {args}")
+        return one
 
     def gathered(_args):
-        for line in held:
+        for line in head + candidates:
             b.tell(line)
-        held.clear()
+        head.clear()
+        candidates.clear()
         b.tell("end-of-candidates")
 
-    a.handlers.update({"credentials": credentials, "candidate": candidate, "gathered": gathered})
+    a.handlers.update({"options": carry("options", head), "gathered": gathered,  # options: ours alone
+                       "credentials": carry("credentials", head),
+                       "candidate": carry("candidate", candidates)})
 
 
 async def ready(peer):

@@ -14,11 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SAY_MAX = 8192 };
+enum { SAY_MAX = 8192, OPTIONS_MAX = 128 };
 
 struct protocol {
     struct ice_lines lines;
-    bool restarted; /* until there is a path again */
+    bool restarted;            /* until there is a path again */
+    char options[OPTIONS_MAX]; /* the other side's, RFC 8839 section 5.6 */
 };
 
 static struct protocol state;
@@ -43,15 +44,23 @@ static void say(struct ice_cli *i, const char *format, ...) {
 
 /* ---- out ---------------------------------------------------------------------------------- */
 
+/* The options come first: they are part of the description that the credentials begin. */
 static void say_credentials(struct ice_cli *i) {
+    static const char name[] = "a=ice-options:";
+    size_t len = 0;
+    const char *options = strstr(ice_description(i, &len), name);
+    if (options != NULL) {
+        options += sizeof name - 1;
+        say(i, "options %.*s", (int)strcspn(options, "\r\n"), options);
+    }
     say(i, "credentials %s %s", bk_ice_ufrag(i->ice), bk_ice_pwd(i->ice));
 }
 
 /* After a restart the other side wants everything again. */
 static void say_description(struct ice_cli *i) {
     size_t len = 0;
-    const char *text = ice_description(i, &len);
     say_credentials(i);
+    const char *text = ice_description(i, &len);
     while (*text != '\0') {
         size_t line = strcspn(text, "\r\n");
         if (strncmp(text, "a=candidate:", 12) == 0)
@@ -147,13 +156,21 @@ static void on_gather(struct ice_cli *i, char *args) {
     ice_gather(i);
 }
 
+static void on_remote_options(struct ice_cli *i, char *args) {
+    if (strlen(args) < sizeof state.options)
+        snprintf(state.options, sizeof state.options, "%s", args);
+    else
+        say(i, "error remote-options: too many");
+}
+
+/* Who tells no options trickles all the same: that is how this protocol is. */
 static void on_remote_credentials(struct ice_cli *i, char *args) {
-    char text[2 * BK_ICE_CRED_MAX + 96];
+    char text[2 * BK_ICE_CRED_MAX + OPTIONS_MAX + 96];
     char *pwd = args;
     const char *ufrag = strsep(&pwd, " ");
-    int len =
-        snprintf(text, sizeof text, "a=ice-options:trickle\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\n",
-                 ufrag, pwd != NULL ? pwd : "");
+    int len = snprintf(text, sizeof text,
+                       "a=ice-options:trickle %s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\n",
+                       state.options, ufrag, pwd != NULL ? pwd : "");
     enum bk_err err =
         len > 0 && (size_t)len < sizeof text ? ice_hear(i, text, (size_t)len) : BK_ERR_TOO_LONG;
     if (err != BK_OK)
@@ -201,6 +218,7 @@ static const struct word {
     {"policy", true, false, on_policy},
     {"server", true, false, on_server},
     {"gather", true, false, on_gather},
+    {"remote-options", false, true, on_remote_options},
     {"remote-credentials", false, true, on_remote_credentials},
     {"remote-candidate", false, true, on_remote_candidate},
     {"end-of-candidates", false, true, on_end_of_candidates},

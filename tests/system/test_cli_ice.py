@@ -153,7 +153,7 @@ def cross(a, b):
     start = len(a.seen)
     a.until("gathered")
     for word, rest in a.seen[start:]:
-        if word in ("credentials", "candidate"):
+        if word in ("options", "credentials", "candidate"):
             b.tell(f"remote-{word} {rest}")
     b.tell("end-of-candidates")
 
@@ -180,6 +180,7 @@ def test_protocol():
         assert b.until("data") == "hello there"
         b.tell("send back\\slash")
         assert a.until("data") == "back\\x5cslash"
+        assert "renomination" in a.all("options")[-1].split()
         first = a.all("credentials")[-1]
         a.tell("restart")
         cross(a, b)

@@ -115,6 +115,7 @@ async def start(name, argv, within=(), log=None, errors=None, env=None):
 
 def _carry(a, b):
     a.handlers.update({
+        "options": lambda args: b.tell("remote-options " + args),
         "credentials": lambda args: b.tell("remote-credentials " + args),
         "candidate": lambda args: b.tell("remote-candidate " + args),
         "gathered": lambda args: b.tell("end-of-candidates"),
