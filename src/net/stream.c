@@ -499,9 +499,7 @@ enum bk_err net_stream_relay_key(const struct net_stream *s, uint8_t relay_key[3
 }
 
 bool net_stream_is_alpn(const struct net_stream *s, const char *name) {
-    gnutls_datum_t chosen;
-    return s->session != NULL && gnutls_alpn_get_selected_protocol(s->session, &chosen) == 0 &&
-           chosen.size == strlen(name) && memcmp(chosen.data, name, chosen.size) == 0;
+    return s->session != NULL && tls_session_is_alpn(s->session, name);
 }
 
 unsigned net_stream_tls_version(const struct net_stream *s) {

@@ -243,6 +243,12 @@ enum bk_err tls_session_new_datagram(struct net_tls *tls, const char *server_nam
     return err;
 }
 
+bool tls_session_is_alpn(gnutls_session_t session, const char *name) {
+    gnutls_datum_t chosen;
+    return gnutls_alpn_get_selected_protocol(session, &chosen) == 0 &&
+           chosen.size == strlen(name) && memcmp(chosen.data, name, chosen.size) == 0;
+}
+
 void tls_session_free(gnutls_session_t session) {
     void *verdict = gnutls_session_get_ptr(session);
     gnutls_deinit(session);

@@ -43,6 +43,8 @@ BK_MUST_USE enum bk_err tls_session_new_datagram(struct net_tls *tls, const char
                                                  char *reason, gnutls_session_t *out);
 
 void tls_session_free(gnutls_session_t session);
+/* Was this protocol chosen by ALPN? */
+bool tls_session_is_alpn(gnutls_session_t session, const char *name);
 
 /* The SHA-256 of a certificate's SubjectPublicKeyInfo. */
 BK_MUST_USE enum bk_err tls_pin_of(const gnutls_datum_t *der, uint8_t pin[NET_PIN_LEN]);
