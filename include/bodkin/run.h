@@ -27,10 +27,11 @@ struct bk_run_config {
     void *uv_loop;  /* a uv_loop_t to live on; NULL: one of its own */
     uint16_t port;  /* UDP and TCP port; 0: any; taken when the first agent comes */
     bool own_ports; /* a fresh port for each agent and component. Else all agents share `port`;
-                       those after it are for further components; of agents that use TURN over UDP
-                       all but the first get ports of their own, because an allocation belongs to a
-                       5-tuple. Two agents whose peers share a port, too, cannot tell their data
-                       apart: they want own_ports */
+                       those after it are for further components, those of simultaneous open are
+                       any. Of agents that use TURN over UDP, or STUN over TCP for TCP candidates,
+                       all but the first get ports of their own, because an allocation, or a
+                       connection, belongs to a 5-tuple. Two agents whose peers share a port, too,
+                       cannot tell their data apart: they want own_ports */
     bool loopback;  /* loopback addresses as well, for tests */
     const char *interfaces; /* only these, separated by commas; NULL: all */
     const char *ca_file;    /* trust these for TLS and DTLS; NULL: the system's */

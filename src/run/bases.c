@@ -36,7 +36,6 @@ static size_t read_addresses(const struct bk_run *run, struct net_interface *out
     if (net_interfaces(list, NET_INTERFACES_MAX, &count) != BK_OK)
         return 0;
     count = net_interfaces_choose(list, count);
-    count = net_interfaces_choose(list, count);
     for (size_t i = 0; i < count; i++)
         if (is_usable(run, &list[i]))
             out[n++] = list[i];
@@ -52,51 +51,61 @@ static bool has(const struct net_interface *list, size_t count, const struct bk_
 
 /* --- one address, one agent --- */
 
-/* The ports of component `i` there: [0] UDP, [1] TCP; 0: none. */
-static void ports_at(const struct driven *a, size_t i, const struct bk_ip *ip, uint16_t out[2]) {
-    size_t family = run_family(ip);
-    bool wanted = family == 0 ? a->ipv4 : a->ipv6;
-    const struct run_port *p = &a->ports[i];
-    out[0] = wanted && p->udp[family] != NULL ? net_udp_local(p->udp[family]).port : 0;
-    out[1] =
-        wanted && a->tcp && p->tcp[family] != NULL ? net_listener_local(p->tcp[family]).port : 0;
+/* What an address makes of each component: UDP first, so that it is there when locals_max is
+ * reached. */
+enum base_kind { BASE_UDP, BASE_PASSIVE, BASE_SIMULTANEOUS, BASE_KINDS };
+
+static uint16_t port_of(const struct net_listener *l) {
+    return l == NULL ? 0 : net_listener_local(l).port;
 }
 
-static void add_address(struct driven *a, const struct net_interface *address, struct bk_time now) {
+/* The base of this kind that component `i` has there; port 0: it has none. */
+static struct bk_ice_base base_at(const struct driven *a, size_t i, const struct bk_ip *ip,
+                                  enum base_kind kind) {
+    size_t family = run_family(ip);
+    const struct run_port *p = &a->ports[i];
+    struct bk_ice_base base = {
+        .size = sizeof base,
+        .addr = {.ip = *ip},
+        .protocol = kind == BASE_UDP ? BK_UDP : BK_TCP,
+        .stream = (uint16_t)(i / a->components),
+        .component = (uint16_t)(i % a->components + 1),
+        .simultaneous = kind == BASE_SIMULTANEOUS,
+    };
+    if (!(family == 0 ? a->ipv4 : a->ipv6) || (kind != BASE_UDP && !a->tcp))
+        return base;
+    if (kind == BASE_UDP)
+        base.addr.port = p->udp[family] == NULL ? 0 : net_udp_local(p->udp[family]).port;
+    else
+        base.addr.port = port_of(kind == BASE_PASSIVE ? p->tcp[family] : p->so[family]);
+    return base;
+}
+
+static void add_bases(struct driven *a, const struct net_interface *address, enum base_kind kind,
+                      struct bk_time now) {
     for (size_t i = 0; i < (size_t)a->streams * a->components; i++) {
-        uint16_t ports[2];
-        ports_at(a, i, &address->ip, ports);
-        for (size_t protocol = 0; protocol < 2; protocol++) {
-            const struct bk_ice_base base = {
-                .size = sizeof base,
-                .addr = bk_addr(address->ip, ports[protocol]),
-                .protocol = protocol == 0 ? BK_UDP : BK_TCP,
-                .stream = (uint16_t)(i / a->components),
-                .component = (uint16_t)(i % a->components + 1),
-                .vpn = address->point_to_point,
-            };
-            if (ports[protocol] != 0 && bk_ice_add_base(a->ice, &base, now) == BK_ERR_FULL)
-                return; /* locals_max: the agent does with fewer */
-        }
+        struct bk_ice_base base = base_at(a, i, &address->ip, kind);
+        base.vpn = address->point_to_point;
+        if (base.addr.port != 0 && bk_ice_add_base(a->ice, &base, now) == BK_ERR_FULL)
+            return; /* locals_max: the agent does with fewer */
     }
 }
 
 static void remove_address(struct driven *a, const struct bk_ip *ip, struct bk_time now) {
-    for (size_t i = 0; i < (size_t)a->streams * a->components; i++) {
-        uint16_t ports[2];
-        ports_at(a, i, ip, ports);
-        for (size_t protocol = 0; protocol < 2; protocol++) {
-            const struct bk_addr addr = bk_addr(*ip, ports[protocol]);
-            if (ports[protocol] != 0 &&
-                bk_ice_remove_base(a->ice, &addr, protocol == 0 ? BK_UDP : BK_TCP, now) != BK_OK)
-                return; /* it was one too many when it came */
+    for (size_t i = 0; i < (size_t)a->streams * a->components; i++)
+        for (int kind = 0; kind < BASE_KINDS; kind++) {
+            const struct bk_ice_base base = base_at(a, i, ip, (enum base_kind)kind);
+            if (base.addr.port == 0)
+                continue;
+            enum bk_err err = bk_ice_remove_base(a->ice, &base.addr, base.protocol, now);
+            (void)err; /* it may have been one too many when it came */
         }
-    }
 }
 
 void run_bases_add(struct driven *a, struct bk_time now) {
-    for (size_t i = 0; i < a->run->address_count; i++)
-        add_address(a, &a->run->addresses[i], now);
+    for (int kind = 0; kind < BASE_KINDS; kind++)
+        for (size_t i = 0; i < a->run->address_count; i++)
+            add_bases(a, &a->run->addresses[i], (enum base_kind)kind, now);
 }
 
 /* --- changes --- */
@@ -105,9 +114,10 @@ void run_bases_add(struct driven *a, struct bk_time now) {
 static void tell_change(struct driven *a, const struct net_interface *list, size_t count,
                         struct bk_time now) {
     const struct bk_run *run = a->run;
-    for (size_t i = 0; i < count; i++)
-        if (!has(run->addresses, run->address_count, &list[i].ip))
-            add_address(a, &list[i], now);
+    for (int kind = 0; kind < BASE_KINDS; kind++)
+        for (size_t i = 0; i < count; i++)
+            if (!has(run->addresses, run->address_count, &list[i].ip))
+                add_bases(a, &list[i], (enum base_kind)kind, now);
     for (size_t i = 0; i < run->address_count; i++)
         if (!has(list, count, &run->addresses[i].ip))
             remove_address(a, &run->addresses[i].ip, now);

@@ -1,21 +1,32 @@
 /* SPDX-License-Identifier: MIT
  * Connections of agents: to peers (TCP candidates) and to servers (TCP, TLS, DTLS). The agent names
  * them by numbers of its own; bytes are passed on as they come, framing is its business. What ends
- * a connection: the agent hangs up, the other side closes it, or its bytes make no sense. */
+ * a connection: the agent hangs up, the other side closes it, or its bytes make no sense.
+ *
+ * Simultaneous open (RFC 6544 section 4.1) is a connection that both sides open, each from a port
+ * that the other one knows; the kernel makes one of the two requests that cross. Whose request
+ * comes too early may be refused by the other side's NAT, so it is sent again, soon. */
 #include "run/driver.h"
 
 #include "net/dtls.h"
 #include "net/tls.h"
 
-enum { LINGER_US = 1000000 }; /* for goodbyes, such as the release of an allocation */
+enum {
+    LINGER_US = 1000000, /* for goodbyes, such as the release of an allocation */
+    SO_AGAIN_US = 100000,
+    SO_TRIES = 6 /* at 0, 0.1, 0.3, 0.7, 1.5, 3.1 s */
+};
 
 struct run_conn {
     struct run_conn *next;
     struct driven *a;
     uint32_t id;
-    struct net_stream *stream; /* NULL: DTLS */
+    struct net_stream *stream; /* NULL: DTLS, or nothing between two tries */
     struct net_dtls *dtls;
     bool up;
+    unsigned tries_left; /* simultaneous open: refusals that are no end */
+    struct bk_addr local, remote;
+    struct net_timer again;
 };
 
 static struct run_conn *find(const struct driven *a, uint32_t id) {
@@ -25,11 +36,14 @@ static struct run_conn *find(const struct driven *a, uint32_t id) {
     return c;
 }
 
+static void on_again(void *ctx, struct bk_time now);
+
 static struct run_conn *new_conn(struct driven *a, uint32_t id) {
     struct run_conn *c = run_get(sizeof *c);
     if (c == NULL)
         return NULL;
     *c = (struct run_conn){.next = a->conns, .a = a, .id = id};
+    net_timer_init(&c->again, a->run->loop, on_again, c);
     a->conns = c;
     return c;
 }
@@ -40,12 +54,13 @@ static void drop(struct run_conn *c) {
     while (*at != c)
         at = &(*at)->next;
     *at = c->next;
+    net_timer_set(&c->again, BK_NEVER);
     run_put(c);
 }
 
 /* Lets go of the socket: what was written still leaves. */
 static void end(struct run_conn *c) {
-    if (c->stream == NULL)
+    if (c->dtls != NULL)
         net_dtls_close(c->dtls);
     else if (c->up)
         net_stream_finish(c->stream, LINGER_US);
@@ -81,6 +96,14 @@ static void on_close(void *ctx, enum bk_err err, const char *reason) {
     uint32_t id = c->id;
     bool up = c->up;
     (void)reason;
+    if (!up && err == BK_ERR_REFUSED && c->tries_left > 0) {
+        c->stream = NULL;
+        struct bk_time now = net_now(a->run->loop);
+        net_timer_set(&c->again,
+                      bk_after(now, (int64_t)SO_AGAIN_US << (SO_TRIES - 1 - c->tries_left)));
+        c->tries_left--;
+        return;
+    }
     drop(c);
     if (!up) {
         tell_dialled(a, id, err == BK_OK ? BK_ERR_CLOSED : err, NULL);
@@ -128,7 +151,10 @@ static enum bk_err make_tls(struct bk_run *run) {
 static enum bk_err open_stream(struct run_conn *c, const struct bk_ice_request *r) {
     struct bk_run *run = c->a->run;
     struct net_stream_config config = net_stream_config_default;
-    config.from = r->local;
+    config.from = c->local = r->local;
+    c->remote = r->remote;
+    if (r->reuse && r->name[0] == '\0') /* not to a server */
+        c->tries_left = SO_TRIES - 1;
     if (r->security == BK_ICE_TLS) {
         enum bk_err err = make_tls(run);
         if (err != BK_OK)
@@ -137,6 +163,17 @@ static enum bk_err open_stream(struct run_conn *c, const struct bk_ice_request *
         config.server_name = r->name;
     }
     return net_stream_connect_addr(run->loop, &r->remote, &config, &stream_events, c, &c->stream);
+}
+
+static void on_again(void *ctx, struct bk_time now) {
+    struct run_conn *c = ctx;
+    struct net_stream_config config = net_stream_config_default;
+    (void)now;
+    config.from = c->local;
+    enum bk_err err = net_stream_connect_addr(c->a->run->loop, &c->remote, &config, &stream_events,
+                                              c, &c->stream);
+    if (err != BK_OK)
+        on_close(c, err, NULL);
 }
 
 static enum bk_err open_dtls(struct run_conn *c, const struct bk_ice_request *r) {

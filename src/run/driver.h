@@ -38,6 +38,7 @@ struct run_port {
     struct bk_run *run;
     struct net_udp *udp[RUN_FAMILIES]; /* wildcard sockets; NULL: this machine lacks the family */
     struct net_listener *tcp[RUN_FAMILIES];
+    struct net_listener *so[RUN_FAMILIES]; /* for simultaneous open, which listens, too */
 };
 
 struct run_conn;
@@ -78,7 +79,8 @@ struct bk_run {
     uint32_t agent_cap, agent_count, first_free;
     struct driven *fed;                   /* who gets datagrams just now; NULL: nobody */
     struct run_port ports[RUN_PORTS_MAX]; /* shared */
-    bool turn_taken;                      /* they were used by an agent with TURN over UDP */
+    bool turn_taken;                      /* they were used by an agent with TURN over UDP, ... */
+    bool stun_taken;                      /* ... with STUN over TCP for TCP candidates */
     struct net_interface addresses[NET_INTERFACES_MAX]; /* those that agents have bases on */
     size_t address_count;
     struct net_interface_watch *watch; /* NULL: no agent has come yet */

@@ -8,7 +8,11 @@
  * Of the agents that use TURN over UDP only the first one may share, the others get ports of their
  * own: an allocation belongs to a 5-tuple (RFC 8656 section 2.2), so a second agent on the same
  * port would be refused by the server of the first one, with 437; also when the first one is gone
- * and its allocation is not yet. */
+ * and its allocation is not yet. With STUN over TCP it is the same: there is one connection from a
+ * port to a server.
+ *
+ * Simultaneous open has a port beside the passive one, any: RFC 6544 has a connection belong to one
+ * candidate, and all the checker knows of it is our port. */
 #include "run/driver.h"
 
 #include "agent/agent.h"
@@ -73,16 +77,17 @@ static enum bk_err open_udp(struct run_port *p, size_t family, uint16_t number, 
 }
 
 /* Without a listener there are no passive candidates, no more. Shared with the connections that are
- * opened from its port: RFC 6544 section 4.1 wants simultaneous-open candidates to use it. */
-static void open_tcp(struct run_port *p, size_t family, uint16_t number) {
+ * opened from its port, to STUN servers (RFC 6544 section 5.2) and to simultaneous-open candidates,
+ * which take connections as well (section 7.2). */
+static void open_tcp(const struct run_port *p, size_t family, uint16_t number,
+                     struct net_listener **out) {
     struct net_listener_config config = net_listener_config_default;
     const struct net_listener_events events = {.on_accept = run_guest_accept, .ctx = p->run};
     const struct bk_addr any = {.ip = {.family = family == 0 ? BK_IPV4 : BK_IPV6}, .port = number};
     config.v6only = true;
     config.reuse_port = true;
-    if (p->tcp[family] == NULL &&
-        net_listener_open(p->run->loop, &any, &config, &events, &p->tcp[family]) != BK_OK)
-        p->tcp[family] = NULL;
+    if (*out == NULL && net_listener_open(p->run->loop, &any, &config, &events, out) != BK_OK)
+        *out = NULL;
 }
 
 static enum bk_err open_port(const struct driven *a, struct run_port *p, uint16_t number) {
@@ -94,20 +99,33 @@ static enum bk_err open_port(const struct driven *a, struct run_port *p, uint16_
         enum bk_err err = open_udp(p, family, number, a->owns_ports);
         if (first == BK_OK)
             first = err;
-        if (a->tcp && err == BK_OK)
-            open_tcp(p, family, number);
+        if (a->tcp && err == BK_OK) {
+            open_tcp(p, family, number, &p->tcp[family]);
+            open_tcp(p, family, 0, &p->so[family]);
+        }
     }
     bool any = p->udp[0] != NULL || p->udp[1] != NULL;
     return any ? BK_OK : first;
 }
 
-static bool uses_turn_over_udp(const struct bk_ice_config *config) {
+/* Is there one of these among its servers, in the clear over UDP or by whatever over TCP? */
+static bool uses(const struct bk_ice_config *config, bool turn, enum bk_protocol protocol) {
     struct server_uri uri;
     for (size_t i = 0; i < config->server_count; i++)
-        if (uri_read(config->servers[i].uri, &uri) == BK_OK && uri.turn && !uri.secure &&
-            uri.protocol == BK_UDP)
+        if (uri_read(config->servers[i].uri, &uri) == BK_OK && uri.turn == turn &&
+            uri.protocol == protocol && (!uri.secure || protocol == BK_TCP))
             return true;
     return false;
+}
+
+/* Notes that the shared ports are used by such an agent. false: one did before. */
+static bool may_share(struct bk_run *run, const struct bk_ice_config *config) {
+    bool turn = uses(config, true, BK_UDP);
+    bool stun = config->tcp && uses(config, false, BK_TCP);
+    bool taken = (turn && run->turn_taken) || (stun && run->stun_taken);
+    run->turn_taken = run->turn_taken || turn;
+    run->stun_taken = run->stun_taken || stun;
+    return !taken;
 }
 
 enum bk_err run_ports_give(struct driven *a) {
@@ -118,9 +136,7 @@ enum bk_err run_ports_give(struct driven *a) {
     a->tcp = config->tcp;
     a->ipv4 = config->ipv4;
     a->ipv6 = config->ipv6;
-    bool turn = uses_turn_over_udp(config);
-    a->owns_ports = run->config.own_ports || (turn && run->turn_taken);
-    run->turn_taken = run->turn_taken || turn;
+    a->owns_ports = run->config.own_ports || !may_share(run, config);
     a->ports = run->ports;
     size_t count = (size_t)a->streams * a->components;
     if (a->owns_ports) {
@@ -141,8 +157,9 @@ void run_port_close(struct run_port *p) {
     for (size_t family = 0; family < RUN_FAMILIES; family++) {
         net_udp_close(p->udp[family]);
         net_listener_close(p->tcp[family]);
+        net_listener_close(p->so[family]);
         p->udp[family] = NULL;
-        p->tcp[family] = NULL;
+        p->tcp[family] = p->so[family] = NULL;
     }
 }
 

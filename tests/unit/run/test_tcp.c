@@ -224,12 +224,114 @@ static void the_stun_server_is_asked_from_the_listeners_port(void **state) {
     duo_fini(&duo);
 }
 
+/* There is one connection from a port to a server: the second agent asks from a port of its own. */
+static void each_agent_asks_the_stun_server(void **state) {
+    char uri[64];
+    struct sockaddr_in from[2];
+    struct bk_ice_config config = tcp_config();
+    static const struct bk_run_handlers handlers = {NULL, NULL};
+    struct bk_ice *second;
+    (void)state;
+    snprintf(uri, sizeof uri, "stun:127.0.0.1:%u?transport=tcp", listen_on_loopback());
+    config.servers[0].uri = uri;
+    config.server_count = 1;
+    config.rng = bk_run_rng();
+    duo_init(&duo, &bk_run_config_default, &config);
+    duo_drop(&duo.sides[1]);
+    struct bk_run *run = duo.sides[0].run;
+    assert_int_equal(bk_ice_new(&config, bk_run_alloc(), &second), BK_OK);
+    assert_int_equal(bk_run_add(run, second, &handlers, NULL), BK_OK);
+    bk_ice_gather(duo.sides[0].ice, bk_run_now(run));
+    bk_ice_gather(second, bk_run_now(run));
+    bk_run_poke(run, duo.sides[0].ice);
+    bk_run_poke(run, second);
+    /* From the passive port and the one for simultaneous open. */
+    int askers[4];
+    bool shared[4] = {false};
+    for (int i = 0; i < 4; i++) {
+        socklen_t len = sizeof from[0];
+        duo_run_until(&duo, was_asked);
+        askers[i] = asker;
+        assert_int_equal(getpeername(asker, (struct sockaddr *)&from[0], &len), 0);
+        for (int k = 0; k < i; k++) {
+            assert_int_equal(getpeername(askers[k], (struct sockaddr *)&from[1], &len), 0);
+            shared[i] |= from[0].sin_port == from[1].sin_port;
+        }
+        assert_false(shared[i]);
+    }
+    for (int i = 0; i < 4; i++)
+        close(askers[i]);
+    close(stun_server);
+    bk_run_remove(run, second);
+    bk_ice_free(second);
+    duo_fini(&duo);
+}
+
+/* --- simultaneous open --- */
+
+static void simultaneous_open_connects(void **state) {
+    struct bk_ice_config config = tcp_config();
+    (void)state;
+    duo_init(&duo, &bk_run_config_default, &config);
+    duo.only = "tcptype so";
+    duo_begin(&duo);
+    duo_run_until(&duo, duo_is_connected);
+    assert_int_equal(duo.sides[0].local.transport, BK_ICE_TCP_SO);
+    assert_int_equal(duo.sides[1].remote.transport, BK_ICE_TCP_SO);
+    duo_say(&duo.sides[0], "ping");
+    duo_say(&duo.sides[1], "pong");
+    duo_run_until(&duo, duo_has_talked);
+    assert_string_equal(duo.sides[0].heard, "pong");
+    assert_string_equal(duo.sides[1].heard, "ping");
+    duo_fini(&duo);
+}
+
+static int late_peer;
+
+static bool late_peer_was_reached(const struct duo *d) {
+    if (d->ticks >= 20) /* 100 ms: by then it was refused once */
+        assert_int_equal(listen(late_peer, 1), 0);
+    asker = accept4(late_peer, NULL, NULL, SOCK_NONBLOCK);
+    return asker >= 0;
+}
+
+/* A NAT may refuse what comes before the peer's own request has left. */
+static void a_refused_simultaneous_open_is_tried_again(void **state) {
+    char text[256];
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof at;
+    struct bk_ice_config config = tcp_config();
+    (void)state;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    late_peer = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(late_peer, (const struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(late_peer, (struct sockaddr *)&at, &len), 0);
+    duo_init(&duo, &bk_run_config_default, &config);
+    duo_drop(&duo.sides[1]);
+    struct duo_side *s = &duo.sides[0];
+    bk_ice_gather(s->ice, bk_run_now(s->run));
+    int n = snprintf(text, sizeof text,
+                     "a=ice-ufrag:them\r\na=ice-pwd:theirpasswordhas24chars\r\n"
+                     "a=candidate:1 1 TCP 1019216383 127.0.0.1 %u typ host tcptype so\r\n",
+                     ntohs(at.sin_port));
+    assert_int_equal(bk_ice_set_remote(s->ice, text, (size_t)n, bk_run_now(s->run)), BK_OK);
+    bk_run_poke(s->run, s->ice);
+    duo_run_until(&duo, late_peer_was_reached);
+    duo_run_until(&duo, request_is_here);
+    close(asker);
+    close(late_peer);
+    duo_fini(&duo);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_travel_framed),
         cmocka_unit_test(who_makes_no_sense_is_shown_out),
         cmocka_unit_test(a_message_may_come_in_pieces),
         cmocka_unit_test(the_stun_server_is_asked_from_the_listeners_port),
+        cmocka_unit_test(each_agent_asks_the_stun_server),
+        cmocka_unit_test(simultaneous_open_connects),
+        cmocka_unit_test(a_refused_simultaneous_open_is_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
