@@ -67,6 +67,18 @@ static void answer_unproved(struct turn_service *s, struct turn_ask *ask, uint16
     }
 }
 
+/* With the key at hand, or another one that the same name may have. */
+static uint16_t verify(const struct turn_users *users, struct turn_ask *ask, bool found) {
+    uint16_t code = stun_claim_verify(&ask->claim, &ask->m, found ? &ask->user.key : NULL);
+    for (unsigned n = 1; found && code == STUN_CODE_UNAUTHENTICATED && users->another != NULL &&
+                         users->another(users->ctx, &ask->claim, n, &ask->user);
+         n++)
+        code = stun_claim_verify(&ask->claim, &ask->m, &ask->user.key);
+    if (code == 0 && ask->user.ended && ask->m.method == TURN_ALLOCATE)
+        return STUN_CODE_UNAUTHENTICATED;
+    return code;
+}
+
 /* RFC 8656 section 7.2: MUST be authenticated by the long-term mechanism. */
 static bool authenticate(struct turn_service *s, struct turn_ask *ask) {
     const struct turn_users *users = &s->config.users;
@@ -75,7 +87,7 @@ static bool authenticate(struct turn_service *s, struct turn_ask *ask) {
         code == STUN_CODE_UNAUTHENTICATED ? TURN_COUNT_CHALLENGED : TURN_COUNT_REFUSED;
     if (code == 0) {
         bool found = users->find(users->ctx, &ask->claim, &ask->user) == TURN_USER_FOUND;
-        code = stun_claim_verify(&ask->claim, &ask->m, found ? &ask->user.key : NULL);
+        code = verify(users, ask, found);
         count = code == STUN_CODE_STALE_NONCE ? TURN_COUNT_STALE : TURN_COUNT_UNAUTHORIZED;
     }
     if (code == 0)

@@ -22,6 +22,6 @@ static enum turn_found find_one(void *ctx, const struct stun_claim *claim, struc
 }
 
 struct turn_users turn_users_one(struct turn_one_user *user) {
-    const struct turn_users users = {find_one, user};
+    const struct turn_users users = {find_one, NULL, user};
     return users;
 }

@@ -15,6 +15,7 @@ struct turn_user {
     uint64_t bytes_per_s;
     int64_t lifetime_s; /* the credentials are good for so long from now, and allocations no longer
                            (RFC 7635 section 4.1.2); 0: no end is known */
+    bool ended;         /* they were good: what they began may go on, nothing new begins */
 };
 
 enum turn_found {
@@ -25,6 +26,9 @@ enum turn_found {
 
 struct turn_users {
     enum turn_found (*find)(void *ctx, const struct stun_claim *claim, struct turn_user *out);
+    /* NULL, or: the `n`th (from 1) other key that this user may have, while secrets are changed.
+     * Asked when the one before did not fit. false: there is none. */
+    bool (*another)(void *ctx, const struct stun_claim *claim, unsigned n, struct turn_user *out);
     void *ctx;
 };
 
