@@ -38,19 +38,18 @@ size_t stun_stream_push(struct stun_stream *s, const void *data, size_t len) {
     return taken;
 }
 
-static bool is_channel(const struct stun_stream *s, uint8_t first) {
-    return s->channels && first >= 0x40 && first <= 0x4f; /* RFC 8656 section 12 */
+static bool is_channel(uint8_t first) {
+    return first >= 0x40 && first <= 0x4f; /* RFC 8656 section 12 */
 }
 
 /* What can be told from the first bytes; garbage is refused before its body is awaited. */
-static enum bk_err check_prefix(const struct stun_stream *s) {
-    const uint8_t *p = s->buf + s->head;
-    size_t len = s->tail - s->head;
-    if (len > 0 && (p[0] & 0xc0) != 0 && !is_channel(s, p[0]))
+static enum bk_err check_prefix(const uint8_t *p, size_t len, bool channels) {
+    bool channel = len > 0 && channels && is_channel(p[0]);
+    if (len > 0 && (p[0] & 0xc0) != 0 && !channel)
         return BK_ERR_NOT_OURS;
     if (len < PREFIX_LEN)
         return BK_ERR_SHORT;
-    if (is_channel(s, p[0]))
+    if (channel)
         return BK_OK;
     if ((p[3] & 3) != 0)
         return BK_ERR_NOT_OURS; /* a message's length is a multiple of four */
@@ -59,28 +58,34 @@ static enum bk_err check_prefix(const struct stun_stream *s) {
     return stun_is_message(p, len) ? BK_OK : BK_ERR_NOT_OURS;
 }
 
-enum bk_err stun_stream_next(struct stun_stream *s, struct stun_frame *out) {
-    if (s->trouble == BK_OK)
-        s->trouble = check_prefix(s);
-    if (s->trouble == BK_ERR_SHORT) {
-        s->trouble = BK_OK;
-        return BK_ERR_SHORT;
-    }
-    if (s->trouble != BK_OK)
-        return s->trouble;
-    const uint8_t *p = s->buf + s->head;
-    bool channel = is_channel(s, p[0]);
-    size_t len = ((size_t)p[2] << 8 | p[3]) + (channel ? PREFIX_LEN : STUN_HEADER_LEN);
-    size_t padded = (len + 3) & ~(size_t)3; /* RFC 8656 section 12.5: on streams, to four bytes */
-    if (padded > s->cap) {
-        s->trouble = BK_ERR_TOO_LONG;
-        return s->trouble;
-    }
-    if (padded > s->tail - s->head)
+enum bk_err stun_stream_cut(const uint8_t *data, size_t len, bool channels, struct stun_frame *out,
+                            size_t *whole) {
+    *whole = len < PREFIX_LEN ? PREFIX_LEN : STUN_HEADER_LEN;
+    enum bk_err err = check_prefix(data, len, channels);
+    if (err != BK_OK)
+        return err;
+    bool channel = channels && is_channel(data[0]);
+    size_t frame = ((size_t)data[2] << 8 | data[3]) + (channel ? PREFIX_LEN : STUN_HEADER_LEN);
+    *whole = (frame + 3) & ~(size_t)3; /* RFC 8656 section 12.5: on streams, to four bytes */
+    if (*whole > len)
         return BK_ERR_SHORT;
     out->kind = channel ? STUN_FRAME_CHANNEL : STUN_FRAME_MESSAGE;
-    out->data = p;
-    out->len = len;
-    s->head += padded;
+    out->data = data;
+    out->len = frame;
     return BK_OK;
+}
+
+enum bk_err stun_stream_next(struct stun_stream *s, struct stun_frame *out) {
+    size_t whole;
+    if (s->trouble != BK_OK)
+        return s->trouble;
+    enum bk_err err =
+        stun_stream_cut(s->buf + s->head, s->tail - s->head, s->channels, out, &whole);
+    if (err == BK_OK)
+        s->head += whole;
+    else if (err != BK_ERR_SHORT)
+        s->trouble = err;
+    else if (whole > s->cap)
+        s->trouble = err = BK_ERR_TOO_LONG;
+    return err;
 }
