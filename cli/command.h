@@ -36,5 +36,6 @@ int cmd_ping(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 int cmd_turn(int argc, char **argv);
+int cmd_user(int argc, char **argv);
 
 #endif

@@ -11,7 +11,7 @@ static const struct command {
     int (*run)(int argc, char **argv);
     const char *summary;
 } commands[] = {
-    {"serve", cmd_serve, "run a home server: STUN and the relay"},
+    {"serve", cmd_serve, "run a home server: STUN, TURN and the relay"},
     {"listen", cmd_listen, "wait for a peer; prints a ticket to give away"},
     {"connect", cmd_connect, "connect to the peer that gave you a ticket"},
     {"ping", cmd_ping, "measure the way to a peer, and say which it is"},
@@ -19,6 +19,7 @@ static const struct command {
     {"ice", cmd_ice, "an ICE agent: offer, answer, candidates, a pipe"},
     {"turn", cmd_turn, "a TURN client: what a relay gives, and what it bears"},
     {"id", cmd_id, "print this machine's public key"},
+    {"user", cmd_user, "keep the users of a TURN server"},
     {"lab", cmd_lab, "run real programs behind modelled NATs"},
     {"sim", cmd_sim, "play networks with NATs in virtual time"},
 };

@@ -15,7 +15,7 @@ group() {
     case $1 in
     build) echo "cmake=cmake make=make cc=gcc pkg-config=pkg-config|pkgconf libc6-dev
         libgnutls28-dev libngtcp2-dev libngtcp2-crypto-gnutls-dev nettle-dev libsodium-dev
-        libuv1-dev libhttp-parser-dev libcjson-dev libinih-dev libqrencode-dev" ;;
+        libuv1-dev libhttp-parser-dev libcjson-dev libinih-dev libqrencode-dev libsqlite3-dev" ;;
     gcc) echo "gcc=gcc" ;;
     test) echo "libcmocka-dev python3=python3 openssl=openssl iproute2 nftables c++=g++
         python3-cffi" ;;
