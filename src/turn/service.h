@@ -143,6 +143,10 @@ enum turn_protocol {
 /* The door through which the datagrams that follow come from clients: an allocation remembers the
  * one it was made through (RFC 8016: or moved to), and routes to the client carry it. */
 void turn_service_from(struct turn_service *service, void *via);
+/* The door for the datagram that turn_service_next_datagram() has just given, when it goes to a
+ * client: the one its allocation remembers (ConnectionAttempt, the answer to Connect, data that a
+ * peer sent). NULL: the one it came through, or it goes to a peer. */
+void *turn_service_via(const struct turn_service *service);
 /* A client's stream or DTLS session has ended, and with it (RFC 8656 section 3.2) its allocation.
  */
 void turn_service_left(struct turn_service *service, const struct bk_datagram *client,
