@@ -10,10 +10,12 @@
 #include "net/alloc.h"
 #include "net/interfaces.h"
 #include "net/metacert.h"
+#include "net/udp.h"
 #include "server/discovery.h"
 #include "server/home_line.h"
 #include "server/privileges.h"
 #include "server/store.h"
+#include "server/turn_start.h"
 #include "server/worker.h"
 #include <signal.h>
 #include <stdio.h>
@@ -49,6 +51,7 @@ struct server {
     struct net_timer renew;
     struct net_signal *signals[3];
     bool stopping;
+    struct turn_one_user turn_user;
 };
 
 static enum bk_err say(char *reason, enum bk_err err, const char *what, const char *why) {
@@ -361,6 +364,7 @@ static enum bk_err make_workers(struct server *s, const uint8_t *secret, char *r
     s->fleet.workers = s->workers;
     s->fleet.metrics = s->metrics;
     s->fleet.count = count;
+    s->fleet.plane = server_turn_plane(s->options);
     for (size_t i = 0; i < count && err == BK_OK; i++) {
         err = worker_new(&s->fleet, (uint32_t)i, &hub, &s->workers[i]);
         if (err == BK_OK)
@@ -479,6 +483,14 @@ static enum bk_err start_threads(struct server *s) {
     return err;
 }
 
+static enum bk_err start_turn(struct server *s, char *reason) {
+    const struct turn_options *o = &s->options->turn;
+    s->turn_user =
+        (struct turn_one_user){o->users.list[0].name, o->users.list[0].password, o->realm.text};
+    const struct turn_users users = turn_users_one(&s->turn_user);
+    return server_turn_start(&s->fleet, s->options, s->ips, s->ip_count, &users, reason);
+}
+
 static enum bk_err start(struct server *s, char *reason) {
     uint8_t secret[STORE_KEY_LEN];
     choose_addresses(s);
@@ -488,6 +500,8 @@ static enum bk_err start(struct server *s, char *reason) {
     wipe(secret, sizeof secret);
     if (err == BK_OK)
         err = bind_all(s, reason);
+    if (err == BK_OK)
+        err = start_turn(s, reason);
     if (err == BK_OK)
         err = lock_down(s, reason);
     if (err != BK_OK)

@@ -6,7 +6,7 @@
 #ifndef SERVER_TURN_INT_H
 #define SERVER_TURN_INT_H
 
-#include "net/udp.h"
+#include "net/plane.h"
 #include "server/turn.h"
 
 struct turn_relay; /* a relay port of ours; turn_relay.c */

@@ -4,9 +4,11 @@
 #include "net/alloc.h"
 #include "server/worker.h"
 
+enum { RELAY_BUFFER = 1 << 18 };
+
 struct turn_relay {
     struct server_turn *turn;
-    struct net_udp *udp;
+    struct net_port *port;
 };
 
 enum bk_err turn_relays_init(struct server_turn *t, const struct turn_service_config *config) {
@@ -34,7 +36,7 @@ static void relay_free(struct turn_relay *r) {
     const struct bk_alloc *alloc = net_alloc();
     if (r == NULL)
         return;
-    net_udp_close(r->udp);
+    net_port_close(r->port);
     alloc->put(alloc->ctx, r);
 }
 
@@ -48,28 +50,42 @@ void turn_relays_fini(struct server_turn *t) {
     }
 }
 
-static void on_batch(void *ctx, const struct bk_datagram *in, size_t n, struct bk_time now) {
+static void on_train(void *ctx, const struct bk_datagram *in, struct bk_time now) {
     struct turn_relay *r = ctx;
     struct server_turn *t = r->turn;
-    for (size_t i = 0; i < n; i++) {
-        if (turn_service_recv(t->service, &in[i], now) == BK_OK)
+    struct bk_datagram one = *in;
+    size_t segment = in->segment == 0 ? in->len : in->segment;
+    one.segment = 0;
+    do {
+        size_t left = in->len - (size_t)(one.data - in->data);
+        one.len = left < segment ? left : segment;
+        if (turn_service_recv(t->service, &one, now) == BK_OK)
             turn_serve(t, NULL, now);
-    }
+        one.data += one.len;
+    } while (one.data < in->data + in->len);
+}
+
+static void on_icmp(void *ctx, const struct net_icmp *e, struct bk_time now) {
+    struct turn_relay *r = ctx;
+    struct server_turn *t = r->turn;
+    const struct turn_icmp error = {
+        .local = e->local, .peer = e->remote, .type = e->type, .code = e->code, .mtu = e->mtu};
+    if (turn_service_icmp(t->service, &error, now) == BK_OK)
+        turn_serve(t, NULL, now);
 }
 
 enum bk_err turn_relay_open(struct server_turn *t, const struct bk_addr *addr) {
     const struct bk_alloc *alloc = net_alloc();
+    const struct net_port_config config = {.rcvbuf = RELAY_BUFFER};
     struct turn_relay **place = place_of(t, addr);
-    struct net_udp_config config = net_udp_config_default;
-    config.dont_fragment = false;
     if (place == NULL || *place != NULL)
         return BK_ERR_EXISTS;
     struct turn_relay *r = alloc->get(alloc->ctx, sizeof *r);
     if (r == NULL)
         return BK_ERR_NO_MEMORY;
-    const struct net_udp_events events = {on_batch, r};
+    const struct net_port_events events = {on_train, on_icmp, r};
     r->turn = t;
-    enum bk_err err = net_udp_open(t->worker->loop, addr, &config, &events, &r->udp);
+    enum bk_err err = net_port_open(t->worker->plane, addr, &config, &events, &r->port);
     if (err != BK_OK) {
         alloc->put(alloc->ctx, r);
         return err;
@@ -90,9 +106,16 @@ bool turn_relay_send(struct server_turn *t, const struct bk_datagram *out) {
     struct turn_relay **place = place_of(t, &out->local);
     if (place == NULL || *place == NULL)
         return false;
-    const struct bk_addr at = net_udp_local((*place)->udp);
+    const struct bk_addr at = net_port_local((*place)->port);
     if (!bk_addr_equal(&at, &out->local))
         return false;
-    (void)!net_udp_send((*place)->udp, out); /* counted there */
+    const struct net_out o = {.local = out->local,
+                              .remote = out->remote,
+                              .data = out->data,
+                              .size = out->len,
+                              .stride = out->len,
+                              .count = 1,
+                              .ecn = out->ecn};
+    net_port_send((*place)->port, &o);
     return true;
 }

@@ -27,7 +27,7 @@ static bool sends_from(const struct bk_addr *bound, const struct bk_addr *local)
 
 static struct udp_door *door_for(struct worker *w, const struct bk_addr *local) {
     for (size_t i = 0; i < w->udp_count; i++) {
-        const struct bk_addr bound = net_udp_local(w->udp[i].udp);
+        const struct bk_addr bound = net_port_local(w->udp[i].port);
         if (sends_from(&bound, local))
             return &w->udp[i];
     }
@@ -41,10 +41,9 @@ struct turn_link *udp_link_for(struct worker *w, const struct bk_addr *local) {
 
 /* RFC 5780 section 6.1: the answer to a CHANGE-REQUEST leaves through another socket. Each worker
  * has them all. */
-static struct net_udp *socket_for(struct udp_door *door, const struct bk_addr *local) {
+static struct udp_door *other_door(struct udp_door *door, const struct bk_addr *local) {
     struct udp_door *other = door_for(door->worker, local);
-    return other == NULL ? door->udp
-                         : other->udp; /* NULL: cannot be, discovery knows bound ports */
+    return other == NULL ? door : other; /* NULL: cannot be, discovery knows bound ports */
 }
 
 static void stun_recv(struct udp_door *door, const struct bk_datagram *in, struct bk_time now) {
@@ -54,10 +53,8 @@ static void stun_recv(struct udp_door *door, const struct bk_datagram *in, struc
         stun_service_answer(&door->worker->stun, in, now, buffer, &reply);
     if (!stun_service_answered(result))
         return;
-    struct net_udp *from = result == STUN_SERVICE_CHANGED || result == STUN_SERVICE_REDIRECTED
-                               ? socket_for(door, &reply.local)
-                               : door->udp;
-    (void)!net_udp_send(from, &reply); /* counted there */
+    bool moved = result == STUN_SERVICE_CHANGED || result == STUN_SERVICE_REDIRECTED;
+    udp_door_send(moved ? other_door(door, &reply.local) : door, &reply);
 }
 
 /* --- the doors
@@ -86,30 +83,42 @@ static void receive_one(struct udp_door *door, const struct bk_datagram *in, str
     stun_recv(door, in, now);
 }
 
-static void on_batch(void *ctx, const struct bk_datagram *in, size_t n, struct bk_time now) {
-    for (size_t i = 0; i < n; i++)
-        receive_one(ctx, &in[i], now);
+/* One by one: what is nobody's flow. */
+static void on_train(void *ctx, const struct bk_datagram *in, struct bk_time now) {
+    struct bk_datagram one = *in;
+    size_t segment = in->segment == 0 ? in->len : in->segment;
+    one.segment = 0;
+    do {
+        size_t left = in->len - (size_t)(one.data - in->data);
+        one.len = left < segment ? left : segment;
+        receive_one(ctx, &one, now);
+        one.data += one.len;
+    } while (one.data < in->data + in->len);
 }
 
 void udp_door_send(struct udp_door *door, const struct bk_datagram *out) {
-    (void)!net_udp_send(door->udp, out); /* counted there */
+    const struct net_out o = {.local = out->local,
+                              .remote = out->remote,
+                              .data = out->data,
+                              .size = out->len,
+                              .stride = out->len,
+                              .count = 1,
+                              .ecn = out->ecn};
+    net_port_send(door->port, &o);
 }
 
 static void send_route(struct turn_link *link, const struct turn_route *route,
                        const uint8_t *data) {
     struct udp_door *door = (struct udp_door *)(void *)link; /* its first member */
-    uint8_t whole[TURN_HEAD_MAX + UINT16_MAX + UINT8_MAX];
-    size_t len = route->head_len;
-    memcpy(whole, route->head, len);
-    if (route->len > UINT16_MAX)
-        return;
-    memcpy(whole + len, data + route->skip, route->len);
-    len += route->len;
-    memset(whole + len, 0, route->pad);
-    len += route->pad;
-    const struct bk_datagram out = {
-        .local = route->local, .remote = route->remote, .data = whole, .len = len};
-    udp_door_send(door, &out);
+    const struct net_out o = {.local = route->local,
+                              .remote = route->remote,
+                              .data = data + route->skip,
+                              .size = route->len,
+                              .stride = route->len,
+                              .count = 1,
+                              .head = route->head,
+                              .head_len = route->head_len};
+    net_port_send(door->port, &o);
 }
 
 static const struct turn_link_type udp_link = {.send = send_route};
@@ -117,40 +126,37 @@ static const struct turn_link_type udp_link = {.send = send_route};
 /* Ports that workers share could be shared with another server of this user, too, who would then
  * get half of the clients. So the first worker tries without sharing. */
 static enum bk_err is_free(struct worker *w, const struct bk_addr *at,
-                           const struct net_udp_config *config) {
-    const struct net_udp_events nobody = {NULL, NULL};
-    struct net_udp_config alone = *config;
-    struct net_udp *probe;
+                           const struct net_port_config *config) {
+    const struct net_port_events nobody = {NULL, NULL, NULL};
+    struct net_port_config alone = *config;
+    struct net_port *probe;
     if (w->index != 0 || !config->reuse_port)
         return BK_OK;
     alone.reuse_port = false;
-    enum bk_err err = net_udp_open(w->loop, at, &alone, &nobody, &probe);
+    enum bk_err err = net_port_open(w->plane, at, &alone, &nobody, &probe);
     if (err == BK_OK)
-        net_udp_close(probe);
+        net_port_close(probe);
     return err;
 }
 
 enum bk_err worker_listen_udp(struct worker *w, const struct bk_addr *at, struct bk_addr *bound) {
     bk_assert(w->udp_count < sizeof w->udp / sizeof w->udp[0]);
     struct udp_door *door = &w->udp[w->udp_count];
-    const struct net_udp_events events = {on_batch, door};
-    struct net_udp_config config = net_udp_config_default;
-    config.reuse_port = w->fleet->count > 1;
-    config.rcvbuf = UDP_BUFFER;
-    config.dont_fragment = false; /* RFC 5780 section 7.6: PADDING is there to be fragmented */
+    const struct net_port_events events = {on_train, NULL, door};
+    const struct net_port_config config = {.reuse_port = w->fleet->count > 1, .rcvbuf = UDP_BUFFER};
     door->link.type = &udp_link;
     door->worker = w;
     enum bk_err err = is_free(w, at, &config);
     if (err == BK_OK)
-        err = net_udp_open(w->loop, at, &config, &events, &door->udp);
+        err = net_port_open(w->plane, at, &config, &events, &door->port);
     if (err != BK_OK)
         return err;
-    *bound = net_udp_local(door->udp);
+    *bound = net_port_local(door->port);
     w->udp_count++;
     return BK_OK;
 }
 
 void udp_doors_close(struct worker *w) {
     for (size_t i = 0; i < w->udp_count; i++)
-        net_udp_close(w->udp[i].udp);
+        net_port_close(w->udp[i].port);
 }

@@ -4,7 +4,7 @@
 #ifndef SERVER_UDP_H
 #define SERVER_UDP_H
 
-#include "net/udp.h"
+#include "net/plane.h"
 #include "server/turn.h"
 
 struct worker;
@@ -12,7 +12,7 @@ struct worker;
 struct udp_door {
     struct turn_link link; /* the door of TURN's clients over plain UDP */
     struct worker *worker;
-    struct net_udp *udp;
+    struct net_port *port;
 };
 
 /* DTLS: who gets the records (first byte 20 to 63). NULL: they are dropped. Answers leave through

@@ -143,20 +143,13 @@ static void serve_ready(struct worker *w, const struct relay_ready *ready) {
 }
 
 static void count(struct worker *w) {
-    uint64_t in = 0, out = 0, bytes_in = 0, bytes_out = 0, lost = 0;
-    for (size_t i = 0; i < w->udp_count; i++) {
-        const struct net_udp_counters *c = net_udp_counters(w->udp[i].udp);
-        in += c->in;
-        out += c->out;
-        bytes_in += c->in_bytes;
-        bytes_out += c->out_bytes;
-        lost += c->out_full + c->out_unreachable + c->out_too_long + c->out_error;
-    }
-    metric_set(&w->metrics, METRIC_UDP_IN, in);
-    metric_set(&w->metrics, METRIC_UDP_OUT, out);
-    metric_set(&w->metrics, METRIC_UDP_BYTES_IN, bytes_in);
-    metric_set(&w->metrics, METRIC_UDP_BYTES_OUT, bytes_out);
-    metric_set(&w->metrics, METRIC_UDP_LOST, lost);
+    const struct net_plane_counters *c = net_plane_counters(w->plane);
+    metric_set(&w->metrics, METRIC_UDP_IN, c->in);
+    metric_set(&w->metrics, METRIC_UDP_OUT, c->out);
+    metric_set(&w->metrics, METRIC_UDP_BYTES_IN, c->in_bytes);
+    metric_set(&w->metrics, METRIC_UDP_BYTES_OUT, c->out_bytes);
+    metric_set(&w->metrics, METRIC_UDP_LOST,
+               c->out_full + c->out_unreachable + c->out_too_long + c->out_error);
     metrics_from_stun(&w->metrics, &w->stun, &w->stun_tcp);
     metrics_from_hub(&w->metrics, w->hub);
 }
@@ -258,6 +251,8 @@ enum bk_err worker_new(struct fleet *fleet, uint32_t index, const struct relay_h
     w->by_hub = alloc->get(alloc->ctx, hub->conns_max * sizeof(struct conn *));
     enum bk_err err = w->by_hub == NULL ? BK_ERR_NO_MEMORY : net_loop_new(alloc, &w->loop);
     if (err == BK_OK)
+        err = net_plane_new(w->loop, &fleet->plane, &w->plane);
+    if (err == BK_OK)
         err = inbox_init(&w->inbox);
     if (err == BK_OK)
         err = relay_hub_new(hub, &rng, alloc, &w->hub);
@@ -288,6 +283,7 @@ void worker_free(struct worker *w) {
     net_timer_set(&w->count_timer, BK_NEVER);
     net_defer_cancel(&w->drain);
     net_wakeup_free(w->wakeup);
+    net_plane_free(w->plane);
     net_loop_free(w->loop);
     net_tls_unref(atomic_exchange(&w->tls, NULL));
     relay_hub_free(w->hub);
@@ -344,7 +340,7 @@ static void *run(void *ctx) {
     struct worker *w = ctx;
     on_count(w, net_now(w->loop));
     worker_hub_touched(w);
-    net_loop_run(w->loop);
+    net_plane_run(w->plane);
     return NULL;
 }
 

@@ -45,6 +45,7 @@ struct fleet {
     struct worker **workers;
     struct metrics **metrics; /* of each worker */
     size_t count;
+    struct net_plane_config plane; /* how sockets are driven */
     struct limits limits;
     struct stun_discovery *discovery;     /* its tables are made for sharing */
     uint8_t relay_key[RELAY_HUB_KEY_LEN]; /* public */
@@ -56,6 +57,7 @@ struct worker {
     struct fleet *fleet;
     uint32_t index;
     struct net_loop *loop;
+    struct net_plane *plane; /* its UDP sockets; sleeps for the loop */
     struct relay_hub *hub;
     struct udp_door udp[2 * WORKER_SOCKETS_MAX]; /* STUN's two ports */
     size_t udp_count;

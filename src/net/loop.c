@@ -231,7 +231,31 @@ int net_loop_fd(const struct net_loop *loop) {
 }
 
 void net_loop_stop(struct net_loop *loop) {
+    loop->stopped = true;
     uv_stop(loop->uv);
+}
+
+void loop_begin(struct net_loop *loop) {
+    loop->stopped = false;
+}
+
+/* uv_backend_timeout() is 0 while something is to be closed. */
+bool loop_has_work(const struct net_loop *loop) {
+    return !list_is_empty(&loop->deferred) || !list_is_empty(&loop->late) ||
+           (loop->timers != NULL && loop->timers->deadline.us < loop->alarm.armed.us) ||
+           uv_backend_timeout(loop->uv) == 0;
+}
+
+void loop_poll(struct net_loop *loop) {
+    uv_run(loop->uv, UV_RUN_NOWAIT);
+}
+
+void loop_refresh(struct net_loop *loop) {
+    loop->now_valid = false;
+}
+
+bool loop_is_stopped(const struct net_loop *loop) {
+    return loop->stopped;
 }
 
 enum bk_err loop_err(int errno_value) {

@@ -24,7 +24,7 @@ struct net_loop {
     struct net_deferred mark;           /* where the present round through a list ends */
     struct net_stream *streams;         /* all of them: those without an owner end with the loop */
     struct bk_time now;
-    bool now_valid;
+    bool now_valid, stopped;
     size_t objects; /* given out by loop_get(): while there are some, libuv may hold handles */
     uint8_t
         *rx; /* NET_RX_SLOTS * NET_RX_SLOT: every socket and stream receives here, one at a time */
@@ -43,6 +43,15 @@ static inline void loop_put(struct net_loop *loop, void *memory) {
 
 /* Like net_defer(), but after everything deferred by others: for flushing. */
 void loop_defer_late(struct net_deferred *d);
+
+/* For who sleeps in the loop's place (plane.h): begins; is there to do what its descriptor will not
+ * tell of; does what is there to do, without sleeping; the clock is to be read anew; has it been
+ * told to stop? */
+void loop_begin(struct net_loop *loop);
+bool loop_has_work(const struct net_loop *loop);
+void loop_poll(struct net_loop *loop);
+void loop_refresh(struct net_loop *loop);
+bool loop_is_stopped(const struct net_loop *loop);
 
 /* Ends every stream of the loop. */
 void loop_end_streams(struct net_loop *loop);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/turn_start.h"
+
+#include "base/wipe.h"
+#include "box/box.h"
+#include "net/interfaces.h"
+#include <stdio.h>
+#include <string.h>
+
+static const uint8_t families[2] = {BK_IPV4, BK_IPV6};
+
+static bool is_better(const struct bk_ip *ip, const struct bk_ip *than) {
+    return than->family == BK_FAMILY_NONE || bk_ip_scope(ip) > bk_ip_scope(than);
+}
+
+static struct bk_ip own_address(uint8_t family) {
+    struct net_interface own[NET_INTERFACES_MAX];
+    struct bk_ip best = {.family = BK_FAMILY_NONE};
+    size_t count = 0;
+    if (net_interfaces(own, NET_INTERFACES_MAX, &count) != BK_OK)
+        return best;
+    for (size_t i = 0; i < count; i++)
+        if (own[i].ip.family == family && !own[i].temporary &&
+            bk_ip_scope(&own[i].ip) != BK_SCOPE_LINK && is_better(&own[i].ip, &best))
+            best = own[i].ip;
+    return best;
+}
+
+static struct bk_ip served_address(const struct bk_ip *served, size_t count, uint8_t family) {
+    bool wildcard = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!bk_ip_is_any(&served[i]) && served[i].family == family)
+            return served[i];
+        wildcard = wildcard || (bk_ip_is_any(&served[i]) &&
+                                (served[i].family == family || served[i].family == BK_IPV6));
+    }
+    return wildcard ? own_address(family) : (struct bk_ip){.family = BK_FAMILY_NONE};
+}
+
+void server_turn_addresses(const struct server_options *o, const struct bk_ip *served, size_t count,
+                           struct bk_ip relay[2], struct bk_ip outside[2]) {
+    const struct server_listen *named = &o->turn.relay;
+    for (size_t i = 0; i < 2; i++) {
+        relay[i] = outside[i] = (struct bk_ip){.family = BK_FAMILY_NONE};
+        for (size_t k = 0; k < named->count; k++) {
+            if (named->ips[k].family != families[i])
+                continue;
+            relay[i] = named->ips[k];
+            outside[i] = named->outside[k];
+        }
+        /* Who names one family wants that one only. */
+        if (named->count == 0)
+            relay[i] = served_address(served, count, families[i]);
+    }
+}
+
+struct net_plane_config server_turn_plane(const struct server_options *o) {
+    static const enum net_plane_io ios[] = {
+        [SERVER_IO_AUTO] = NET_IO_AUTO,
+        [SERVER_IO_BATCH] = NET_IO_BATCH,
+        [SERVER_IO_PORTABLE] = NET_IO_PORTABLE,
+    };
+    struct net_plane_config config = net_plane_config_default;
+    config.io = ios[o->turn.io];
+    return config;
+}
+
+static void set_limits(const struct turn_options *o, struct turn_service_config *c) {
+    c->allocations_max = (uint32_t)o->allocations_max; /* the kernel may hand all to one worker */
+    c->per_user_max = o->user_allocations_max == 0 ? UINT32_MAX : (uint32_t)o->user_allocations_max;
+    c->port_min = o->ports.min;
+    c->port_max = o->ports.max;
+    c->filter.allow = o->allow.list;
+    c->filter.allow_count = o->allow.count;
+    c->filter.deny = o->deny.list;
+    c->filter.deny_count = o->deny.count;
+}
+
+enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *o,
+                              const struct bk_ip *served, size_t count,
+                              const struct turn_users *users, char *reason) {
+    struct server_turn_config config = {.service = turn_service_config_default};
+    struct turn_service_config *c = &config.service;
+    struct bk_rng rng = box_rng();
+    enum bk_err err = BK_OK;
+    if (!turn_options_on(&o->turn))
+        return BK_OK;
+    rng.fill(rng.ctx, c->secret, sizeof c->secret);
+    c->realm = o->turn.realm.text;
+    c->anonymous = !o->turn.no_userhash;
+    c->users = *users;
+    set_limits(&o->turn, c);
+    server_turn_addresses(o, served, count, c->relay, c->public);
+    config.tcp_relay = !o->turn.no_tcp_relay;
+    const char *wrong = turn_service_config_check(c);
+    for (size_t i = 0; i < fleet->count && wrong == NULL && err == BK_OK; i++)
+        err = server_turn_new(fleet->workers[i], &config, &fleet->workers[i]->turn);
+    wipe(c->secret, sizeof c->secret);
+    if (wrong == NULL && err == BK_OK)
+        return BK_OK;
+    snprintf(reason, SERVER_TEXT_MAX, "cannot start TURN: %s",
+             wrong != NULL ? wrong : bk_err_text(err));
+    return wrong != NULL ? BK_ERR_ARGUMENT : err;
+}
