@@ -25,6 +25,7 @@ if(BODKIN_PROGRAM)
     bodkin_external(inih PKG inih)
     bodkin_external(cjson PKG libcjson)
     bodkin_external(qrencode PKG libqrencode)
+    include(BodkinFastpath) # libbpf, where it is
     bodkin_external(sqlite PKG sqlite3)
 endif()
 if(BODKIN_TESTS)

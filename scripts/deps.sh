@@ -22,6 +22,7 @@ group() {
     peers) echo "turnutils_natdiscovery=coturn libnice-dev" ;; # programs of others that tests/system can use
     demo) echo "ip=iproute2 sha256sum=coreutils" ;;
     clang) echo "clang=clang libclang-rt-%clang%-dev" ;;
+    fastpath) echo "clang=clang libbpf-dev" ;; # optional: TURN in the kernel
     fuzz) echo "clang=clang libclang-rt-%clang%-dev
         llvm-symbolizer=llvm" ;;
     lint) echo "clang=clang clang-format=clang-format clang-tidy=clang-tidy cppcheck=cppcheck
@@ -33,7 +34,7 @@ group() {
     bench) echo "iperf3=iperf3 turnserver=coturn libnice-dev python3-aioice iproute2" ;;
     portability) echo "i686-linux-gnu-gcc=gcc-i686-linux-gnu libc6-dev-i386-cross qemu-i386=qemu-user
         s390x-linux-gnu-gcc=gcc-s390x-linux-gnu libc6-dev-s390x-cross" ;;
-    *) echo "scripts/deps.sh: no group '$1' (build gcc test peers demo clang fuzz lint interop bench portability)" >&2
+    *) echo "scripts/deps.sh: no group '$1' (build gcc test peers demo clang fastpath fuzz lint interop bench portability)" >&2
        exit 2 ;;
     esac
 }

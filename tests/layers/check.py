@@ -43,6 +43,7 @@ EXTERNAL = {
     r"(ini|INIReader)\.h": "inih",
     r"(cjson/)?cJSON\.h": "cjson",
     r"qrencode\.h": "qrencode",
+    r"bpf/": "bpf",
 }
 
 FORBIDDEN = {

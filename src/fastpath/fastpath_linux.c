@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT
+ * The programs are loaded and attached through libbpf, at opening; everything after that is memory
+ * (flows.h), so neither privileges nor system calls are needed for it. */
+#ifdef BODKIN_FASTPATH
+#define _GNU_SOURCE /* NOLINT: getrandom, MAP_SHARED */
+#include "fastpath/fastpath.h"
+
+#include "base/assert.h"
+#include "fastpath/doors.h"
+#include "fastpath/flows.h"
+#include "fastpath/private.h"
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_link.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+#include <turn_bpf.h> /* made by cmake/BodkinFastpath.cmake: turn_bpf[], the object file's bytes */
+#include <unistd.h>
+
+enum { TCX_INGRESS = 46, MAPPED_MAX = 4, FLOWS_MAX = 1000000 };
+
+struct attached {
+    struct fastpath_interface told;
+    int link; /* -1: none */
+};
+
+struct mapped {
+    void *at;
+    size_t len;
+};
+
+struct fastpath {
+    pthread_mutex_t lock; /* guards `flows` */
+    struct flows flows;
+    bool has_flows;
+    struct bpf_object *object;
+    struct mapped mapped[MAPPED_MAX];
+    struct attached attached[FASTPATH_INTERFACES_MAX];
+    size_t attached_count;
+    struct bk_alloc alloc;
+};
+
+static void say(char *reason, const char *what, int error) {
+    if (error == 0)
+        (void)snprintf(reason, FASTPATH_REASON_MAX, "%s", what);
+    else
+        (void)snprintf(reason, FASTPATH_REASON_MAX, "%s: %s", what, strerror(error));
+}
+
+static enum bk_err err_of(int error) {
+    if (error == EPERM || error == EACCES)
+        return BK_ERR_PERMISSION;
+    return error == ENOMEM ? BK_ERR_NO_MEMORY : BK_ERR_UNSUPPORTED;
+}
+
+/* ---- The way out ---------------------------------------------------------------------------- */
+
+/* bpf_fib_lookup() only answers for interfaces that forward. It is asked on behalf of loopback,
+ * where the switch has no other effect: nothing that comes in there is to be forwarded. */
+static bool let_loopback_forward(const char *path) {
+    char now = '0';
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 && (errno == EROFS || errno == EACCES))
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool is_on = read(fd, &now, 1) == 1 && now != '0';
+    if (!is_on)
+        is_on = pwrite(fd, "1", 1, 0) == 1;
+    (void)close(fd);
+    return is_on;
+}
+
+static enum bk_err prepare_routes(char *reason) {
+    bool v4 = let_loopback_forward("/proc/sys/net/ipv4/conf/lo/forwarding");
+    int error = errno;
+    bool v6 = let_loopback_forward("/proc/sys/net/ipv6/conf/lo/forwarding");
+    if (v4 || v6)
+        return BK_OK;
+    say(reason, "net.ipv4.conf.lo.forwarding cannot be set", error);
+    return err_of(error);
+}
+
+/* ---- Loading -------------------------------------------------------------------------------- */
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args) {
+    (void)level;
+    (void)format;
+    (void)args;
+    return 0;
+}
+
+static struct bpf_map *map_of(const struct fastpath *f, const char *name) {
+    struct bpf_map *map = bpf_object__find_map_by_name(f->object, name);
+    bk_assert(map != NULL); /* the program is part of this one */
+    return map;
+}
+
+static enum bk_err load(struct fastpath *f, const struct flows_memory *sizes, char *reason) {
+    DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "bodkin_turn");
+    (void)libbpf_set_print(quiet);
+    f->object = bpf_object__open_mem(turn_bpf, sizeof turn_bpf, &opts);
+    if (f->object == NULL) {
+        say(reason, "the BPF program cannot be read", errno);
+        return err_of(errno);
+    }
+    if (bpf_map__set_max_entries(map_of(f, "buckets"), sizes->bucket_count) != 0 ||
+        bpf_map__set_max_entries(map_of(f, "flows"), sizes->flow_count) != 0 ||
+        bpf_map__set_max_entries(map_of(f, "limits"), sizes->limit_count) != 0)
+        return BK_ERR_ARGUMENT;
+    int error = -bpf_object__load(f->object);
+    if (error == 0)
+        return BK_OK;
+    say(reason, "the kernel does not load the BPF program", error);
+    return err_of(error);
+}
+
+static enum bk_err map_memory(struct fastpath *f, int which, const char *name, void **out) {
+    struct bpf_map *map = map_of(f, name);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t len = (size_t)bpf_map__value_size(map) * bpf_map__max_entries(map);
+    len = (len + page - 1) / page * page;
+    void *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+    if (at == MAP_FAILED)
+        return BK_ERR_NO_MEMORY;
+    f->mapped[which] = (struct mapped){at, len};
+    *out = at;
+    return BK_OK;
+}
+
+static void fill_random(void *ctx, void *out, size_t len) {
+    (void)ctx;
+    bk_assert(len <= 256 && getrandom(out, len, 0) == (ssize_t)len);
+}
+
+static enum bk_err make_flows(struct fastpath *f, struct flows_memory *m, char *reason) {
+    const struct bk_rng rng = {fill_random, NULL};
+    struct timespec t;
+    void *at[MAPPED_MAX];
+    static const char *const names[MAPPED_MAX] = {"settings", "buckets", "flows", "limits"};
+    for (int i = 0; i < MAPPED_MAX; i++)
+        if (map_memory(f, i, names[i], &at[i]) != BK_OK) {
+            say(reason, "the kernel does not map the flows", errno);
+            return BK_ERR_NO_MEMORY;
+        }
+    m->settings = at[0];
+    m->buckets = at[1];
+    m->flows = at[2];
+    m->limits = at[3];
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    const struct bk_time now = {(int64_t)t.tv_sec * BK_US_PER_S + t.tv_nsec / 1000};
+    enum bk_err err = flows_init(&f->flows, m, &rng, now, &f->alloc);
+    f->has_flows = err == BK_OK;
+    return err;
+}
+
+/* ---- Attaching ------------------------------------------------------------------------------ */
+
+int fastpath_program(const struct fastpath *f, enum fastpath_mode mode) {
+    const char *name = mode == FASTPATH_XDP ? "turn_xdp" : "turn_tc";
+    return bpf_program__fd(bpf_object__find_program_by_name(f->object, name));
+}
+
+static bool attach_xdp(const struct fastpath *f, const struct door *d, struct attached *a) {
+    DECLARE_LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
+    if (!d->sends_xdp) {
+        say(a->told.reason, "its driver does not send packets for XDP", 0);
+        return false;
+    }
+    a->link = bpf_link_create(fastpath_program(f, FASTPATH_XDP), (int)d->index, BPF_XDP, &opts);
+    if (a->link < 0) {
+        int error = errno;
+        say(a->told.reason, error == EBUSY ? "another XDP program is there" : "no XDP",
+            error == EBUSY ? 0 : error);
+        a->link = -1;
+        return false;
+    }
+    a->told.mode = FASTPATH_XDP;
+    a->told.offloaded = true;
+    return true;
+}
+
+/* tcx, since Linux 6.6: as with XDP, the link goes when its last descriptor does. */
+static bool attach_tc(const struct fastpath *f, const struct door *d, struct attached *a) {
+    a->link = bpf_link_create(fastpath_program(f, FASTPATH_TC), (int)d->index,
+                              (enum bpf_attach_type)TCX_INGRESS, NULL);
+    if (a->link < 0) {
+        say(a->told.reason, "no tcx", errno);
+        a->link = -1;
+        return false;
+    }
+    a->told.mode = FASTPATH_TC;
+    return true;
+}
+
+static void attach(struct fastpath *f, const struct door *d, enum fastpath_mode mode) {
+    struct attached *a = &f->attached[f->attached_count++];
+    struct fast_interface i = {.may = FAST_OUT};
+    *a = (struct attached){.link = -1};
+    a->told.index = d->index;
+    memcpy(a->told.name, d->name, sizeof a->told.name);
+    if (!d->ethernet) {
+        say(a->told.reason, "not an Ethernet", 0);
+        return;
+    }
+    if (d->sends_xdp)
+        i.may |= FAST_XDP_BACK | FAST_XDP_OUT;
+    memcpy(i.mac, d->mac, sizeof i.mac);
+    if (bpf_map_update_elem(bpf_map__fd(map_of(f, "interfaces")), &d->index, &i, BPF_ANY) != 0) {
+        say(a->told.reason, "it cannot be registered", errno);
+        return;
+    }
+    if (mode != FASTPATH_TC && attach_xdp(f, d, a))
+        return;
+    if (mode != FASTPATH_XDP)
+        (void)attach_tc(f, d, a);
+}
+
+static enum bk_err attach_all(struct fastpath *f, const struct fastpath_config *config,
+                              char *reason) {
+    struct door doors[FASTPATH_INTERFACES_MAX];
+    size_t count = doors_list(config->serve, config->serve_count, doors, FASTPATH_INTERFACES_MAX);
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        attach(f, &doors[i], config->mode);
+        any = any || f->attached[i].link >= 0;
+    }
+    if (any)
+        return BK_OK;
+    if (count == 0)
+        say(reason, "no interface has these addresses", 0);
+    else
+        (void)snprintf(reason, FASTPATH_REASON_MAX, "%s: %.130s", f->attached[0].told.name,
+                       f->attached[0].told.reason);
+    return BK_ERR_NOT_FOUND;
+}
+
+/* ---- The verbs ------------------------------------------------------------------------------ */
+
+void fastpath_close(struct fastpath *f) {
+    if (f == NULL)
+        return;
+    for (size_t i = 0; i < f->attached_count; i++)
+        if (f->attached[i].link >= 0)
+            (void)close(f->attached[i].link);
+    if (f->has_flows)
+        flows_fini(&f->flows);
+    for (int i = 0; i < MAPPED_MAX; i++)
+        if (f->mapped[i].at != NULL)
+            (void)munmap(f->mapped[i].at, f->mapped[i].len);
+    bpf_object__close(f->object);
+    (void)pthread_mutex_destroy(&f->lock);
+    f->alloc.put(f->alloc.ctx, f);
+}
+
+enum bk_err fastpath_open(const struct fastpath_config *config, const struct bk_alloc *alloc,
+                          struct fastpath **out, char *reason) {
+    if (config->flows_max == 0 || config->flows_max > FLOWS_MAX || config->allocs_max == 0 ||
+        config->mode == FASTPATH_OFF) {
+        say(reason, "flows_max, allocs_max or the mode is out of range", 0);
+        return BK_ERR_ARGUMENT;
+    }
+    struct flows_memory memory = {.flow_count = config->flows_max,
+                                  .limit_count = config->allocs_max,
+                                  .bucket_count = flows_buckets(config->flows_max)};
+    struct fastpath *f = alloc->get(alloc->ctx, sizeof *f);
+    if (f == NULL)
+        return BK_ERR_NO_MEMORY;
+    f->alloc = *alloc;
+    (void)pthread_mutex_init(&f->lock, NULL);
+    enum bk_err err = load(f, &memory, reason);
+    if (err == BK_OK)
+        err = prepare_routes(reason);
+    if (err == BK_OK)
+        err = make_flows(f, &memory, reason);
+    if (err == BK_OK)
+        err = attach_all(f, config, reason);
+    if (err != BK_OK) {
+        fastpath_close(f);
+        return err;
+    }
+    *out = f;
+    return BK_OK;
+}
+
+enum bk_err fastpath_add(struct fastpath *f, const struct fastpath_flow *flow) {
+    (void)pthread_mutex_lock(&f->lock);
+    enum bk_err err = flows_put(&f->flows, flow);
+    (void)pthread_mutex_unlock(&f->lock);
+    return err;
+}
+
+enum bk_err fastpath_remove(struct fastpath *f, uint64_t id, struct fastpath_count *last) {
+    (void)pthread_mutex_lock(&f->lock);
+    enum bk_err err = flows_remove(&f->flows, id, last);
+    (void)pthread_mutex_unlock(&f->lock);
+    return err;
+}
+
+enum bk_err fastpath_count(struct fastpath *f, uint64_t id, struct fastpath_count *out) {
+    (void)pthread_mutex_lock(&f->lock);
+    enum bk_err err = flows_count(&f->flows, id, out);
+    (void)pthread_mutex_unlock(&f->lock);
+    return err;
+}
+
+size_t fastpath_interfaces(const struct fastpath *f, struct fastpath_interface *out, size_t max) {
+    size_t count = f->attached_count < max ? f->attached_count : max;
+    for (size_t i = 0; i < count; i++)
+        out[i] = f->attached[i].told;
+    return count;
+}
+#else
+typedef int fastpath_linux_is_empty; /* ISO C wants a declaration in every file */
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ * For tests and measurements: the programs, to be run on packets of one's own. */
+#ifndef FASTPATH_PRIVATE_H
+#define FASTPATH_PRIVATE_H
+
+#include "fastpath/fastpath.h"
+
+/* FASTPATH_XDP or FASTPATH_TC. Borrowed; -1 in builds without. */
+int fastpath_program(const struct fastpath *f, enum fastpath_mode mode);
+
+#endif
