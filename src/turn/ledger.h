@@ -2,16 +2,21 @@
  * What several services must agree on when they make up one server, each in a thread of its own:
  * how many allocations a user has, and which port a reservation token stands for, since the kernel
  * may hand the second 5-tuple of a client to another of them. Rare operations; an implementation
- * for threads takes a lock. Without a ledger a service keeps its own. */
+ * for threads takes a lock (server/turn_ledger.h). Without a ledger a service keeps its own.
+ *
+ * A port that is redeemed at another worker than its own is used there, and goes home through the
+ * ledger when it is closed: reserve() without a token, which is overdue at once. */
 #ifndef TURN_LEDGER_H
 #define TURN_LEDGER_H
 
+#include <bodkin/env.h>
+#include <bodkin/err.h>
 #include <bodkin/time.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct turn_reserved {
-    uint64_t token;
+    uint64_t token; /* 0: nobody's, on its way home */
     struct bk_time expires;
     uint16_t port;
     uint8_t family;  /* its index */
@@ -19,16 +24,28 @@ struct turn_reserved {
 };
 
 struct turn_ledger {
-    /* One more allocation for this user, unless there are `max`. */
+    /* One more allocation for this user (or address, account.h), unless there are `max`. */
     bool (*enter)(void *ctx, uint64_t user, uint32_t max);
     void (*leave)(void *ctx, uint64_t user);
-    /* false: no room. */
-    bool (*reserve)(void *ctx, const struct turn_reserved *r);
+    /* false: no room; what goes home always has room. */
+    bool (*reserve)(void *ctx, const struct turn_reserved *r, struct bk_time now);
     /* Takes what the token stands for out of the ledger. false: unknown, or expired. */
     bool (*redeem)(void *ctx, uint64_t token, struct bk_time now, struct turn_reserved *out);
     /* Takes one of `worker`'s that nobody came for. false: none. */
     bool (*overdue)(void *ctx, uint16_t worker, struct bk_time now, struct turn_reserved *out);
+    /* Relay ports that are open at any worker: clients of one server may be each other's peers. */
+    void (*set_open)(void *ctx, uint8_t family, uint16_t port, bool open);
+    bool (*is_open)(void *ctx, uint8_t family, uint16_t port);
     void *ctx;
 };
+
+struct turn_book; /* opaque: a ledger's memory, for one thread */
+
+/* For `workers` workers, and up to `users_max` users and addresses with allocations. */
+BK_MUST_USE enum bk_err turn_book_new(uint16_t workers, uint32_t users_max,
+                                      const struct bk_alloc *alloc, struct turn_book **out);
+void turn_book_free(struct turn_book *book);
+/* The book as a ledger; it must outlive its users. */
+struct turn_ledger turn_book_ledger(struct turn_book *book);
 
 #endif

@@ -2,86 +2,71 @@
 #include "turn/perm.h"
 
 #include "base/assert.h"
+#include "base/table.h"
+#include "turn/key.h"
 
 #include <string.h>
 
-enum { KEY_LEN = 4 + 17 };
-
-static void make_key(uint32_t owner, const struct bk_ip *ip, uint8_t out[KEY_LEN]) {
-    memcpy(out, &owner, sizeof owner);
-    out[4] = ip->family;
-    memcpy(out + 5, ip->bytes, 16);
+static uint32_t hash_of(const struct turn_permissions *p, uint32_t owner, const struct bk_ip *ip) {
+    uint8_t key[sizeof owner + TURN_KEY_IP];
+    memcpy(key, &owner, sizeof owner);
+    return (uint32_t)siphash24(p->seed, key, sizeof owner + turn_key_ip(key + sizeof owner, ip));
 }
 
 enum bk_err turn_permissions_init(struct turn_permissions *p, uint32_t max,
                                   const struct bk_rng *rng, const struct bk_alloc *alloc) {
-    memset(p, 0, sizeof *p);
-    p->alloc = *alloc;
-    p->max = max;
-    p->list = alloc->get(alloc->ctx, max * sizeof *p->list);
-    if (p->list == NULL)
-        return BK_ERR_NO_MEMORY;
-    for (uint32_t i = 0; i < max; i++) {
-        p->list[i].owner = TURN_NONE;
-        p->list[i].next = i + 1 < max ? i + 1 : TURN_NONE;
-    }
-    return table_init(&p->by_ip, KEY_LEN, max, rng, alloc);
+    rng->fill(rng->ctx, p->seed, sizeof p->seed);
+    enum bk_err err = pool_init(&p->pool, sizeof(struct turn_permission), max, alloc);
+    waits_init(&p->waits, &p->pool, offsetof(struct turn_permission, wait));
+    if (err == BK_OK)
+        err = links_init(&p->by_ip, &p->pool, offsetof(struct turn_permission, by_ip), alloc);
+    return err;
 }
 
 void turn_permissions_fini(struct turn_permissions *p) {
-    if (p->by_ip.slots != NULL)
-        table_fini(&p->by_ip);
-    if (p->list != NULL)
-        p->alloc.put(p->alloc.ctx, p->list);
-    memset(p, 0, sizeof *p);
+    links_fini(&p->by_ip);
+    pool_fini(&p->pool);
 }
 
 uint32_t turn_permissions_find(const struct turn_permissions *p, uint32_t owner,
                                const struct bk_ip *ip) {
-    uint8_t key[KEY_LEN];
-    uint32_t i = TURN_NONE;
-    make_key(owner, ip, key);
-    return table_get(&p->by_ip, key, &i) ? i : TURN_NONE;
+    uint32_t i = links_first(&p->by_ip, hash_of(p, owner, ip));
+    for (; i != POOL_NONE; i = links_next(&p->by_ip, i)) {
+        const struct turn_permission *perm = turn_permission_at(p, i);
+        if (perm->owner == owner && bk_ip_equal(&perm->ip, ip))
+            return i;
+    }
+    return TURN_NONE;
 }
 
 uint32_t turn_permissions_add(struct turn_permissions *p, struct turn_alloc *a, uint32_t owner,
                               const struct bk_ip *ip) {
-    uint8_t key[KEY_LEN];
-    uint32_t i = p->first_free;
-    if (p->count == p->max)
+    uint32_t i = pool_take(&p->pool);
+    if (i == POOL_NONE)
         return TURN_NONE;
-    struct turn_permission *perm = &p->list[i];
-    p->first_free = perm->next;
-    p->count++;
+    struct turn_permission *perm = turn_permission_at(p, i);
     perm->ip = *ip;
     perm->owner = owner;
     perm->prev = TURN_NONE;
     perm->next = a->first_perm;
     if (perm->next != TURN_NONE)
-        p->list[perm->next].prev = i;
+        turn_permission_at(p, perm->next)->prev = i;
     a->first_perm = i;
     a->perms++;
-    make_key(owner, ip, key);
-    enum bk_err err = table_put(&p->by_ip, key, i);
-    bk_assert(err == BK_OK);
+    links_add(&p->by_ip, i, hash_of(p, owner, ip));
     return i;
 }
 
 void turn_permissions_remove(struct turn_permissions *p, struct turn_alloc *a, uint32_t i) {
-    struct turn_permission *perm = &p->list[i];
-    uint8_t key[KEY_LEN];
-    bk_assert(perm->owner != TURN_NONE);
-    make_key(perm->owner, &perm->ip, key);
-    (void)table_remove(&p->by_ip, key);
+    struct turn_permission *perm = turn_permission_at(p, i);
+    waits_set(&p->waits, i, BK_NEVER, BK_NEVER);
+    links_remove(&p->by_ip, i);
     if (perm->prev == TURN_NONE)
         a->first_perm = perm->next;
     else
-        p->list[perm->prev].next = perm->next;
+        turn_permission_at(p, perm->prev)->next = perm->next;
     if (perm->next != TURN_NONE)
-        p->list[perm->next].prev = perm->prev;
+        turn_permission_at(p, perm->next)->prev = perm->prev;
     a->perms--;
-    perm->owner = TURN_NONE;
-    perm->next = p->first_free;
-    p->first_free = i;
-    p->count--;
+    pool_give(&p->pool, i);
 }

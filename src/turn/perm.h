@@ -7,17 +7,18 @@
 #include "turn/alloc.h"
 
 struct turn_permission {
+    struct link by_ip;
+    struct wait wait; /* its end: wait.when */
     struct bk_ip ip;
-    struct bk_time expires;
-    uint32_t owner; /* the allocation; TURN_NONE: free */
+    uint32_t owner; /* the allocation */
     uint32_t next, prev;
 };
 
 struct turn_permissions {
-    struct turn_permission *list;
-    struct table by_ip;
-    uint32_t max, count, first_free;
-    struct bk_alloc alloc;
+    struct pool pool;
+    struct links by_ip;
+    struct waits waits;
+    uint64_t seed[2];
 };
 
 BK_MUST_USE enum bk_err turn_permissions_init(struct turn_permissions *p, uint32_t max,
@@ -31,5 +32,10 @@ uint32_t turn_permissions_find(const struct turn_permissions *p, uint32_t owner,
 uint32_t turn_permissions_add(struct turn_permissions *p, struct turn_alloc *a, uint32_t owner,
                               const struct bk_ip *ip);
 void turn_permissions_remove(struct turn_permissions *p, struct turn_alloc *a, uint32_t i);
+
+static inline struct turn_permission *turn_permission_at(const struct turn_permissions *p,
+                                                         uint32_t i) {
+    return pool_at(&p->pool, i);
+}
 
 #endif

@@ -9,6 +9,8 @@
 
 enum { REALM_MAX = 28, PORTS_LOW = 1024 };
 
+#define RATE_MAX UINT64_C(1000000000000)
+
 const struct turn_service_config turn_service_config_default = {
     .realm = "bodkin",
     .nonce_us = 3600 * BK_US_PER_S, /* RFC 8656 section 5 */
@@ -18,6 +20,14 @@ const struct turn_service_config turn_service_config_default = {
     .per_user_max = 100,
     .permissions_max = 64,
     .channels_max = 64,
+    .per_address_max = 1000,
+    .permissions_per_user = 4096,
+    .permissions_per_address = 16384,
+    .channels_per_user = 4096,
+    .channels_per_address = 16384,
+    .bytes_per_s = 125000000,      /* 1 Gbit/s: nobody's video call, and not the whole line */
+    .user_bytes_per_s = 250000000, /* 2 Gbit/s */
+    .workers = 1,
     .lifetime_s = 600,      /* RFC 8656 section 6 */
     .lifetime_max_s = 3600, /* RFC 8656 section 7.2 */
 };
@@ -50,6 +60,10 @@ const char *turn_service_config_check(const struct turn_service_config *c) {
         return "allocations_max";
     if (c->per_user_max < 1)
         return "per_user_max";
+    if (c->workers < 1 || c->workers > TURN_WORKERS_MAX || c->worker >= c->workers)
+        return "workers";
+    if (c->bytes_per_s > RATE_MAX || c->user_bytes_per_s > RATE_MAX)
+        return "bytes_per_s";
     if (c->permissions_max < 1 || c->permissions_max > 65535)
         return "permissions_max";
     if (c->channels_max < 1 || c->channels_max > 4096)
@@ -87,18 +101,35 @@ static enum bk_err copy_config(struct turn_service *s, const struct turn_service
     return err;
 }
 
+static enum bk_err make_ledger(struct turn_service *s) {
+    const struct turn_service_config *c = &s->config;
+    if (c->ledger != NULL) {
+        s->ledger = *c->ledger;
+        return BK_OK;
+    }
+    enum bk_err err =
+        turn_book_new(c->workers, c->allocations_max * TURN_PAYERS, &s->alloc, &s->book);
+    if (err == BK_OK)
+        s->ledger = turn_book_ledger(s->book);
+    return err;
+}
+
 static enum bk_err make_tables(struct turn_service *s) {
     const struct turn_service_config *c = &s->config;
+    uint64_t seed[2];
+    memcpy(seed, c->secret, sizeof seed); /* workers agree on it, and nobody else knows it */
     enum bk_err err = turn_allocs_init(&s->allocs, c->allocations_max, &s->rng, &s->alloc);
     if (err == BK_OK)
         err = turn_permissions_init(&s->perms, c->permissions_all, &s->rng, &s->alloc);
     if (err == BK_OK)
         err = turn_channels_init(&s->chans, c->channels_all, &s->rng, &s->alloc);
+    if (err == BK_OK)
+        err = turn_accounts_init(&s->accounts, c->allocations_max * TURN_PAYERS, seed, &s->alloc);
     for (size_t i = 0; err == BK_OK && i < TURN_FAMILIES; i++)
         if (c->relay[i].family != BK_FAMILY_NONE)
-            err = turn_ports_init(&s->ports[i], c->port_min, c->port_max, &s->alloc);
-    size_t timers = (size_t)c->allocations_max + c->permissions_all + c->channels_all;
-    return err != BK_OK ? err : heap_init(&s->timers, timers, &s->alloc);
+            err = turn_ports_init(&s->ports[i], c->port_min, c->port_max, c->worker, c->workers,
+                                  &s->alloc);
+    return err != BK_OK ? err : make_ledger(s);
 }
 
 static enum bk_err set_up(struct turn_service *s, const struct turn_service_config *config) {
@@ -110,10 +141,12 @@ static enum bk_err set_up(struct turn_service *s, const struct turn_service_conf
         err = make_tables(s);
     if (err != BK_OK)
         return err;
-    s->action_cap = 2 * TURN_RELAY_PORTS_MAX * (config->allocations_max + 4);
+    s->look_home = BK_NEVER;
+    s->action_cap = turn_service_actions_for(s);
     s->actions = s->alloc.get(s->alloc.ctx, s->action_cap * sizeof *s->actions);
+    s->refusals = s->alloc.get(s->alloc.ctx, TURN_REFUSALS * sizeof *s->refusals);
     s->buf = s->alloc.get(s->alloc.ctx, TURN_OUT_MAX);
-    return s->actions == NULL || s->buf == NULL ? BK_ERR_NO_MEMORY : BK_OK;
+    return s->actions == NULL || s->refusals == NULL || s->buf == NULL ? BK_ERR_NO_MEMORY : BK_OK;
 }
 
 enum bk_err turn_service_new(const struct turn_service_config *config, const struct bk_alloc *alloc,
@@ -150,105 +183,47 @@ void turn_service_free(struct turn_service *service) {
     turn_channels_fini(&service->chans);
     for (size_t i = 0; i < TURN_FAMILIES; i++)
         turn_ports_fini(&service->ports[i]);
-    if (service->timers.nodes != NULL)
-        heap_fini(&service->timers);
+    turn_accounts_fini(&service->accounts);
+    turn_book_free(service->book);
     put_back(service, service->config.filter.allow);
     put_back(service, service->config.filter.deny);
     put_back(service, service->actions);
+    put_back(service, service->refusals);
     put_back(service, service->buf);
     stun_realm_fini(&service->realm);
     wipe(service, sizeof *service);
     alloc.put(alloc.ctx, service);
 }
 
-/* ---- Actions ------------------------------------------------------------------------------ */
-
-bool turn_service_has_room(const struct turn_service *s) {
-    uint32_t to_close = (s->allocs.count + 1) * TURN_RELAY_PORTS_MAX;
-    return s->action_count + to_close + TURN_RELAY_PORTS_MAX <= s->action_cap;
-}
-
-void turn_service_push(struct turn_service *s, enum turn_action_kind kind, size_t family,
-                       uint16_t port) {
-    uint32_t at = (s->action_at + s->action_count) % s->action_cap;
-    bk_assert(s->action_count < s->action_cap);
-    s->actions[at] = (struct turn_due){(uint8_t)kind, (uint8_t)family, port};
-    s->action_count++;
-}
-
-/* A port is free for others only once the caller knows that it is to be closed. */
-bool turn_service_next_action(struct turn_service *service, struct turn_action *out) {
-    if (service->action_count == 0)
-        return false;
-    const struct turn_due *due = &service->actions[service->action_at];
-    *out = (struct turn_action){.kind = due->kind,
-                                .addr = bk_addr(service->config.relay[due->family], due->port)};
-    service->action_at = (service->action_at + 1) % service->action_cap;
-    service->action_count--;
-    if (out->kind == TURN_CLOSE)
-        turn_ports_give_back(&service->ports[turn_family_index(out->addr.ip.family)],
-                             out->addr.port);
-    return true;
-}
-
-void turn_service_cannot_open(struct turn_service *service, const struct bk_addr *addr,
-                              struct bk_time now) {
-    uint32_t i = turn_relay_owner(service, addr);
-    service->now = bk_later(service->now, now);
-    if (i == TURN_NONE)
-        return;
-    size_t family = turn_family_index(addr->ip.family);
-    turn_ports_set_owner(&service->ports[family], addr->port, TURN_NOBODY);
-    service->allocs.list[i].port[family] = 0; /* stays taken: somebody else has it */
-    turn_service_end(service, i);
-    service->has_out = false;
-}
-
-struct bk_addr turn_service_public(const struct turn_service *s, size_t family, uint16_t port) {
-    const struct bk_ip *ip = &s->config.public[family];
-    return bk_addr(ip->family == BK_FAMILY_NONE ? s->config.relay[family] : *ip, port);
-}
-
 /* ---- Ends --------------------------------------------------------------------------------- */
 
-uint32_t turn_service_timer_of_perm(const struct turn_service *s, uint32_t perm) {
-    return s->allocs.max + perm;
-}
-
-uint32_t turn_service_timer_of_chan(const struct turn_service *s, uint32_t chan) {
-    return s->allocs.max + s->perms.max + chan;
-}
-
 static void end_perm(struct turn_service *s, uint32_t i) {
-    heap_set(&s->timers, turn_service_timer_of_perm(s, i), BK_NEVER);
-    turn_permissions_remove(&s->perms, &s->allocs.list[s->perms.list[i].owner], i);
+    struct turn_alloc *a = turn_service_alloc(s, turn_permission_at(&s->perms, i)->owner);
+    for (size_t p = 0; p < TURN_PAYERS; p++)
+        turn_account_at(&s->accounts, a->payer[p])->perms--;
+    turn_permissions_remove(&s->perms, a, i);
 }
 
 static void end_chan(struct turn_service *s, uint32_t i) {
-    heap_set(&s->timers, turn_service_timer_of_chan(s, i), BK_NEVER);
-    turn_channels_remove(&s->chans, &s->allocs.list[s->chans.list[i].owner], i);
+    struct turn_alloc *a = turn_service_alloc(s, turn_channel_at(&s->chans, i)->owner);
+    turn_flow_end(s, i);
+    for (size_t p = 0; p < TURN_PAYERS; p++)
+        turn_account_at(&s->accounts, a->payer[p])->chans--;
+    turn_channels_remove(&s->chans, a, i);
 }
 
 /* RFC 8656 sections 9 and 12: permissions and channels end with their allocation. */
 void turn_service_end(struct turn_service *s, uint32_t alloc) {
-    struct turn_alloc *a = &s->allocs.list[alloc];
-    while (a->first_perm != TURN_NONE)
-        end_perm(s, a->first_perm);
+    struct turn_alloc *a = turn_service_alloc(s, alloc);
     while (a->first_chan != TURN_NONE)
         end_chan(s, a->first_chan);
-    for (size_t family = 0; family < TURN_FAMILIES; family++) {
-        if (a->port[family] == 0)
-            continue;
-        turn_ports_set_owner(&s->ports[family], a->port[family], TURN_NOBODY);
-        turn_service_push(s, TURN_CLOSE, family, a->port[family]);
-    }
-    heap_set(&s->timers, alloc, BK_NEVER);
+    while (a->first_perm != TURN_NONE)
+        end_perm(s, a->first_perm);
+    for (size_t family = 0; family < TURN_FAMILIES; family++)
+        if (a->port[family] != 0)
+            turn_close_port(s, a, family);
+    turn_quota_leave(s, a);
     turn_allocs_remove(&s->allocs, alloc);
-}
-
-void turn_service_drop_reservation(struct turn_service *s, struct turn_reservation *r) {
-    turn_ports_give_back(&s->ports[r->family], r->port);
-    memset(r, 0, sizeof *r);
 }
 
 /* ---- The verbs ---------------------------------------------------------------------------- */
@@ -282,36 +257,40 @@ enum bk_err turn_service_recv(struct turn_service *service, const struct bk_data
     return err;
 }
 
-static void expire(struct turn_service *s, uint32_t timer) {
-    if (timer < s->allocs.max) {
-        s->counts[TURN_COUNT_EXPIRED]++;
-        turn_service_end(s, timer);
-    } else if (timer - s->allocs.max < s->perms.max) {
-        end_perm(s, timer - s->allocs.max);
-    } else {
-        end_chan(s, timer - s->allocs.max - s->perms.max);
-    }
-}
-
 void turn_service_advance(struct turn_service *service, struct bk_time now) {
-    uint32_t timer;
+    uint32_t i;
     service->now = bk_later(service->now, now);
     service->has_out = false;
-    while (heap_take_due(&service->timers, service->now, &timer))
-        expire(service, timer);
-    for (size_t i = 0; i < TURN_RESERVATIONS; i++) {
-        struct turn_reservation *r = &service->reservations[i];
-        if (r->token != 0 && bk_due(r->expires, service->now))
-            turn_service_drop_reservation(service, r);
+    while (waits_take_due(&service->allocs.waits, service->now, &i)) {
+        service->counts[TURN_COUNT_EXPIRED]++;
+        turn_service_end(service, i);
     }
+    while (waits_take_due(&service->chans.waits, service->now, &i))
+        end_chan(service, i);
+    while (waits_take_due(&service->perms.waits, service->now, &i))
+        end_perm(service, i);
+    turn_look_home(service);
 }
 
 struct bk_time turn_service_deadline(const struct turn_service *service) {
-    struct bk_time at = heap_earliest(&service->timers);
-    for (size_t i = 0; i < TURN_RESERVATIONS; i++)
-        if (service->reservations[i].token != 0)
-            at = bk_earlier(at, service->reservations[i].expires);
-    return at;
+    struct bk_time at = service->lent == 0 ? BK_NEVER : service->look_home;
+    at = bk_earlier(at, waits_deadline(&service->allocs.waits));
+    at = bk_earlier(at, waits_deadline(&service->chans.waits));
+    return bk_earlier(at, waits_deadline(&service->perms.waits));
+}
+
+void turn_service_from(struct turn_service *service, void *via) {
+    service->via = via;
+}
+
+/* RFC 8656 section 3.2: the allocation of a connection ends with it. */
+void turn_service_left(struct turn_service *service, const struct bk_datagram *client,
+                       struct bk_time now) {
+    uint32_t i = turn_allocs_find(&service->allocs, client);
+    service->now = bk_later(service->now, now);
+    service->has_out = false;
+    if (i != TURN_NONE)
+        turn_service_end(service, i);
 }
 
 bool turn_service_next_datagram(struct turn_service *service, struct bk_datagram *out) {
@@ -323,10 +302,14 @@ bool turn_service_next_datagram(struct turn_service *service, struct bk_datagram
 }
 
 void turn_service_info(const struct turn_service *service, struct turn_service_info *out) {
+    memset(out, 0, sizeof *out);
     memcpy(out->counts, service->counts, sizeof out->counts);
-    out->allocations = service->allocs.count;
-    out->permissions = service->perms.count;
-    out->channels = service->chans.count;
+    memcpy(out->refused, service->refused, sizeof out->refused);
+    memcpy(out->bytes, service->bytes, sizeof out->bytes);
+    out->allocations = service->allocs.pool.count;
+    out->permissions = service->perms.pool.count;
+    out->channels = service->chans.pool.count;
+    out->flows = service->flows;
 }
 
 const char *turn_count_name(enum turn_count count) {
@@ -347,6 +330,7 @@ const char *turn_count_name(enum turn_count count) {
         [TURN_COUNT_DROP_OTHER] = "drop_other",
         [TURN_COUNT_DROP_SMALL] = "drop_small",
         [TURN_COUNT_EXPIRED] = "expired",
+        [TURN_COUNT_DROP_BANDWIDTH] = "drop_bandwidth",
     };
     return names[count];
 }

@@ -19,7 +19,8 @@
  *
  * Nothing is kept for anybody before authentication, and no answer to an unauthenticated request is
  * longer than 2.6 requests, both counted as packets with their headers (28 bytes, IPv6: 48).
- * Memory is taken at creation, from the limits. All lookups are O(1), timers O(log n). */
+ * Lookups and timers are O(1). Tables are as large as what is in them: memory is taken in chunks
+ * (up to the limits; there being none is 508) and given back in chunks. */
 #ifndef TURN_SERVICE_H
 #define TURN_SERVICE_H
 
@@ -32,6 +33,8 @@
 #include <bodkin/time.h>
 
 struct turn_service; /* opaque */
+
+enum { TURN_WORKERS_MAX = 256 };
 
 /* Copy turn_service_config_default and change fields. Texts and lists are copied, but for users. */
 struct turn_service_config {
@@ -53,9 +56,19 @@ struct turn_service_config {
     uint32_t channels_max;       /* of one allocation, else 508; 1..4096; 64 */
     uint32_t permissions_all;    /* of all allocations together; 0: 4 for each of allocations_max */
     uint32_t channels_all;       /* the same */
-    uint32_t lifetime_s;         /* default; 600, RFC 8656 section 6 */
-    uint32_t lifetime_max_s;     /* 3600, RFC 8656 section 7.2 */
-    struct turn_filter filter;   /* peers; by default only global addresses */
+    /* Quotas, else 486; 0: none. An address is an IPv4 address or an IPv6 /56. Allocations are
+     * counted by the ledger in all workers together, the others in each. */
+    uint32_t per_address_max;         /* allocations; 1000 */
+    uint32_t permissions_per_user;    /* 4096 */
+    uint32_t permissions_per_address; /* 16384 */
+    uint32_t channels_per_user;       /* 4096 */
+    uint32_t channels_per_address;    /* 16384 */
+    uint64_t bytes_per_s;             /* of one allocation, both ways together; 125000000 */
+    uint64_t user_bytes_per_s;        /* of a user's allocations together; 250000000 */
+    bool flows;                       /* tell of channels that a fast path could carry */
+    uint32_t lifetime_s;              /* default; 600, RFC 8656 section 6 */
+    uint32_t lifetime_max_s;          /* 3600, RFC 8656 section 7.2 */
+    struct turn_filter filter;        /* peers; by default only global addresses */
 };
 
 extern const struct turn_service_config turn_service_config_default;
@@ -207,6 +220,45 @@ void turn_service_disconnected(struct turn_service *service, uint32_t connection
  * NULL: no longer. */
 void turn_service_drain(struct turn_service *service, const struct bk_addr *alternate);
 
+/* ---- What was refused ----------------------------------------------------------------------- */
+
+enum turn_rule {
+    TURN_RULE_CREDENTIALS, /* 401: wrong ones */
+    TURN_RULE_OTHER_USER,  /* 441 */
+    TURN_RULE_PEER,        /* 403: the filter */
+    TURN_RULE_USER_ALLOCATIONS,
+    TURN_RULE_USER_PERMISSIONS,
+    TURN_RULE_USER_CHANNELS,
+    TURN_RULE_USER_BANDWIDTH,
+    TURN_RULE_ADDRESS_ALLOCATIONS,
+    TURN_RULE_ADDRESS_PERMISSIONS,
+    TURN_RULE_ADDRESS_CHANNELS,
+    TURN_RULE_ALLOCATION_PERMISSIONS,
+    TURN_RULE_ALLOCATION_CHANNELS,
+    TURN_RULE_ALLOCATION_BANDWIDTH, /* told once for as long as it lasts */
+    TURN_RULE_ALLOCATIONS,          /* 508: allocations_max */
+    TURN_RULE_PORTS,                /* 508: no relay port left */
+    TURN_RULE_ROOM,                 /* 508: another table is full */
+    TURN_RULE_DRAINING,             /* 300, 508 */
+    TURN_RULES
+};
+
+enum { TURN_REFUSAL_USER_MAX = 48 };
+
+/* One for each refusal; the oldest are lost when nobody fetches them. */
+struct turn_refusal {
+    enum turn_rule rule;
+    uint16_t code; /* of the answer; 0: there was none (bandwidth) */
+    struct bk_addr client;
+    struct bk_addr peer;              /* TURN_RULE_PEER; else family NONE */
+    uint64_t user;                    /* 0: nobody was proved */
+    char name[TURN_REFUSAL_USER_MAX]; /* who was claimed, cut short; "": only a hash was sent */
+};
+/* false: no more. */
+bool turn_service_next_refusal(struct turn_service *service, struct turn_refusal *out);
+/* A phrase for logs: "quota of the user: allocations" ... */
+const char *turn_rule_name(enum turn_rule rule);
+
 /* What became of the datagrams so far. */
 enum turn_count {
     TURN_COUNT_ALLOCATED,
@@ -222,15 +274,19 @@ enum turn_count {
     TURN_COUNT_TO_CLIENT,
     TURN_COUNT_DROP_PEER, /* data of or for a peer without permission or channel */
     TURN_COUNT_DROP_MALFORMED,
-    TURN_COUNT_DROP_OTHER, /* not TURN, or for no allocation */
-    TURN_COUNT_DROP_SMALL, /* a request too short to be answered without amplifying */
-    TURN_COUNT_EXPIRED,    /* allocations */
+    TURN_COUNT_DROP_OTHER,     /* not TURN, or for no allocation */
+    TURN_COUNT_DROP_SMALL,     /* a request too short to be answered without amplifying */
+    TURN_COUNT_EXPIRED,        /* allocations */
+    TURN_COUNT_DROP_BANDWIDTH, /* data over its bandwidth */
     TURN_COUNTS
 };
 
 struct turn_service_info {
     uint64_t counts[TURN_COUNTS];
+    uint64_t refused[TURN_RULES];
     uint32_t allocations, permissions, channels; /* now */
+    uint32_t flows;                              /* now, with a fast path */
+    uint64_t bytes[2];                           /* of data so far: to peers, to clients */
 };
 void turn_service_info(const struct turn_service *service, struct turn_service_info *out);
 /* A word for logs and metrics: "allocated", "drop_peer" ... */

@@ -8,14 +8,6 @@
 
 #include <string.h>
 
-uint32_t turn_relay_owner(const struct turn_service *s, const struct bk_addr *local) {
-    size_t family = turn_family_index(local->ip.family);
-    if (!bk_ip_equal(&local->ip, &s->config.relay[family]))
-        return TURN_NONE;
-    uint32_t owner = turn_ports_owner(&s->ports[family], local->port);
-    return owner == TURN_NOBODY ? TURN_NONE : owner;
-}
-
 static enum bk_err drop_peer(struct turn_service *s) {
     s->counts[TURN_COUNT_DROP_PEER]++;
     return BK_ERR_NOT_OURS;
@@ -27,12 +19,15 @@ static bool has_public(const struct turn_service *s, size_t family) {
 
 /* RFC 8656 sections 11.2 and 12.6. A peer that is another client of this server is reached
  * directly, not by a detour through the NAT in front of it, which may not let it back in. */
-static enum bk_err to_peer(struct turn_service *s, const struct turn_alloc *a,
-                           const struct bk_addr *peer, const uint8_t *data, size_t len) {
+static enum bk_err to_peer(struct turn_service *s, uint32_t alloc, const struct bk_addr *peer,
+                           const uint8_t *data, size_t len) {
+    const struct turn_alloc *a = turn_service_alloc(s, alloc);
     size_t family = turn_family_index(peer->ip.family);
     struct bk_addr remote = *peer;
     if (a->port[family] == 0 || peer->port == 0 || !turn_peer_is_open(s, peer))
         return drop_peer(s);
+    if (!turn_bandwidth_is_open(s, alloc))
+        return BK_ERR_FULL;
     if (has_public(s, family) && bk_ip_equal(&peer->ip, &s->config.public[family]))
         remote.ip = s->config.relay[family];
     const struct bk_datagram out = {
@@ -43,7 +38,8 @@ static enum bk_err to_peer(struct turn_service *s, const struct turn_alloc *a,
     };
     s->out = out;
     s->has_out = true;
-    s->counts[TURN_COUNT_TO_PEER]++;
+    const struct turn_sent sent = {.alloc = alloc, .chan = TURN_NONE, .packets = 1, .bytes = len};
+    turn_service_sent(s, &sent, s->now);
     return BK_OK;
 }
 
@@ -55,14 +51,14 @@ enum bk_err turn_channel_data_in(struct turn_service *s, const struct bk_datagra
     if (i == TURN_NONE)
         return BK_ERR_NOT_OURS; /* section 5: silently ignored */
     uint32_t c = turn_channels_by_number(&s->chans, i, d.number);
-    if (c == TURN_NONE || bk_due(s->chans.list[c].expires, s->now))
+    if (c == TURN_NONE || bk_due(turn_channel_at(&s->chans, c)->wait.when, s->now))
         return drop_peer(s);
-    return to_peer(s, &s->allocs.list[i], &s->chans.list[c].peer, d.data, d.len);
+    return to_peer(s, i, &turn_channel_at(&s->chans, c)->peer, d.data, d.len);
 }
 
 static bool is_permitted(const struct turn_service *s, uint32_t alloc, const struct bk_ip *ip) {
     uint32_t i = turn_permissions_find(&s->perms, alloc, ip);
-    return i != TURN_NONE && !bk_due(s->perms.list[i].expires, s->now);
+    return i != TURN_NONE && !bk_due(turn_permission_at(&s->perms, i)->wait.when, s->now);
 }
 
 /* Section 11.2. DONT-FRAGMENT is not supported, so an indication with it is discarded. */
@@ -81,7 +77,7 @@ enum bk_err turn_send_in(struct turn_service *s, const struct bk_datagram *in,
         return BK_ERR_MALFORMED;
     if (!is_permitted(s, i, &peer.ip))
         return drop_peer(s);
-    return to_peer(s, &s->allocs.list[i], &peer, data.data, data.len);
+    return to_peer(s, i, &peer, data.data, data.len);
 }
 
 /* ---- To clients --------------------------------------------------------------------------- */
@@ -137,13 +133,13 @@ static size_t write_icmp(struct turn_service *s, const struct bk_addr *peer, uin
 static struct bk_addr name_of(const struct turn_service *s, const struct bk_addr *peer) {
     size_t family = turn_family_index(peer->ip.family);
     bool own = has_public(s, family) && bk_ip_equal(&peer->ip, &s->config.relay[family]) &&
-               turn_ports_owner(&s->ports[family], peer->port) != TURN_NOBODY;
+               turn_relay_is_open(s, peer);
     return own ? turn_service_public(s, family, peer->port) : *peer;
 }
 
 /* RFC 8656 sections 11.3 and 12.7. */
 enum bk_err turn_peer_in(struct turn_service *s, uint32_t alloc, const struct bk_datagram *in) {
-    const struct turn_alloc *a = &s->allocs.list[alloc];
+    const struct turn_alloc *a = turn_service_alloc(s, alloc);
     struct bk_addr peer = name_of(s, &in->remote);
     size_t len;
     peer.ip.zone = 0;
@@ -152,14 +148,19 @@ enum bk_err turn_peer_in(struct turn_service *s, uint32_t alloc, const struct bk
     uint32_t c = turn_channels_by_peer(&s->chans, alloc, &peer);
     if (in->len > UINT16_MAX)
         return BK_ERR_TOO_LONG;
-    if (c != TURN_NONE && !bk_due(s->chans.list[c].expires, s->now)) /* section 12.5: MUST */
-        len = write_channel(s, a, s->chans.list[c].number, in);
+    if (!turn_bandwidth_is_open(s, alloc))
+        return BK_ERR_FULL;
+    if (c != TURN_NONE &&
+        !bk_due(turn_channel_at(&s->chans, c)->wait.when, s->now)) /* section 12.5: MUST */
+        len = write_channel(s, a, turn_channel_at(&s->chans, c)->number, in);
     else
         len = write_data(s, &peer, in);
     if (len == 0)
         return BK_ERR_TOO_LONG;
     to_client(s, a, len);
-    s->counts[TURN_COUNT_TO_CLIENT]++;
+    const struct turn_sent sent = {
+        .alloc = alloc, .chan = c, .to_client = true, .packets = 1, .bytes = in->len};
+    turn_service_sent(s, &sent, s->now);
     return BK_OK;
 }
 
@@ -182,6 +183,6 @@ enum bk_err turn_service_icmp(struct turn_service *service, const struct turn_ic
     bool too_big = family == BK_IPV4 ? error->type == 3 && error->code == 4 : error->type == 2;
     uint64_t icmp =
         (uint64_t)error->type << 41 | (uint64_t)error->code << 32 | (too_big ? error->mtu : 0);
-    to_client(service, &service->allocs.list[i], write_icmp(service, &name, icmp));
+    to_client(service, turn_service_alloc(service, i), write_icmp(service, &name, icmp));
     return BK_OK;
 }

@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MIT
  * The inside of struct turn_service. Who does what:
  *
- *     service.c           creation, the verbs, timers, actions
+ *     service.c           creation, the verbs, timers, ends
+ *     service_actions.c   what the caller is asked to do, and what it says of that
  *     service_request.c   requests: authentication, dispatch, answers
  *     service_allocate.c  Allocate and Refresh
+ *     service_ports.c     relay ports: taking, reserving, giving back
  *     service_peers.c     CreatePermission and ChannelBind
+ *     service_quota.c     who may have how much; refusals
  *     service_data.c      data and ICMP errors, both ways
- *     alloc, perm, chan, ports   the tables, each without knowledge of the others
+ *     service_route.c     the same without copies
+ *     service_sent.c      what was sent; bandwidth; flows
+ *     alloc, perm, chan, account, ports, ledger   the tables, each without knowledge of the others
  *     filter, users       who may be talked to, who may talk
  *
  * turn_service_end() is the one way an allocation ends. */
 #ifndef TURN_SERVICE_INT_H
 #define TURN_SERVICE_INT_H
 
-#include "base/heap.h"
+#include "turn/account.h"
 #include "turn/alloc.h"
 #include "turn/chan.h"
 #include "turn/perm.h"
@@ -21,23 +26,16 @@
 #include "turn/service.h"
 
 enum {
-    TURN_RESERVATIONS = 64,
     TURN_OUT_MAX = 65536 + 64, /* the longest datagram and a header */
-    TURN_RELAY_PORTS_MAX = 2   /* of one allocation */
-};
-
-/* EVEN-PORT with the R bit, RFC 8656 section 7.2: a port kept for whoever brings the token. */
-struct turn_reservation {
-    uint64_t token; /* 0: unused */
-    struct bk_time expires;
-    uint16_t port;
-    uint8_t family; /* its index */
+    TURN_RELAY_PORTS_MAX = 2,  /* of one allocation */
+    TURN_REFUSALS = 32         /* that wait to be fetched */
 };
 
 /* An action that waits to be fetched, in few bytes. */
 struct turn_due {
-    uint8_t kind, family; /* its index */
-    uint16_t port;
+    uint8_t kind, family, protocol; /* family: its index */
+    uint16_t port;                  /* or worker */
+    uint32_t id;                    /* of a channel or a connection */
 };
 
 struct turn_service {
@@ -46,19 +44,31 @@ struct turn_service {
     struct turn_allocs allocs;
     struct turn_permissions perms;
     struct turn_channels chans;
+    struct turn_accounts accounts;
     struct turn_ports ports[TURN_FAMILIES];
-    struct heap timers; /* ids: allocations, then permissions, then channels */
-    struct turn_reservation reservations[TURN_RESERVATIONS];
+    struct turn_ledger ledger;
+    struct turn_book *book;   /* behind `ledger`, when there is no other; or NULL */
+    uint32_t lent;            /* own ports that are reserved, or used by another worker */
+    struct bk_time look_home; /* when to see whether one has come back */
+    uint32_t flows;           /* channels that a fast path was told of */
     struct turn_due *actions; /* a ring */
     uint32_t action_cap, action_at, action_count;
+    struct turn_refusal *refusals; /* a ring */
+    uint32_t refusal_at, refusal_count;
     struct bk_datagram out;
     bool has_out;
     uint8_t *buf; /* TURN_OUT_MAX bytes, what `out` says */
+    void *via;    /* turn_service_from() */
     struct bk_time now;
-    uint64_t counts[TURN_COUNTS];
+    uint64_t counts[TURN_COUNTS], refused[TURN_RULES];
+    uint64_t bytes[2]; /* of data: to peers, to clients */
     struct bk_rng rng;
     struct bk_alloc alloc;
 };
+
+static inline struct turn_alloc *turn_service_alloc(const struct turn_service *s, uint32_t i) {
+    return turn_alloc_at(&s->allocs, i);
+}
 
 /* A request on its way through. */
 struct turn_ask {
@@ -66,22 +76,72 @@ struct turn_ask {
     struct stun_msg m;
     struct stun_claim claim;
     struct turn_user user;
-    uint32_t alloc; /* TURN_NONE: this 5-tuple has none */
+    uint32_t alloc;      /* TURN_NONE: this 5-tuple has none */
+    struct bk_addr peer; /* the one at hand, for refusals */
     struct stun_builder b;
 };
 
 /* ---- service.c */
 
 void turn_service_end(struct turn_service *s, uint32_t alloc);
-void turn_service_drop_reservation(struct turn_service *s, struct turn_reservation *r);
-void turn_service_push(struct turn_service *s, enum turn_action_kind kind, size_t family,
-                       uint16_t port);
-/* Is there room for all that an allocation may ask of the caller, its end included? */
-bool turn_service_has_room(const struct turn_service *s);
-uint32_t turn_service_timer_of_perm(const struct turn_service *s, uint32_t perm);
-uint32_t turn_service_timer_of_chan(const struct turn_service *s, uint32_t chan);
+
+/* ---- service_actions.c */
+
+/* How many there may ever be at once. */
+uint32_t turn_service_actions_for(const struct turn_service *s);
+void turn_service_push(struct turn_service *s, const struct turn_due *due);
+/* Is there room for `more` actions, and for all that the ends of what is here will ask for? */
+bool turn_service_has_room(const struct turn_service *s, uint32_t more);
+
+/* ---- service_ports.c */
+
+/* What an Allocate asks for. */
+struct turn_wish {
+    bool want[TURN_FAMILIES];
+    bool both; /* one of them is enough */
+    enum turn_parity parity;
+    uint64_t token;  /* of a reservation; 0: none */
+    uint8_t relayed; /* enum bk_protocol */
+};
+
+/* Takes the ports that `w` asks for and has them opened; or an error code. */
+uint16_t turn_take_ports(struct turn_service *s, uint32_t alloc, const struct turn_wish *w);
+/* Ends one relayed address: nothing comes in from now on, and the port is to be closed. */
+void turn_close_port(struct turn_service *s, struct turn_alloc *a, size_t family);
+/* A port that is closed now may be used again. */
+void turn_port_is_closed(struct turn_service *s, size_t family, uint16_t port);
+/* Fetches what has come home. */
+void turn_look_home(struct turn_service *s);
+/* The allocation of a relay port. TURN_NONE: it is not one. */
+uint32_t turn_relay_owner(const struct turn_service *s, const struct bk_addr *local);
+/* The same, where several allocations share a relay port: that of this peer. */
+uint32_t turn_relay_owner_of(const struct turn_service *s, const struct bk_addr *local,
+                             const struct bk_addr *peer);
+/* Is there a relay port of this server, at any worker? */
+bool turn_relay_is_open(const struct turn_service *s, const struct bk_addr *relay);
 /* What clients are told of a relay port. */
 struct bk_addr turn_service_public(const struct turn_service *s, size_t family, uint16_t port);
+
+/* ---- service_quota.c */
+
+/* Counts a new allocation in; 0, or 486 and 508. */
+uint16_t turn_quota_enter(struct turn_service *s, const struct turn_ask *ask, struct turn_alloc *a);
+void turn_quota_leave(struct turn_service *s, struct turn_alloc *a);
+/* May this allocation have so many more? 0 or 486. */
+uint16_t turn_quota_permissions(struct turn_service *s, const struct turn_ask *ask, size_t more);
+uint16_t turn_quota_channels(struct turn_service *s, const struct turn_ask *ask, size_t more);
+/* The client at hand is refused something. */
+void turn_refuse(struct turn_service *s, const struct turn_ask *ask, enum turn_rule rule,
+                 uint16_t code);
+
+/* ---- service_sent.c */
+
+/* Has the allocation bandwidth left, for another datagram? If not, counts the drop. */
+bool turn_bandwidth_is_open(struct turn_service *s, uint32_t alloc);
+/* Announces the channels of an allocation to a fast path: they are new, or live longer, or shorter.
+ * `ip`: those of this peer; NULL: all. */
+void turn_flows_again(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip);
+void turn_flow_end(struct turn_service *s, uint32_t chan);
 
 /* ---- service_request.c */
 
@@ -98,6 +158,8 @@ void turn_do_allocate(struct turn_service *s, struct turn_ask *ask);
 void turn_do_refresh(struct turn_service *s, struct turn_ask *ask);
 void turn_do_create_permission(struct turn_service *s, struct turn_ask *ask);
 void turn_do_channel_bind(struct turn_service *s, struct turn_ask *ask);
+/* Is it an address that relay ports are opened at, or known by? */
+bool turn_ip_is_own(const struct turn_service *s, const struct bk_ip *ip);
 /* May this allocation's client send to `peer`, now? Permissions apart. */
 bool turn_peer_is_open(const struct turn_service *s, const struct bk_addr *peer);
 
@@ -108,7 +170,5 @@ BK_MUST_USE enum bk_err turn_send_in(struct turn_service *s, const struct bk_dat
                                      const struct stun_msg *m);
 BK_MUST_USE enum bk_err turn_peer_in(struct turn_service *s, uint32_t alloc,
                                      const struct bk_datagram *in);
-/* The allocation of a relay port. TURN_NONE: it is not one. */
-uint32_t turn_relay_owner(const struct turn_service *s, const struct bk_addr *local);
 
 #endif

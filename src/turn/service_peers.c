@@ -2,7 +2,6 @@
  * CreatePermission and ChannelBind, RFC 8656 sections 10.2 and 12.2. */
 #include "turn/service_int.h"
 
-#include "base/assert.h"
 #include "wire/channel.h"
 
 enum { PEERS_MAX = 64 }; /* in one CreatePermission */
@@ -10,7 +9,7 @@ enum { PEERS_MAX = 64 }; /* in one CreatePermission */
 #define PERMISSION_US (300 * BK_US_PER_S) /* section 9: MUST */
 #define CHANNEL_US (600 * BK_US_PER_S)    /* section 12 */
 
-static bool is_own(const struct turn_service *s, const struct bk_ip *ip) {
+bool turn_ip_is_own(const struct turn_service *s, const struct bk_ip *ip) {
     for (size_t i = 0; i < TURN_FAMILIES; i++)
         if (bk_ip_equal(ip, &s->config.relay[i]) || bk_ip_equal(ip, &s->config.public[i]))
             return true;
@@ -23,14 +22,13 @@ static bool is_own(const struct turn_service *s, const struct bk_ip *ip) {
 static bool may_permit(const struct turn_service *s, const struct bk_ip *ip) {
     const struct turn_filter *f = &s->config.filter;
     return turn_filter_opens(f, ip) || turn_filter_allows(f, ip) ||
-           (is_own(s, ip) && !turn_filter_denies(f, ip));
+           (turn_ip_is_own(s, ip) && !turn_filter_denies(f, ip));
 }
 
 bool turn_peer_is_open(const struct turn_service *s, const struct bk_addr *peer) {
-    if (turn_filter_opens(&s->config.filter, &peer->ip) || !is_own(s, &peer->ip))
+    if (turn_filter_opens(&s->config.filter, &peer->ip) || !turn_ip_is_own(s, &peer->ip))
         return true; /* its permission was given by may_permit() */
-    const struct turn_ports *ports = &s->ports[turn_family_index(peer->ip.family)];
-    return turn_ports_owner(ports, peer->port) != TURN_NOBODY;
+    return turn_relay_is_open(s, peer);
 }
 
 /* 0: this peer may be permitted; else the error code. */
@@ -41,25 +39,26 @@ static uint16_t judge(const struct turn_service *s, const struct turn_alloc *a,
     return may_permit(s, &peer->ip) ? 0 : STUN_CODE_FORBIDDEN;
 }
 
-static void permit(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip) {
-    struct turn_alloc *a = &s->allocs.list[alloc];
+/* false: there is no memory. */
+static bool permit(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip) {
+    struct turn_alloc *a = turn_service_alloc(s, alloc);
     uint32_t i = turn_permissions_find(&s->perms, alloc, ip);
-    if (i == TURN_NONE)
+    if (i == TURN_NONE) {
         i = turn_permissions_add(&s->perms, a, alloc, ip);
-    bk_assert(i != TURN_NONE); /* has_room_for() said so */
-    struct turn_permission *p = &s->perms.list[i];
-    p->expires = bk_after(s->now, PERMISSION_US);
-    heap_set(&s->timers, turn_service_timer_of_perm(s, i), p->expires);
-}
-
-static bool has_room_for(const struct turn_service *s, const struct turn_alloc *a, size_t fresh) {
-    return a->perms + fresh <= s->config.permissions_max && s->perms.count + fresh <= s->perms.max;
+        if (i == TURN_NONE)
+            return false;
+        for (size_t p = 0; p < TURN_PAYERS; p++)
+            turn_account_at(&s->accounts, a->payer[p])->perms++;
+    }
+    waits_set(&s->perms.waits, i, bk_after(s->now, PERMISSION_US), s->now);
+    turn_flows_again(s, alloc, ip);
+    return true;
 }
 
 /* All peers of a request, checked before anything is done: all or nothing. */
-static uint16_t read_peers(const struct turn_service *s, const struct turn_ask *ask,
-                           struct bk_ip *ips, size_t *count) {
-    const struct turn_alloc *a = &s->allocs.list[ask->alloc];
+static uint16_t read_peers(struct turn_service *s, struct turn_ask *ask, struct bk_ip *ips,
+                           size_t *count) {
+    const struct turn_alloc *a = turn_service_alloc(s, ask->alloc);
     struct stun_iter it = stun_attrs(&ask->m);
     struct stun_attr attr;
     size_t fresh = 0;
@@ -70,6 +69,7 @@ static uint16_t read_peers(const struct turn_service *s, const struct turn_ask *
             continue;
         if (stun_read_addr(&ask->m, &attr, &peer) != BK_OK)
             return STUN_CODE_BAD_REQUEST;
+        ask->peer = peer;
         uint16_t code = judge(s, a, &peer);
         if (code != 0)
             return code;
@@ -80,67 +80,74 @@ static uint16_t read_peers(const struct turn_service *s, const struct turn_ask *
     }
     if (*count == 0)
         return STUN_CODE_BAD_REQUEST; /* section 10.2: at least one */
-    return has_room_for(s, a, fresh) ? 0 : TURN_CODE_INSUFFICIENT_CAPACITY;
+    return turn_quota_permissions(s, ask, fresh);
 }
 
 void turn_do_create_permission(struct turn_service *s, struct turn_ask *ask) {
     struct bk_ip ips[PEERS_MAX];
     size_t count;
     uint16_t code = read_peers(s, ask, ips, &count);
+    for (size_t i = 0; code == 0 && i < count; i++)
+        code = permit(s, ask->alloc, &ips[i]) ? 0 : TURN_CODE_INSUFFICIENT_CAPACITY;
     if (code != 0) {
         turn_answer_error(s, ask, code);
         return;
     }
-    for (size_t i = 0; i < count; i++)
-        permit(s, ask->alloc, &ips[i]);
     s->counts[TURN_COUNT_PERMITTED]++;
     turn_answer_start(s, ask);
     turn_answer_send(s, ask);
 }
 
 /* Section 12.2: the channel that the request names, TURN_NONE if it is a new one; or a code. */
-static uint16_t find_channel(const struct turn_service *s, const struct turn_ask *ask,
-                             uint16_t number, const struct bk_addr *peer, uint32_t *out) {
-    const struct turn_alloc *a = &s->allocs.list[ask->alloc];
+static uint16_t find_channel(struct turn_service *s, const struct turn_ask *ask, uint16_t number,
+                             const struct bk_addr *peer, uint32_t *out) {
     uint32_t by_number = turn_channels_by_number(&s->chans, ask->alloc, number);
     uint32_t by_peer = turn_channels_by_peer(&s->chans, ask->alloc, peer);
     if (by_number != by_peer)
         return STUN_CODE_BAD_REQUEST; /* bound to another peer, or the peer to another number */
     *out = by_number;
-    if (by_number != TURN_NONE)
-        return 0;
-    bool full = a->chans >= s->config.channels_max || s->chans.count >= s->chans.max;
-    return full ? TURN_CODE_INSUFFICIENT_CAPACITY : 0;
+    return by_number != TURN_NONE ? 0 : turn_quota_channels(s, ask, 1);
+}
+
+static uint32_t add_channel(struct turn_service *s, uint32_t alloc, uint16_t number,
+                            const struct bk_addr *peer) {
+    struct turn_alloc *a = turn_service_alloc(s, alloc);
+    uint32_t i = turn_channels_add(&s->chans, a, alloc, number, peer);
+    for (size_t p = 0; i != TURN_NONE && p < TURN_PAYERS; p++)
+        turn_account_at(&s->accounts, a->payer[p])->chans++;
+    return i;
 }
 
 /* RFC 8656 section 12.2 ends at 0x4fff. This departs from it: clients of RFC 5766, coturn's own
  * among them, draw from 0x4000 to 0x7fff, and would be left without channels for nobody's benefit.
  */
 static uint16_t bind(struct turn_service *s, struct turn_ask *ask) {
-    struct turn_alloc *a = &s->allocs.list[ask->alloc];
+    const struct turn_alloc *a = turn_service_alloc(s, ask->alloc);
     uint16_t number;
     struct bk_addr peer;
-    uint32_t i;
+    uint32_t i = TURN_NONE;
     if (stun_get_port(&ask->m, TURN_CHANNEL_NUMBER, &number) != BK_OK ||
         stun_get_addr(&ask->m, TURN_XOR_PEER_ADDRESS, &peer) != BK_OK || number < CHANNEL_MIN ||
         number > CHANNEL_OLD_MAX || peer.port == 0)
         return STUN_CODE_BAD_REQUEST;
+    ask->peer = peer;
     uint16_t code = judge(s, a, &peer);
     if (code == 0 && !turn_peer_is_open(s, &peer))
         code = STUN_CODE_FORBIDDEN;
     if (code == 0)
         code = find_channel(s, ask, number, &peer, &i);
     bool fresh = turn_permissions_find(&s->perms, ask->alloc, &peer.ip) == TURN_NONE;
-    if (code == 0 && !has_room_for(s, a, fresh ? 1 : 0))
-        code = TURN_CODE_INSUFFICIENT_CAPACITY;
+    if (code == 0)
+        code = turn_quota_permissions(s, ask, fresh ? 1 : 0);
     if (code != 0)
         return code;
     if (i == TURN_NONE)
-        i = turn_channels_add(&s->chans, a, ask->alloc, number, &peer);
-    s->chans.list[i].expires = bk_after(s->now, CHANNEL_US);
-    heap_set(&s->timers, turn_service_timer_of_chan(s, i), s->chans.list[i].expires);
-    permit(s, ask->alloc, &peer.ip); /* section 12.2: installs or refreshes it, too */
-    return 0;
+        i = add_channel(s, ask->alloc, number, &peer);
+    if (i == TURN_NONE)
+        return TURN_CODE_INSUFFICIENT_CAPACITY;
+    waits_set(&s->chans.waits, i, bk_after(s->now, CHANNEL_US), s->now);
+    /* section 12.2: installs or refreshes it, too */
+    return permit(s, ask->alloc, &peer.ip) ? 0 : TURN_CODE_INSUFFICIENT_CAPACITY;
 }
 
 void turn_do_channel_bind(struct turn_service *s, struct turn_ask *ask) {

@@ -43,6 +43,10 @@ void turn_answer_send(struct turn_service *s, struct turn_ask *ask) {
 
 void turn_answer_error(struct turn_service *s, struct turn_ask *ask, uint16_t code) {
     s->counts[code == STUN_CODE_FORBIDDEN ? TURN_COUNT_FORBIDDEN : TURN_COUNT_REFUSED]++;
+    if (code == STUN_CODE_FORBIDDEN)
+        turn_refuse(s, ask, TURN_RULE_PEER, code);
+    if (code == TURN_CODE_WRONG_CREDENTIALS)
+        turn_refuse(s, ask, TURN_RULE_OTHER_USER, code);
     ask->b = stun_start_reply(s->buf, TURN_OUT_MAX, STUN_ERROR, &ask->m);
     stun_put_error(&ask->b, code, NULL);
     turn_answer_send(s, ask);
@@ -79,22 +83,29 @@ static uint16_t verify(const struct turn_users *users, struct turn_ask *ask, boo
     return code;
 }
 
-/* RFC 8656 section 7.2: MUST be authenticated by the long-term mechanism. */
-static bool authenticate(struct turn_service *s, struct turn_ask *ask) {
+/* RFC 8656 section 7.2: MUST be authenticated by the long-term mechanism. BK_ERR_AUTH: it was not,
+ * and has its answer. BK_ERR_UNREACHABLE: whether it is remains to be seen. */
+static enum bk_err authenticate(struct turn_service *s, struct turn_ask *ask) {
     const struct turn_users *users = &s->config.users;
     uint16_t code = stun_realm_claim(&s->realm, &ask->m, &ask->in->remote, s->now, &ask->claim);
     enum turn_count count =
         code == STUN_CODE_UNAUTHENTICATED ? TURN_COUNT_CHALLENGED : TURN_COUNT_REFUSED;
     if (code == 0) {
-        bool found = users->find(users->ctx, &ask->claim, &ask->user) == TURN_USER_FOUND;
-        code = verify(users, ask, found);
+        enum turn_found found = users->find(users->ctx, &ask->claim, &ask->user);
+        if (found == TURN_USER_LATER)
+            return BK_ERR_UNREACHABLE;
+        code = verify(users, ask, found == TURN_USER_FOUND);
         count = code == STUN_CODE_STALE_NONCE ? TURN_COUNT_STALE : TURN_COUNT_UNAUTHORIZED;
+        if (code == STUN_CODE_UNAUTHENTICATED) {
+            ask->user.id = 0; /* nobody was proved */
+            turn_refuse(s, ask, TURN_RULE_CREDENTIALS, code);
+        }
     }
     if (code == 0)
-        return true;
+        return BK_OK;
     s->counts[count]++;
     answer_unproved(s, ask, code);
-    return false;
+    return BK_ERR_AUTH;
 }
 
 /* RFC 8489 section 6.3.1, and RFC 8656 section 7.2: DONT-FRAGMENT is unknown to who cannot do it.
@@ -122,7 +133,7 @@ static void dispatch(struct turn_service *s, struct turn_ask *ask) {
     /* RFC 8656 section 5: MUST be 437 without an allocation, 441 with another one's user */
     if (ask->alloc == TURN_NONE)
         turn_answer_error(s, ask, TURN_CODE_ALLOCATION_MISMATCH);
-    else if (s->allocs.list[ask->alloc].user != ask->user.id)
+    else if (turn_service_alloc(s, ask->alloc)->user != ask->user.id)
         turn_answer_error(s, ask, TURN_CODE_WRONG_CREDENTIALS);
     else if (ask->m.method == TURN_REFRESH)
         turn_do_refresh(s, ask);
@@ -137,11 +148,12 @@ enum bk_err turn_service_request(struct turn_service *s, const struct bk_datagra
     struct turn_ask ask = {.in = in, .m = *m, .alloc = TURN_NONE};
     if (!is_ours(m->method) || stun_check_fingerprint(m) == BK_ERR_NOT_OURS)
         return BK_ERR_NOT_OURS;
-    if (authenticate(s, &ask)) {
+    enum bk_err err = authenticate(s, &ask);
+    if (err == BK_OK) {
         ask.alloc = turn_allocs_find(&s->allocs, in);
         if (!has_unknown(s, &ask))
             dispatch(s, &ask);
     }
     wipe(&ask.user, sizeof ask.user);
-    return BK_OK;
+    return err == BK_ERR_UNREACHABLE ? err : BK_OK;
 }

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ * What was sent, and the channels that a fast path may carry. */
+#include "turn/service_int.h"
+
+void turn_service_sent(struct turn_service *service, const struct turn_sent *sent,
+                       struct bk_time now) {
+    size_t way = sent->to_client ? 1 : 0;
+    service->now = bk_later(service->now, now);
+    service->counts[sent->to_client ? TURN_COUNT_TO_CLIENT : TURN_COUNT_TO_PEER] += sent->packets;
+    service->bytes[way] += sent->bytes;
+    if (!turn_alloc_is(&service->allocs, sent->alloc))
+        return; /* it has ended meanwhile */
+    struct turn_alloc *a = turn_service_alloc(service, sent->alloc);
+    a->bytes[way] += sent->bytes;
+    a->packets[way] += sent->packets;
+    turn_bucket_pay(&a->bucket, sent->bytes);
+    turn_bucket_pay(&turn_account_at(&service->accounts, a->payer[TURN_USER])->bucket, sent->bytes);
+}
+
+static void push(struct turn_service *s, enum turn_action_kind kind, uint32_t chan) {
+    const struct turn_due due = {.kind = (uint8_t)kind, .id = chan};
+    turn_service_push(s, &due);
+}
+
+static void start(struct turn_service *s, uint32_t chan) {
+    struct turn_channel *c = turn_channel_at(&s->chans, chan);
+    const struct turn_alloc *a = turn_service_alloc(s, c->owner);
+    if (!s->config.flows || a->protocol != BK_UDP || a->relayed != BK_UDP ||
+        turn_ip_is_own(s, &c->peer.ip) || !turn_service_has_room(s, 1))
+        return; /* peers behind our own public address are reached by a detour: turn_to_peer() */
+    s->flows += !c->flow;
+    c->flow = true;
+    push(s, TURN_FLOW, chan);
+}
+
+void turn_flow_end(struct turn_service *s, uint32_t chan) {
+    struct turn_channel *c = turn_channel_at(&s->chans, chan);
+    if (!c->flow)
+        return;
+    c->flow = false;
+    s->flows--;
+    push(s, TURN_FLOW_END, chan);
+}
+
+void turn_flows_again(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip) {
+    uint32_t i = s->config.flows ? turn_service_alloc(s, alloc)->first_chan : TURN_NONE;
+    for (; i != TURN_NONE; i = turn_channel_at(&s->chans, i)->next)
+        if (ip == NULL || bk_ip_equal(ip, &turn_channel_at(&s->chans, i)->peer.ip))
+            start(s, i);
+}
