@@ -1,7 +1,7 @@
 # The front door. CMake is the build system; this only names the things one does with it.
 # Every target does its own set-up: scripts/deps.sh installs what is missing (as root) or names it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format fuzz fuzz-all bench bench-ice lab interop matrix portability soak build install clean
+.PHONY: help demo test lint format fuzz fuzz-all bench bench-ice bench-turn lab interop matrix portability soak build install clean
 PREFIX ?= /usr/local
 S ?= 60
 export PREFIX DESTDIR S T F
@@ -32,6 +32,9 @@ bench: ## the benchmarks and their tables
 
 bench-ice: ## how fast ICE connects, beside libnice and aioice; RUNS=200 for all the quantiles
 	@scripts/bench.sh ice_idle ice_data ice
+
+bench-turn: ## what TURN costs, beside coturn, in three namespaces; QUICK=1 for two minutes
+	@scripts/bench.sh turn
 
 lab: ## run a topology file: make lab F=lab/two-homes.lab
 	@scripts/lab.sh $(F)

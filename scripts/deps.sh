@@ -31,7 +31,8 @@ group() {
         ca-certificates libnice-dev python3-aioice python3-aiortc tcpdump=tcpdump
         chromium=chromium node=nodejs npm=npm gstreamer1.0-nice gstreamer1.0-plugins-bad
         gstreamer1.0-plugins-good gir1.2-gst-plugins-bad-1.0 python3-gi" ;;
-    bench) echo "iperf3=iperf3 turnserver=coturn libnice-dev python3-aioice iproute2" ;;
+    bench) echo "iperf3=iperf3 turnserver=coturn libnice-dev python3-aioice iproute2
+        ethtool=ethtool" ;;
     portability) echo "i686-linux-gnu-gcc=gcc-i686-linux-gnu libc6-dev-i386-cross qemu-i386=qemu-user
         s390x-linux-gnu-gcc=gcc-s390x-linux-gnu libc6-dev-s390x-cross" ;;
     *) echo "scripts/deps.sh: no group '$1' (build gcc test peers demo clang fastpath fuzz lint interop bench portability)" >&2

@@ -1,0 +1,478 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What a TURN server costs: `bodkin serve` beside coturn and beside programs that only forward, in
+one run. Client, server and peer in three network namespaces joined by veth; the server has one core,
+client and peer the other. Loads by `bodkin turn`, plain UDP, ChannelData.
+
+    bench/turn.py [--quick] [--rounds N] [--seconds S] [--json FILE] [--servers A,B]
+                  [--realtime] [LOAD...]
+
+CPU-seconds per million relayed packets (utime + stime of the server) is the figure that repeats:
+packets per second depend on what else the machine does. The rounds of the servers are interleaved, and
+the median is shown. With the fast path the work is done in the kernel, outside of the process: there
+the threads that poll the server's interfaces (threaded NAPI) are counted with it; docs/measurements.md
+says how. BODKIN is the program; 77: no namespaces here."""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BODKIN = os.environ.get("BODKIN", os.path.join(TOP, "build", "release", "bodkin"))
+USER, PASSWORD = "bench", "secret"
+# Global addresses, as a relay refuses all others; they stay within the namespaces.
+CLIENT, SERVER, RELAY, PEER = "100.1.1.1", "100.1.1.2", "100.1.2.2", "100.1.2.1"
+MORE_CLIENTS = [f"100.1.1.{n}" for n in range(11, 15)]
+PORT, PEER_PORT = 3478, 4000
+LOAD_CORE, SERVER_CORE = "0", "1"
+PINNED = ["taskset", "-c"]
+
+
+def sh(*argv, check=True):
+    return subprocess.run(argv, check=check, capture_output=True, text=True).stdout
+
+
+# ---- The network -------------------------------------------------------------------------------
+
+class Network:
+    """client -- server -- peer."""
+
+    def __init__(self):
+        self.c, self.s, self.p = (f"bt{os.getpid()}{x}" for x in "csp")
+
+    def __enter__(self):
+        try:
+            for ns in (self.c, self.s, self.p):
+                sh("ip", "netns", "add", ns)
+                self.within(ns, "ip", "link", "set", "lo", "up")
+        except (subprocess.CalledProcessError, FileNotFoundError):
+            self.__exit__()
+            print("SKIPPED: network namespaces need root and iproute2")
+            sys.exit(77)
+        self._join(self.c, "eth0", CLIENT, "client", SERVER)
+        self._join(self.p, "eth0", PEER, "peer", RELAY)
+        for a in MORE_CLIENTS:
+            self.within(self.c, "ip", "addr", "add", f"{a}/24", "dev", "eth0")
+        for ns, gateway in ((self.c, SERVER), (self.p, RELAY), (self.s, CLIENT)):
+            # coturn relays nothing when its host has no default route
+            self.within(ns, "ip", "route", "add", "default", "via", gateway)
+        for ns in (self.c, self.p):
+            self.within(ns, "sysctl", "-qw", "net.ipv4.ip_local_port_range=1100 64900")
+        self.within(self.s, "sysctl", "-qw", "net.ipv4.ip_local_port_range=1100 40000")
+        return self
+
+    def _join(self, ns, inner, address, outer, server_address):
+        sh("ip", "link", "add", inner, "netns", ns, "type", "veth", "peer", "name", outer, "netns",
+           self.s)
+        for where, dev, addr in ((ns, inner, address), (self.s, outer, server_address)):
+            self.within(where, "ip", "addr", "add", f"{addr}/24", "dev", dev)
+            self.within(where, "ip", "link", "set", dev, "up")
+            # Packets cross one by one, as on a wire: trains are cut before they leave.
+            self.within(where, "ethtool", "-K", dev, "tx-udp-segmentation", "off", "gso", "off",
+                        "tso", "off", check=False)
+            self.within(where, "ethtool", "-K", dev, "gro", "on" if where == self.s else "off",
+                        check=False)
+            # On one link everybody knows everybody.
+        macs = {w: self.within(w, "cat", f"/sys/class/net/{d}/address").strip()
+                for w, d in ((ns, inner), (self.s, outer))}
+        self.within(ns, "ip", "neigh", "replace", server_address, "lladdr", macs[self.s], "dev",
+                    inner, "nud", "permanent")
+        self.within(self.s, "ip", "neigh", "replace", address, "lladdr", macs[ns], "dev", outer,
+                    "nud", "permanent")
+
+    def __exit__(self, *_):
+        for ns in (self.c, self.s, self.p):
+            sh("ip", "netns", "del", ns, check=False)
+
+    def within(self, ns, *argv, check=True):
+        return sh("ip", "netns", "exec", ns, *argv, check=check)
+
+    def start(self, ns, core, argv, log, **more):
+        return subprocess.Popen(["ip", "netns", "exec", ns, *PINNED, core, *argv],
+                                stdout=log, stderr=log, stdin=subprocess.DEVNULL, **more)
+
+    def receive_on(self, core):
+        """Which core reads what comes in at the server: the sender's own (None), or this one."""
+        mask = "0" if core is None else format(1 << int(core), "x")
+        for dev in ("client", "peer"):
+            self.within(self.s, "sh", "-c",
+                        f"echo {mask} >/sys/class/net/{dev}/queues/rx-0/rps_cpus")
+
+    def threaded(self, on):
+        """Polls the server's interfaces in kernel threads on the server's core, and gives their
+        process numbers: their time is in their own account then."""
+        value = "1" if on else "0"
+        for dev in ("client", "peer"):
+            self.within(self.s, "sh", "-c", f"echo {value} >/sys/class/net/{dev}/threaded",
+                        check=False)
+        if not on:
+            return []
+        pids = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+                    name = f.read().strip()
+            except OSError:
+                continue
+            if name.startswith(("napi/client-", "napi/peer-")):
+                sh("taskset", "-pc", SERVER_CORE, pid, check=False)
+                pids.append(int(pid))
+        return pids
+
+
+# ---- The servers -------------------------------------------------------------------------------
+
+class Server:
+    def __init__(self, name, argv, note="", turn=True, fast=False):
+        self.name, self.argv, self.note, self.turn, self.fast = name, argv, note, turn, fast
+        self.process = None
+
+    def start(self, net, folder):
+        argv = [a.format(folder=folder) for a in self.argv]
+        with open(os.path.join(folder, self.name.replace(" ", "-") + ".log"), "ab") as log:
+            self.process = net.start(net.s, SERVER_CORE, argv, log,
+                                     cwd=folder, env={**os.environ, "HOME": folder})
+        until = time.monotonic() + 10
+        while not listens(net):
+            if self.process.poll() is not None or time.monotonic() > until:
+                self.stop()
+                return False
+            time.sleep(0.05)
+        time.sleep(0.3)
+        return True
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+
+def listens(net):
+    return f":{PORT:04X} " in net.within(net.s, "cat", "/proc/net/udp", "/proc/net/udp6")
+
+
+def version_of(argv):
+    try:
+        text = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+        lines = [x for x in (text.stdout + text.stderr).splitlines() if x.strip()]
+        return lines[-1] if lines else "?"
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def bodkin_serve(*more):
+    return [BODKIN, "serve", "--listen", SERVER, "--stun", str(PORT), "--https", "4443", "--name",
+            SERVER, "--state", "{folder}", "--workers", "1", "--turn-user", f"{USER}:{PASSWORD}",
+            "--relay-address", RELAY, "--allocations-max", "200000", "--user-allocations-max", "0",
+            "--address-allocations-max", "0", "--bandwidth", "0", "--user-bandwidth", "0",
+            "--throttle", "0", *more]
+
+
+def all_servers(floor):
+    found = []
+    if shutil.which("turnserver"):
+        found.append(Server("coturn", [
+            "turnserver", "-n", "-m", "1", "-L", SERVER, "-E", RELAY, "-p", str(PORT),
+            "--min-port=41000", "--max-port=65500", "--no-tls", "--no-dtls", "--no-cli",
+            "--lt-cred-mech", "-u", f"{USER}:{PASSWORD}", "-r", "bench", "--pidfile={folder}/pid",
+            "--db={folder}/db", "--log-file=stdout", "--simple-log"],
+            "turnserver " + (version_of(["turnserver", "--version"]) or "?")))
+    found.append(Server("bodkin", bodkin_serve("--fastpath", "off"), version_of([BODKIN, "--version"])))
+    found.append(Server("bodkin fast path", bodkin_serve("--fastpath", "auto"), "XDP or tc",
+                        fast=True))
+    if floor:
+        found.append(Server("floor plain", [floor, "plain", SERVER, str(PORT), RELAY],
+                            "recvfrom and sendto, no rules", turn=False))
+        found.append(Server("floor GRO+GSO", [floor, "gro", SERVER, str(PORT), RELAY],
+                            "the same with UDP_GRO and UDP_SEGMENT", turn=False))
+    return found
+
+
+# ---- The loads ---------------------------------------------------------------------------------
+
+def cpu_ns(pids):
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/schedstat", encoding="utf-8") as f:
+                total += int(f.read().split()[0])
+        except OSError:
+            pass
+    return total
+
+
+class Run:
+    """One server, one load: what `bodkin turn` said."""
+
+    def __init__(self, net, server, options, folder):
+        self.net, self.server, self.options, self.folder = net, server, options, folder
+        self.threads = []
+
+    def tool(self, *words, timeout=180):
+        argv = ["ip", "netns", "exec", self.net.c, *PINNED, LOAD_CORE, BODKIN, "turn", *words,
+                "--json", "--cpu-of", str(self.server.process.pid)]
+        before = cpu_ns(self.threads)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+        try:
+            result = json.loads(done.stdout.splitlines()[-1])
+        except (ValueError, IndexError):
+            return {"failed": done.stderr.strip()[-200:] or f"status {done.returncode}"}
+        result["kernel_cpu_s"] = (cpu_ns(self.threads) - before) / 1e9
+        if done.returncode != 0:
+            result["failed"] = done.stderr.strip()[-200:]
+        return result
+
+    def flood(self, *words):
+        words = ["flood", f"{SERVER}:{PORT}", "--user", f"{USER}:{PASSWORD}", "--peer",
+                 f"{PEER}:{PEER_PORT}", "--seconds", str(self.options.seconds), *words]
+        with open(os.path.join(self.folder, "peer.log"), "ab") as log:
+            peer = self.net.start(self.net.p, LOAD_CORE,
+                                  [BODKIN, "turn", "peer", f"{PEER}:{PEER_PORT}"], log)
+        try:
+            time.sleep(0.2)
+            return self.tool(*words)
+        finally:
+            peer.terminate()
+            peer.wait()
+
+
+def relayed(result):
+    return result.get("up_relayed", 0) + result.get("down_relayed", 0)
+
+
+def per_million(result):
+    """With the kernel's part, where there is one."""
+    if "cpu_s" not in result or relayed(result) == 0:
+        return None
+    return (result["cpu_s"] + result["kernel_cpu_s"]) * 1e6 / relayed(result)
+
+
+def flood_load(*words):
+    def run(r):
+        result = r.flood(*words)
+        return {"CPU-s/M": per_million(result), "kpps": relayed(result) / result["seconds"] / 1000,
+                "raw": result} if "seconds" in result else {"raw": result}
+    return run
+
+
+def latency_load(*words):
+    def run(r):
+        result = r.flood(*words, "--latency")
+        if "seconds" not in result:
+            return {"raw": result}
+        return {"CPU-s/M": per_million(result), "p50 us": result.get("up_p50_us"),
+                "p99 us": result.get("up_p99_us"), "raw": result}
+    return run
+
+
+def livelock_load(r):
+    """The most it can do, then ten times of what came in, with the interrupts on its own core."""
+    r.net.receive_on(SERVER_CORE)
+    try:
+        best, raw = 0, []
+        for rate in (40000, 60000, 80000, 100000, 130000, 160000, 200000):
+            result = r.flood("--flows", "1000", "--burst", "1", "--rate", str(rate))
+            raw.append(result)
+            got = relayed(result) / result["seconds"] if "seconds" in result else 0
+            best = max(best, got)
+            if got < 0.8 * rate:
+                break
+        flooded = r.flood("--flows", "1000", "--burst", "1")
+        raw.append(flooded)
+        if "seconds" not in flooded:
+            return {"raw": raw}
+        got = relayed(flooded) / flooded["seconds"]
+        offered = flooded["up_sent"] / flooded["seconds"]
+        return {"peak kpps": best / 1000, "kpps": got / 1000, "% of peak": 100 * got / max(best, 1),
+                "times offered": offered / max(best, 1), "raw": raw}
+    finally:
+        r.net.receive_on(None)
+
+
+def allocation_load(r):
+    count = 4000 if r.options.quick else 10000
+    result = r.tool("alloc-rate", f"{SERVER}:{PORT}", "--user", f"{USER}:{PASSWORD}", "--count",
+                    str(count))
+    return {"per s": result.get("allocations_per_s"), "CPU-s/M": result.get("cpu_s_per_million"),
+            "KB each": result.get("rss_kb_each"),
+            "KB before": result.get("rss_kb_before"), "KB 5 s after": result.get("rss_kb_5_s_later"),
+            "raw": result}
+
+
+def binding_load(r):
+    result = r.tool("binding-rate", f"{SERVER}:{PORT}", "--seconds", str(r.options.seconds))
+    return {"per s": result.get("answers_per_s"), "CPU-s/M": result.get("cpu_s_per_million"),
+            "raw": result}
+
+
+def many_load(r):
+    words = [w for a in MORE_CLIENTS for w in ("--from", a)]
+    result = r.tool("alloc-rate", f"{SERVER}:{PORT}", "--user", f"{USER}:{PASSWORD}", "--count",
+                    "100000", *words, timeout=600)
+    return {"allocated": result.get("allocated"), "per s": result.get("allocations_per_s"),
+            "KB each": result.get("rss_kb_each"), "raw": result}
+
+
+LOADS = {
+    "one": ("1 flow, 16-packet bursts, 100 B",
+            flood_load("--flows", "1", "--burst", "16", "--size", "100")),
+    "frames": ("100 flows, 10-packet frames, 1200 B",
+               flood_load("--flows", "100", "--burst", "10", "--size", "1200")),
+    "up": ("1000 flows interleaved, 100 B, up",
+           flood_load("--flows", "1000", "--burst", "1", "--size", "100", "--up")),
+    "down": ("1000 flows interleaved, 100 B, down",
+             flood_load("--flows", "1000", "--burst", "1", "--size", "100", "--down")),
+    "paced": ("paced 40 kpps, 100 flows, single packets",
+              latency_load("--flows", "100", "--burst", "1", "--rate", "40000")),
+    "slow": ("1 kpps, 100 flows, single packets",
+             latency_load("--flows", "100", "--burst", "1", "--rate", "1000")),
+    "livelock": ("flooded, 1000 flows, received on the server's core", livelock_load),
+    "allocate": ("allocations, long-term credentials", allocation_load),
+    "binding": ("Binding", binding_load),
+    "many": ("100 000 allocations live", many_load),
+}
+NEEDS_TURN = ("allocate", "binding", "many")
+SOME = [name for name in LOADS if name != "many"]
+
+
+# ---- The table ---------------------------------------------------------------------------------
+
+def median(values):
+    values = [v for v in values if v is not None]
+    return statistics.median(values) if values else None
+
+
+def number(value):
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:,.0f}"
+
+
+def table(results, servers):
+    names = [s.name for s in servers if any(s.name in r for r in results.values())]
+    print("| load | figure | " + " | ".join(names) + " | coturn / bodkin |")
+    print("|---|---|" + "---|" * (len(names) + 1))
+    for load, by_server in results.items():
+        figures = []
+        for rounds in by_server.values():
+            figures += [f for r in rounds for f in r if f != "raw" and f not in figures]
+        for figure in figures:
+            row = {n: median([r.get(figure) for r in by_server.get(n, [])]) for n in names}
+            ours, theirs = row.get("bodkin"), row.get("coturn")
+            ratio = f"{theirs / ours:.2f}" if ours and theirs else ""
+            print(f"| {LOADS[load][0]} | {figure} | "
+                  + " | ".join(number(row[n]) for n in names) + f" | {ratio} |")
+    print()
+
+
+def failures(results):
+    for load, by_server in results.items():
+        for name, rounds in by_server.items():
+            raws = [x for r in rounds for x in (r["raw"] if isinstance(r["raw"], list) else [r["raw"]])]
+            texts = {x["failed"] for x in raws if "failed" in x}
+            for text in sorted(texts):
+                print(f"failed: {name}: {LOADS[load][0]}: {text}")
+
+
+def build_floor(folder):
+    source = os.path.join(TOP, "bench", "tools", "turn_floor.c")
+    out = os.path.join(folder, "turn_floor")
+    made = subprocess.run([os.environ.get("CC", "cc"), "-std=gnu17", "-O2", "-o", out, source],
+                          capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        print("no floor:", made.stderr.strip()[-300:], file=sys.stderr)
+        return None
+    return out
+
+
+def run_all(options, net, folder):
+    servers = [s for s in all_servers(build_floor(folder)) if s.name in options.servers
+               or not options.servers]
+    results = {load: {} for load in options.loads}
+    dead = set()
+    for n in range(options.rounds):
+        for server in servers:
+            if server.name in dead:
+                continue
+            for load in options.loads:
+                if load in NEEDS_TURN and not server.turn:
+                    continue
+                if not server.start(net, folder):
+                    print(f"skipped: {server.name} does not start; {folder} has its log")
+                    dead.add(server.name)
+                    break
+                run = Run(net, server, options, folder)
+                run.threads = net.threaded(True) if server.fast else []
+                begun = time.monotonic()
+                results[load].setdefault(server.name, []).append(LOADS[load][1](run))
+                if server.fast:
+                    net.threaded(False)
+                server.stop()
+                print(f"round {n + 1}: {server.name}: {load}: {time.monotonic() - begun:.0f} s",
+                      file=sys.stderr)
+    for s in servers:
+        print(f"- {s.name}: {s.note}" + (" (does not start)" if s.name in dead else ""))
+    print()
+    table(results, servers)
+    failures(results)
+    return results
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="What a TURN server costs, beside others.")
+    parser.add_argument("--quick", action="store_true", default="QUICK" in os.environ,
+                        help="one round, two minutes in all")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int)
+    parser.add_argument("--json", help="all results, for whoever wants more than a table")
+    parser.add_argument("--servers", default="", help="names, separated by commas")
+    parser.add_argument("--realtime", action="store_true",
+                        help="go before whatever else runs here, which stands still meanwhile")
+    parser.add_argument("--keep", help="a folder for logs, instead of a temporary one")
+    parser.add_argument("loads", nargs="*", metavar="LOAD", help=", ".join(LOADS))
+    options = parser.parse_args()
+    if unknown := [x for x in options.loads if x not in LOADS]:
+        parser.error(f"no load {unknown[0]}: {', '.join(LOADS)}")
+    options.loads = options.loads or (SOME if options.quick else list(LOADS))
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.seconds = options.seconds or (1 if options.quick else 4)
+    options.servers = [s for s in options.servers.split(",") if s]
+    if options.realtime:
+        PINNED[:0] = ["chrt", "-r", "1"]
+    return options
+
+
+def main():
+    options = arguments()
+    if os.geteuid() != 0:
+        print("SKIPPED: network namespaces need root")
+        return 77
+    if (os.cpu_count() or 1) < 2:
+        print("SKIPPED: one core for the server and one for its load are needed")
+        return 77
+    with tempfile.TemporaryDirectory(prefix="bodkin-turn.") as folder, Network() as net:
+        folder = options.keep or folder
+        os.makedirs(folder, exist_ok=True)
+        print(f"TURN, {options.rounds} rounds of {options.seconds} s; {socket.gethostname()}, "
+              f"{os.cpu_count()} cores, Linux {os.uname().release}, load {os.getloadavg()[0]:.1f}\n")
+        results = run_all(options, net, folder)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as f:
+            json.dump(results, f, indent=1)
+    return 0
+
+
+sys.exit(main())
