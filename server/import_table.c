@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ * What becomes of each option of coturn's. A new one is a row. */
+#include "server/import_int.h"
+
+#include <string.h>
+
+static const char bounded[] = "RFC 8656 fixes it";
+static const char users[] =
+    "export the users there and add them here: bodkin user add NAME (a key as 0x... will do)";
+static const char logs[] = "the log goes to standard error, for journald or any supervisor";
+static const char console[] = "there is no console: see /metrics, and SIGHUP reloads";
+static const char tls[] = "TLS 1.2 and 1.3 with the library's present defaults";
+static const char always[] = "so here by default";
+
+const struct import_row import_table[] = {
+    {"listening-port", IMPORT_SAME, "stun", NULL},
+    {"tls-listening-port", IMPORT_TURNS, "turns", NULL},
+    {"listening-ip", IMPORT_SAME, "listen", NULL},
+    {"relay-ip", IMPORT_RELAY, "relay-address", NULL},
+    {"external-ip", IMPORT_EXTERNAL, "relay-address", NULL},
+    {"relay-threads", IMPORT_SAME, "workers", NULL},
+    {"cpus", IMPORT_SAME, "workers", NULL},
+    {"min-port", IMPORT_MIN_PORT, "relay-ports", NULL},
+    {"max-port", IMPORT_MAX_PORT, "relay-ports", NULL},
+    {"verbose", IMPORT_VERBOSE, "log-level", NULL},
+    {"Verbose", IMPORT_VERBOSE, "log-level", NULL},
+    {"log-binding", IMPORT_VERBOSE, "log-level", NULL},
+    {"static-auth-secret", IMPORT_SAME, "turn-secret", NULL},
+    {"user", IMPORT_SAME, "turn-user", NULL},
+    {"realm", IMPORT_SAME, "realm", NULL},
+    {"user-quota", IMPORT_SAME, "user-allocations-max", NULL},
+    {"total-quota", IMPORT_COUNT, "allocations-max", NULL},
+    {"max-bps", IMPORT_BYTES, "bandwidth", NULL},
+    {"no-tls", IMPORT_NO_TLS, "turns", NULL},
+    {"no-dtls", IMPORT_NO_DTLS, "turns", NULL},
+    {"no-tcp-relay", IMPORT_FLAG, "no-tcp-relay", NULL},
+    {"cert", IMPORT_SAME, "cert", NULL},
+    {"pkey", IMPORT_SAME, "key", NULL},
+    {"alternate-server", IMPORT_SAME, "alternate-server", NULL},
+    {"allowed-peer-ip", IMPORT_ALLOW, "allow-peer", NULL},
+    {"denied-peer-ip", IMPORT_DENY, "deny-peer", NULL},
+    {"allow-loopback-peers", IMPORT_LOOPBACK, "allow-peer", NULL},
+    {"proc-user", IMPORT_SAME, "user", NULL},
+
+    /* What is so here without being asked for. */
+    {"fingerprint", IMPORT_ALWAYS, NULL, always},
+    {"lt-cred-mech", IMPORT_ALWAYS, NULL, always},
+    {"use-auth-secret", IMPORT_ALWAYS, NULL, always},
+    {"prometheus", IMPORT_ALWAYS, NULL, always},
+    {"no-cli", IMPORT_ALWAYS, NULL, always},
+    {"no-multicast-peers", IMPORT_ALWAYS, NULL, always},
+    {"no-loopback-peers", IMPORT_ALWAYS, NULL, always},
+    {"mobility", IMPORT_ALWAYS, NULL, always},
+    {"no-stun-backward-compatibility", IMPORT_ALWAYS, NULL, always},
+    {"response-origin-only-with-rfc5780", IMPORT_ALWAYS, NULL, always},
+    {"no-tlsv1", IMPORT_ALWAYS, NULL, always},
+    {"no-tlsv1_1", IMPORT_ALWAYS, NULL, always},
+    {"no-sslv2", IMPORT_ALWAYS, NULL, always},
+    {"no-sslv3", IMPORT_ALWAYS, NULL, always},
+    {"syslog", IMPORT_ALWAYS, NULL, always},
+    {"simple-log", IMPORT_ALWAYS, NULL, always},
+    {"new-log-timestamp", IMPORT_ALWAYS, NULL, always},
+    {"no-stdout-log", IMPORT_ALWAYS, NULL, always},
+    {"udp-self-balance", IMPORT_ALWAYS, NULL, always},
+    {"stale-nonce", IMPORT_ALWAYS, NULL, always},
+    {"pidfile", IMPORT_ALWAYS, NULL, always},
+    {"server-name", IMPORT_ALWAYS, NULL, always},
+    {"dh566", IMPORT_ALWAYS, NULL, always},
+    {"dh1066", IMPORT_ALWAYS, NULL, always},
+    {"dh2066", IMPORT_ALWAYS, NULL, always},
+    {"sock-buf-size", IMPORT_ALWAYS, NULL, always},
+
+    /* What cannot be had, and why. */
+    {"no-auth", IMPORT_NEVER, NULL, "there is no TURN without credentials"},
+    {"stun-only", IMPORT_NEVER, NULL, "leave out turn-user, turn-secret and users: STUN remains"},
+    {"no-stun", IMPORT_NEVER, NULL, "STUN is always answered, throttled per network"},
+    {"secure-stun", IMPORT_NEVER, NULL, "Binding needs no credentials"},
+    {"no-udp", IMPORT_NEVER, NULL, "UDP is always served; use a firewall"},
+    {"no-tcp", IMPORT_NEVER, NULL, "TCP is always served; use a firewall"},
+    {"no-udp-relay", IMPORT_NEVER, NULL, "UDP is always relayed"},
+    {"no-rfc5780", IMPORT_NEVER, NULL, "NAT discovery needs no second address and amplifies not"},
+    {"listening-device", IMPORT_NEVER, NULL, "name addresses: listen = ADDR"},
+    {"relay-device", IMPORT_NEVER, NULL, "name an address: relay-address = ADDR"},
+    {"alt-listening-port", IMPORT_NEVER, NULL, "the port after stun's answers, too"},
+    {"alt-tls-listening-port", IMPORT_NEVER, NULL, "there is one port for TLS and DTLS"},
+    {"tcp-proxy-port", IMPORT_NEVER, NULL, "proxy-from = RANGE, on the usual ports"},
+    {"aux-server", IMPORT_NEVER, NULL, "listen = ADDR, on the usual ports"},
+    {"tls-alternate-server", IMPORT_NEVER, NULL, "alternate-server serves all transports"},
+    {"oauth", IMPORT_NEVER, NULL, "turn-token-key = KID:KEY"},
+    {"userdb", IMPORT_NEVER, NULL, users},
+    {"db", IMPORT_NEVER, NULL, users},
+    {"psql-userdb", IMPORT_NEVER, NULL, users},
+    {"sql-userdb", IMPORT_NEVER, NULL, users},
+    {"mysql-userdb", IMPORT_NEVER, NULL, users},
+    {"mongo-userdb", IMPORT_NEVER, NULL, users},
+    {"redis-userdb", IMPORT_NEVER, NULL, users},
+    {"secret-key-file", IMPORT_NEVER, NULL, users},
+    {"redis-statsdb", IMPORT_NEVER, NULL, "read /metrics"},
+    {"prometheus-port", IMPORT_NEVER, NULL, "/metrics is on the HTTPS and plain-http ports"},
+    {"prometheus-address", IMPORT_NEVER, NULL, "metrics-from = RANGE"},
+    {"prometheus-username-labels", IMPORT_NEVER, NULL, "the top users are in /metrics"},
+    {"check-origin-consistency", IMPORT_NEVER, NULL, "ORIGIN never became a standard"},
+    {"bps-capacity", IMPORT_NEVER, NULL, "user-bandwidth and allocations-max bound the whole"},
+    {"max-allocate-lifetime", IMPORT_NEVER, NULL, bounded},
+    {"max-allocate-timeout", IMPORT_NEVER, NULL, "nothing is kept before authentication"},
+    {"channel-lifetime", IMPORT_NEVER, NULL, bounded},
+    {"permission-lifetime", IMPORT_NEVER, NULL, bounded},
+    {"pkey-pwd", IMPORT_NEVER, NULL, "decrypt the key: openssl pkey -in KEY -out PLAIN"},
+    {"cipher-list", IMPORT_NEVER, NULL, tls},
+    {"ec-curve-name", IMPORT_NEVER, NULL, tls},
+    {"dh-file", IMPORT_NEVER, NULL, tls},
+    {"no-tlsv1_2", IMPORT_NEVER, NULL, tls},
+    {"CA-file", IMPORT_NEVER, NULL, "client certificates are not asked for"},
+    {"log-file", IMPORT_NEVER, NULL, logs},
+    {"syslog-facility", IMPORT_NEVER, NULL, logs},
+    {"no-software-attribute", IMPORT_NEVER, NULL, "SOFTWARE says the name, no version"},
+    {"keep-address-family", IMPORT_NEVER, NULL, "a client asks for the family it wants (RFC 8656)"},
+    {"allocation-default-address-family", IMPORT_NEVER, NULL, "RFC 8656: IPv4 unless asked"},
+    {"proc-group", IMPORT_NEVER, NULL, "the group is the user's"},
+    {"cli-ip", IMPORT_NEVER, NULL, console},
+    {"cli-port", IMPORT_NEVER, NULL, console},
+    {"cli-password", IMPORT_NEVER, NULL, console},
+    {"cli-max-output-sessions", IMPORT_NEVER, NULL, console},
+    {"web-admin", IMPORT_NEVER, NULL, console},
+    {"web-admin-ip", IMPORT_NEVER, NULL, console},
+    {"web-admin-port", IMPORT_NEVER, NULL, console},
+    {"web-admin-listen-on-workers", IMPORT_NEVER, NULL, console},
+    {"acme-redirect", IMPORT_NEVER, NULL, "let the ACME client have port 80"},
+    {"server-relay", IMPORT_NEVER, NULL, "it would relay for anybody"},
+    {"ne", IMPORT_NEVER, NULL, "workers = N"},
+    {"rest-api-separator", IMPORT_SEPARATOR, NULL, "time-limited names are EXPIRY:NAME"},
+    {NULL, IMPORT_NEVER, NULL, NULL},
+};
+
+const struct import_row *import_find(const char *name) {
+    for (const struct import_row *row = import_table; row->name != NULL; row++)
+        if (strcmp(row->name, name) == 0)
+            return row;
+    return NULL;
+}
