@@ -135,6 +135,8 @@ struct bk_checker_config {
                              RFC 8489 section 6.2.2 (Ti) */
     uint32_t doubt_us;    /* a selected pair that was not heard of for this long is asked, fast; see
                              bk_checker_heard(); 0: off; 0 or 50000..; 0 */
+    uint32_t silent_us;   /* by then BK_CHECKER_SILENT is to be told; where there was no data for a
+                             while the question may wait until then is near; 0..; 0: it does not */
 
     /* Local credentials (RFC 8445 section 5.3); NULL: made from `rng`. Copied. */
     const char *ufrag, *pwd;
@@ -378,7 +380,7 @@ struct bk_checker_stats {
     uint64_t bad_integrity;  /* wrong or missing MESSAGE-INTEGRITY, wrong FINGERPRINT */
     uint64_t unknown_local;  /* arrived on an address that is no base */
     uint64_t unknown_answer; /* a response nobody waits for */
-    uint64_t stale_ufrag;    /* a request under credentials before the last restart, no pair */
+    uint64_t stale_ufrag;    /* a request whose user name mixes generations, on a new path */
     uint64_t answers_full;   /* requests not answered: the queue of answers was full */
     /* Limits that were hit: */
     uint64_t early_full, locals_full, remotes_full, prflx_full, pairs_full, checks_full;

@@ -444,7 +444,7 @@ void bk_checker_retry(struct bk_checker *ice, struct bk_time now) {
     ice_touch(ice, now);
     for (uint16_t i = 0; i < ice->list.top; i++) {
         struct ice_pair *p = ice_pair_at(ice, i);
-        if (p->id == 0 || p->state != BK_ICE_PAIR_FAILED)
+        if (p->id == 0 || p->old || p->state != BK_ICE_PAIR_FAILED)
             continue;
         p->retries = 1; /* again, but not as new: failure was certain once */
         p->retry_at = ice->now;

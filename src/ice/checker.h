@@ -189,6 +189,8 @@ void ice_remove_pair(struct bk_checker *ice, uint16_t index);
 bool ice_make_remote_room(struct bk_checker *ice, bool prflx_only);
 /* Ends a pair: valid ones die with an event, the others fail. Old ones are removed. */
 void ice_fail_pair(struct bk_checker *ice, uint16_t index, enum bk_ice_failure failure);
+/* The same for good: it stays, failed, and is not tried again. */
+void ice_retire_pair(struct bk_checker *ice, uint16_t index);
 /* The priority of the valid pair: with the local candidate the peer sees. */
 uint64_t ice_valid_priority(const struct bk_checker *ice, const struct ice_pair *pair);
 
@@ -199,6 +201,8 @@ void ice_trigger(struct bk_checker *ice, uint16_t index);
 bool ice_start_check(struct bk_checker *ice, uint16_t index, enum ice_purpose purpose,
                      uint32_t nomination);
 bool ice_start_mtu_check(struct bk_checker *ice, uint16_t index, uint16_t size);
+/* How long a check out of doubt takes to fail. */
+int64_t ice_doubt_lasts_us(const struct bk_checker *ice, const struct ice_pair *pair);
 void ice_pace_turn(struct bk_checker *ice);
 struct bk_time ice_pace_deadline(const struct bk_checker *ice);
 
@@ -255,6 +259,8 @@ void ice_doubt_unanswered(struct bk_checker *ice, struct ice_pair *pair);
 /* restart.c */
 /* The new generation has a selected pair in this component: the old one goes. */
 void ice_drop_old(struct bk_checker *ice, uint16_t comp);
+/* The old generation's pairs end, but stay until then: data that comes on them is known. */
+void ice_retire_old(struct bk_checker *ice, uint16_t comp);
 
 /* Panics if an invariant does not hold; for debug builds, tests and fuzzing. */
 void bk_checker_check(const struct bk_checker *ice);

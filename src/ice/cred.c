@@ -57,6 +57,12 @@ bool ice_cred_is_addressed(struct ice_cred_view cred, struct wire_span username)
            memcmp(username.data, cred.ufrag, len) == 0;
 }
 
+bool ice_cred_is_from(struct ice_cred_view cred, struct ice_cred_view from,
+                      struct wire_span username) {
+    size_t at = strlen(cred.ufrag) + 1, len = strlen(from.ufrag);
+    return username.len == at + len && memcmp(username.data + at, from.ufrag, len) == 0;
+}
+
 size_t ice_secret_len(const struct ice_secret *secret) {
     return ice_secret_is_set(secret) ? secret->pwd_at + strlen(secret->text + secret->pwd_at) + 1
                                      : 0;

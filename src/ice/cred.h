@@ -60,5 +60,8 @@ void ice_secret_clear(struct ice_secret *secret);
 /* Is `username` "ufrag:anything"? The part after the colon is the sender's own and proves nothing;
  * MESSAGE-INTEGRITY does. */
 bool ice_cred_is_addressed(struct ice_cred_view cred, struct wire_span username);
+/* Is that part `from`'s, in a name that is addressed to `cred`? */
+bool ice_cred_is_from(struct ice_cred_view cred, struct ice_cred_view from,
+                      struct wire_span username);
 
 #endif

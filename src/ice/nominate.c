@@ -26,6 +26,7 @@ enum {
     HOPE_RTTS = 4,           /* a better pair may be this many times slower than the valid one, */
     HOPE_SLACK_US = 5000,    /* and this much */
     STRICT_FACTOR = 10,      /* how much longer to wait where nomination is final */
+    CONCEDE_US = 8000000,    /* a peer that can nominate does so in less; signalling may be slow */
     HOLD_FIRST_US = 2000000, /* a pair that keeps dying must live this long before it is chosen */
     HOLD_DOUBLINGS = 5       /* again, doubled per death up to 64 s */
 };
@@ -345,6 +346,31 @@ static void follow(struct bk_checker *ice, uint16_t index) {
     ice_tell(ice, &event);
 }
 
+/* RFC 8445 section 9 keeps the old path until the new generation has its own. A peer that controls
+ * may wait for that path to fail: libwebrtc drops the new pairs unchecked if the candidate that it
+ * found first is worse than the old pair's, and nominates none while the old one answers. So where
+ * our checks have passed and it had time enough, the old path is given up; what still comes on it
+ * is taken. Peers that renominate (ours) do not wait. */
+static void concede(struct bk_checker *ice, uint16_t index) {
+    struct bk_time held;
+    uint16_t selected = ice_checklist_find_id(&ice->list, ice->comps[index].selected);
+    const struct ice_pair *best = best_pair(ice, index, false, &held);
+    if (best == NULL || selected == ICE_NONE || !ice_pair_at(ice, selected)->old ||
+        ice->config.renominate)
+        return;
+    struct bk_time due = bk_after(best->valid_since, CONCEDE_US);
+    if (bk_before(ice->now, due))
+        ice->comps[index].select_at = due;
+    else
+        ice_retire_old(ice, index);
+}
+
+/* Does it end the generation before? One that nobody nominated may only stand in for it. */
+static bool is_decided(const struct bk_checker *ice, uint16_t pair) {
+    const struct ice_pair *p = &ice->list.pairs[pair];
+    return !p->old && (ice->role.controlling || ice->config.lite || p->nomination != 0);
+}
+
 /* RFC 8445 section 8.1: each component by itself. Departs from section 8.1.2 (no more checks of a
  * component that has its pair): the other pairs are proven and kept warm, so that one can take over
  * at once. */
@@ -352,9 +378,11 @@ static void select_for(struct bk_checker *ice, uint16_t index) {
     ice->comps[index].select_at = BK_NEVER;
     if (ice->role.controlling)
         decide(ice, index);
+    else
+        concede(ice, index);
     follow(ice, index);
     uint16_t selected = ice_checklist_find_id(&ice->list, ice->comps[index].selected);
-    if (selected != ICE_NONE && !ice_pair_at(ice, selected)->old)
+    if (selected != ICE_NONE && is_decided(ice, selected))
         ice_drop_old(ice, index);
 }
 

@@ -97,6 +97,7 @@ void ice_pair_check(const struct ice_pair *pair) {
     bk_assert(valid == !bk_is_never(pair->valid_since));
     bk_assert(valid || (bk_is_never(pair->next_check) && bk_is_never(pair->consent_until)));
     bk_assert(pair->state == BK_ICE_PAIR_FAILED || bk_is_never(pair->retry_at));
-    bk_assert(!pair->old || valid); /* dead old pairs are removed, not retried */
+    bool retired = pair->state == BK_ICE_PAIR_FAILED && bk_is_never(pair->retry_at);
+    bk_assert(!pair->old || valid || retired); /* dead old pairs are not retried */
     bk_assert(pair->base.ip.family == pair->to.ip.family);
 }

@@ -216,12 +216,10 @@ static void cancel_checks(struct bk_checker *ice, uint16_t index) {
     }
 }
 
-void ice_fail_pair(struct bk_checker *ice, uint16_t index, enum bk_ice_failure failure) {
+static void fail(struct bk_checker *ice, uint16_t index, enum bk_ice_failure failure) {
     struct ice_pair *p = ice_pair_at(ice, index);
     bool was_valid = ice_pair_is_valid(p);
     p->failure = (uint8_t)failure;
-    if (p->state == BK_ICE_PAIR_FAILED)
-        return;
     if (was_valid)
         count_death(ice, p);
     ice_checklist_untrigger(&ice->list, index);
@@ -230,8 +228,24 @@ void ice_fail_pair(struct bk_checker *ice, uint16_t index, enum bk_ice_failure f
     plan_retry(ice, p);
     if (was_valid)
         ice_tell_pair(ice, BK_CHECKER_PAIR_DIED, p);
+}
+
+void ice_fail_pair(struct bk_checker *ice, uint16_t index, enum bk_ice_failure failure) {
+    struct ice_pair *p = ice_pair_at(ice, index);
+    if (p->state == BK_ICE_PAIR_FAILED) {
+        p->failure = (uint8_t)failure;
+        return;
+    }
+    fail(ice, index, failure);
     if (p->old)
         ice_remove_pair(ice, index);
+}
+
+void ice_retire_pair(struct bk_checker *ice, uint16_t index) {
+    if (ice_pair_at(ice, index)->state != BK_ICE_PAIR_FAILED)
+        fail(ice, index, BK_ICE_FAILURE_CONSENT);
+    ice_pair_at(ice, index)->retry_at = BK_NEVER;
+    ice_checks_drop_pair(&ice->checks, index); /* a late answer must not bring it back */
 }
 
 uint64_t ice_valid_priority(const struct bk_checker *ice, const struct ice_pair *pair) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The peer's credentials. RFC 8445 section 5.3 has one pair for all streams or one for each; a
- * stream's own come before those for all, RFC 8839 section 5.4. Whether a check of the peer's names
- * them is not looked at, since that half of USERNAME proves nothing. */
+ * stream's own come before those for all, RFC 8839 section 5.4. That a check of the peer's names
+ * them proves nothing; that it names others says that the peer has restarted (request.c). */
 #include "ice/checker.h"
 
 /* A stream's own, whether set or not. */

@@ -184,39 +184,62 @@ static void keep_early(struct bk_checker *ice, const struct bk_datagram *in,
     ice->early[ice->early_count++] = e;
 }
 
-/* Is it one of the paths that data may still take, RFC 8445 section 9? A new path under old
- * credentials leads nowhere, and an answer would have the peer believe in it: libwebrtc then keeps
- * it, under one old and one new user name, and answers our checks on it with 401. */
-static bool is_old_path(struct bk_checker *ice, const struct ice_path *path) {
-    uint16_t l = ice_cands_find_base(&ice->locals, path->base, path->tcp);
-    return l != ICE_NONE && pair_of_path(ice, l, path, 0, true) != ICE_NONE;
+/* Is it one of the paths that data may still take, RFC 8445 section 9? */
+static bool is_path_in_use(struct bk_checker *ice, const struct ice_path *path, uint16_t local,
+                           bool old) {
+    const struct ice_path exact = {&ice->locals.slots[local].base, path->to, path->tcp};
+    uint16_t at = ice_checklist_find(&ice->list, &exact, old);
+    return at != ICE_NONE && ice_pair_is_valid(ice_pair_at(ice, at));
 }
 
 /* ---- One request -------------------------------------------------------------------------- */
 
-/* Whose is it? BK_ERR_NOT_OURS: no generation of ours is addressed. */
-static enum bk_err authenticate(struct bk_checker *ice, const struct stun_msg *msg, bool *old) {
+/* Of which generation it is, as its user name says. */
+struct claim {
     struct wire_span username;
-    if (stun_get_bytes(msg, STUN_USERNAME, &username) != BK_OK)
+    bool old;
+};
+
+/* Whose is it? BK_ERR_NOT_OURS: no generation of ours is addressed. */
+static enum bk_err authenticate(struct bk_checker *ice, const struct stun_msg *msg,
+                                struct claim *claim) {
+    if (stun_get_bytes(msg, STUN_USERNAME, &claim->username) != BK_OK)
         return BK_ERR_NOT_OURS;
     const struct ice_cred_view ours = ice_secret_view(&ice->secrets[ICE_LOCAL]);
     const struct ice_cred_view former = ice_secret_view(&ice->secrets[ICE_OLD_LOCAL]);
-    bool current = ice_cred_is_addressed(ours, username);
-    if (!current && !ice_cred_is_addressed(former, username))
+    bool current = ice_cred_is_addressed(ours, claim->username);
+    if (!current && !ice_cred_is_addressed(former, claim->username))
         return BK_ERR_NOT_OURS;
     const char *pwd = current ? ours.pwd : former.pwd;
     /* a FINGERPRINT may be missing (RFC 8489 section 7.1), but not wrong */
     if (stun_check_fingerprint(msg) == BK_ERR_NOT_OURS ||
         stun_check_integrity(msg, pwd, strlen(pwd)) != BK_OK)
         return BK_ERR_AUTH;
-    *old = !current;
+    claim->old = !current;
     return BK_OK;
+}
+
+/* During a restart, one side's new name meets the other's old one: the check is under our former
+ * credentials, or the peer calls itself what its description has not told us yet (while there is
+ * none, that is as it must be, section 7.3). Such names belong to no generation. On a path in use
+ * nothing comes of an answer; on a new one it would have the peer believe in what leads nowhere:
+ * libwebrtc then keeps it, stops gathering, and answers our checks on it with 401. */
+static bool is_astray(struct bk_checker *ice, const struct claim *claim,
+                      const struct ice_path *path, uint16_t local) {
+    const struct ice_cred_view ours = ice_secret_view(&ice->secrets[ICE_LOCAL]);
+    uint16_t stream = ice->locals.slots[local].stream;
+    if (!claim->old &&
+        (!ice_knows_peer(ice, stream) ||
+         ice_cred_is_from(ours, ice_remote_cred(ice, stream, false), claim->username)))
+        return false;
+    return !is_path_in_use(ice, path, local, claim->old);
 }
 
 enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *in,
                              const struct stun_msg *msg) {
-    bool old = false;
-    enum bk_err err = authenticate(ice, msg, &old);
+    struct claim claim = {.old = false};
+    enum bk_err err = authenticate(ice, msg, &claim);
+    const bool old = claim.old;
     if (err != BK_OK) {
         *(err == BK_ERR_AUTH ? &ice->stats.bad_integrity : &ice->stats.not_ours) += 1;
         return err;
@@ -228,7 +251,7 @@ enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *i
         ice->stats.unknown_local++;
         return BK_ERR_NOT_FOUND;
     }
-    if (old && !is_old_path(ice, &path)) {
+    if (is_astray(ice, &claim, &path, local)) {
         ice->stats.stale_ufrag++;
         return BK_OK;
     }

@@ -106,6 +106,14 @@ enum bk_err bk_checker_restart(struct bk_checker *ice, const char *ufrag, const 
     return BK_OK;
 }
 
+void ice_retire_old(struct bk_checker *ice, uint16_t comp) {
+    for (uint16_t i = 0; i < ice->list.top; i++) {
+        const struct ice_pair *p = ice_pair_at(ice, i);
+        if (p->id != 0 && p->old && p->comp == comp)
+            ice_retire_pair(ice, i);
+    }
+}
+
 void ice_drop_old(struct bk_checker *ice, uint16_t comp) {
     bool more = false;
     for (uint16_t i = ice->list.top; i-- > 0;) {
@@ -122,8 +130,7 @@ void ice_drop_old(struct bk_checker *ice, uint16_t comp) {
         if (c->used && c->old && c->comp == comp)
             ice_cands_remove(&ice->remotes, i);
     }
-    /* old_local stays: the peer may need a moment longer to change over, and its checks on the old
-     * pairs are still answered */
+    /* old_local stays: late checks under it are known for what they are */
     if (!more)
         ice_remote_forget_old(ice);
 }

@@ -255,6 +255,126 @@ static void requests_are_told_apart_before_they_are_answered(void **state) {
     finish();
 }
 
+/* Under the agent's credentials `to`, from the peer's `from`. */
+static enum bk_err check_between(const struct bk_addr *path, const struct ice_cred *from,
+                                 const struct ice_cred *to) {
+    uint8_t buf[1024], txid[STUN_TXID_LEN] = {0};
+    next_txid++;
+    memcpy(txid, &next_txid, sizeof next_txid);
+    struct ice_check_message msg = {.txid = txid,
+                                    .local = ice_cred_view(from),
+                                    .remote = ice_cred_view(to),
+                                    .priority = 1,
+                                    .role = {.controlling = true}};
+    size_t len = 0;
+    assert_int_equal(ice_build_check(&msg, buf, sizeof buf, &len), BK_OK);
+    return give(path, buf, len);
+}
+
+static bool is_answered(void) {
+    struct sent s;
+    return next_sent(&s, STUN_SUCCESS);
+}
+
+/* The peer has restarted, and its description has not come yet: libwebrtc's new sockets check at
+ * once, under its new name and our present one. */
+static void a_new_path_of_a_restart_not_told_of_is_not_answered(void **state) {
+    (void)state;
+    const struct bk_addr fresh = mini_addr("198.51.100.1:6002");
+    const struct wish use = {.controlling = true, .use_candidate = true};
+    struct ice_cred next = {.ufrag = ""}, agent;
+    start(false);
+    agent = agent_cred();
+    assert_int_equal(ice_cred_set(&next, "next", "nextpasswordnextpassword"), BK_OK);
+    assert_int_equal(check_between(&fresh, &next, &agent), BK_OK);
+    assert_true(is_answered()); /* RFC 8445 section 7.3: whose name it is cannot be known yet */
+    signal_peer();
+    signal_candidate("198.51.100.1:6000");
+    assert_int_equal(check_from(&remote, &use), BK_OK);
+    answer_all(0);
+    assert_int_equal(selected_port(), 6000);
+    const struct bk_addr other = mini_addr("198.51.100.1:6003");
+    assert_int_equal(check_between(&other, &next, &agent), BK_OK);
+    assert_false(is_answered());
+    assert_int_equal(bk_checker_stats(ice)->stale_ufrag, 1);
+    assert_int_equal(check_between(&remote, &next, &agent), BK_OK); /* libnice keeps its socket */
+    assert_true(is_answered());
+    finish();
+}
+
+/* We are controlled, the new generation's pair has succeeded, and the peer does not nominate. */
+static struct ice_cred restarted_without_nomination(bool renominates) {
+    const struct wish use = {.controlling = true, .use_candidate = true};
+    start(false);
+    bk_checker_set_renominate(ice, renominates, now);
+    signal_peer();
+    signal_candidate("198.51.100.1:6000");
+    assert_int_equal(check_from(&remote, &use), BK_OK);
+    answer_all(0);
+    const struct ice_cred old = agent_cred();
+    assert_int_equal(bk_checker_restart(ice, NULL, NULL, now), BK_OK);
+    assert_int_equal(ice_cred_set(&peer, "next", "nextpasswordnextpassword"), BK_OK);
+    signal_peer();
+    signal_candidate("198.51.100.1:6002");
+    answer_all(0);
+    assert_int_equal(selected_port(), 6000);
+    return old;
+}
+
+/* Answers a check of the agent's on the path of either generation. */
+static void answer_either(const struct sent *s, const struct ice_cred *old_peer) {
+    const struct ice_cred present = peer;
+    uint8_t buf[1024];
+    if (s->d.remote.port == remote.port)
+        peer = *old_peer;
+    size_t len = answer_to(s, 0, buf, sizeof buf);
+    peer = present;
+    assert_int_equal(give(&s->d.remote, buf, len), BK_OK);
+}
+
+/* For seconds, both generations answer; was the last check on the old path answered? */
+static bool linger(const struct ice_cred *old, int seconds) {
+    struct ice_cred old_peer = {.ufrag = ""};
+    assert_int_equal(ice_cred_set(&old_peer, "peer", "peerpasswordpeerpassword"), BK_OK);
+    bool answered = false;
+    for (int i = 0; i < seconds; i++) {
+        struct sent s;
+        now = bk_after(now, 1000000);
+        bk_checker_advance(ice, now);
+        while (next_sent(&s, STUN_REQUEST))
+            answer_either(&s, &old_peer);
+        assert_int_equal(check_between(&remote, &old_peer, old), BK_OK);
+        answered = is_answered();
+    }
+    return answered;
+}
+
+static void an_old_path_that_keeps_a_restart_from_ending_is_given_up(void **state) {
+    (void)state;
+    const struct ice_cred old = restarted_without_nomination(false);
+    assert_true(linger(&old, 7));
+    assert_int_equal(selected_port(), 6000);
+    assert_false(linger(&old, 2));
+    assert_int_equal(selected_port(), 6002);
+    struct bk_ice_pair_info pair = {.size = sizeof pair}; /* what comes there is still the peer's */
+    assert_int_equal(bk_checker_find_pair(ice, &local, &remote, &pair), BK_OK);
+    assert_true(pair.old && pair.checks_received > 0);
+    const struct bk_addr fresh = mini_addr("198.51.100.1:6002");
+    const struct wish use = {.controlling = true, .use_candidate = true};
+    bk_checker_retry(ice, now);
+    assert_int_equal(check_from(&fresh, &use), BK_OK);
+    assert_int_equal(bk_checker_find_pair(ice, &local, &remote, &pair), BK_ERR_NOT_FOUND);
+    finish();
+}
+
+static void a_peer_that_renominates_has_time(void **state) {
+    (void)state;
+    const struct ice_cred old = restarted_without_nomination(true);
+    assert_true(linger(&old, 25));
+    assert_int_equal(selected_port(), 6000);
+    finish();
+}
+
 static void another_agents_request_is_not_ours(void **state) {
     (void)state;
     start(false);
@@ -534,6 +654,9 @@ int main(void) {
         cmocka_unit_test(numbered_nominations_survive_reordering),
         cmocka_unit_test(a_nomination_waits_for_our_own_check),
         cmocka_unit_test(requests_are_told_apart_before_they_are_answered),
+        cmocka_unit_test(a_new_path_of_a_restart_not_told_of_is_not_answered),
+        cmocka_unit_test(an_old_path_that_keeps_a_restart_from_ending_is_given_up),
+        cmocka_unit_test(a_peer_that_renominates_has_time),
         cmocka_unit_test(another_agents_request_is_not_ours),
         cmocka_unit_test(signed_nonsense_gets_an_error_answer),
         cmocka_unit_test(an_answer_by_another_way_fails_the_pair),
