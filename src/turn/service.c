@@ -247,12 +247,16 @@ enum bk_err turn_service_recv(struct turn_service *service, const struct bk_data
     service->now = bk_later(service->now, now);
     service->has_out = false;
     uint32_t owner = turn_relay_owner(service, &in->local);
+    enum bk_err err = BK_ERR_NOT_OURS;
     if (owner != TURN_NONE)
-        return turn_peer_in(service, owner, in);
-    enum bk_err err = in->remote.port == 0 ? BK_ERR_NOT_OURS : from_client(service, in);
+        err = turn_peer_in(service, owner, in);
+    else if (in->remote.port != 0)
+        err = from_client(service, in);
+    if (err == BK_ERR_AUTH) /* data without a permission, counted already */
+        return BK_ERR_NOT_OURS;
     if (err == BK_ERR_NOT_OURS)
         service->counts[TURN_COUNT_DROP_OTHER]++;
-    else if (err != BK_OK)
+    else if (err != BK_OK && err != BK_ERR_FULL)
         service->counts[TURN_COUNT_DROP_MALFORMED]++;
     return err;
 }

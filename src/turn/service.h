@@ -68,6 +68,7 @@ struct turn_service_config {
     bool flows;                       /* tell of channels that a fast path could carry */
     uint32_t lifetime_s;              /* default; 600, RFC 8656 section 6 */
     uint32_t lifetime_max_s;          /* 3600, RFC 8656 section 7.2 */
+    bool dont_fragment;               /* the caller heeds `dont_fragment` of routes; false: 420 */
     struct turn_filter filter;        /* peers; by default only global addresses */
 };
 
@@ -165,7 +166,7 @@ void *turn_service_via(const struct turn_service *service);
 void turn_service_left(struct turn_service *service, const struct bk_datagram *client,
                        struct bk_time now);
 
-enum { TURN_HEAD_MAX = 44 }; /* a Data indication up to its data, with an IPv6 peer */
+enum { TURN_HEAD_MAX = 48 }; /* a Data indication up to its data, with an IPv6 peer */
 
 /* Where a datagram goes, and how: `head`, then `len` bytes of it from `skip` on, then `pad` zeros.
  */
@@ -176,14 +177,15 @@ struct turn_route {
     uint32_t alloc, chan; /* for turn_service_sent(); chan TURN_NONE: no channel */
     uint32_t skip, len;
     uint8_t head_len, pad, protocol;
+    bool dont_fragment; /* RFC 8656 section 11.2; only where the configuration has it */
     uint8_t head[TURN_HEAD_MAX];
 };
 
 /* The way of data (ChannelData, Send indications, datagrams of peers), nothing copied or counted.
- * What holds for one datagram holds for all of its 5-tuple handed in before the next call to
- * anything else here: from clients those with the same four first bytes, from peers those of the
- * same length. BK_ERR_NOT_OURS: not data; ask turn_service_recv(). BK_ERR_AUTH: no permission or
- * channel: dropped and counted. BK_ERR_FULL: over its bandwidth: dropped and counted.
+ * What holds for one datagram with a channel holds for all of its 5-tuple handed in before the next
+ * call to anything else here: from clients those with the same four first bytes, from peers those
+ * of the same length. BK_ERR_NOT_OURS: not data; ask turn_service_recv(). BK_ERR_AUTH: no
+ * permission or channel: dropped and counted. BK_ERR_FULL: over its bandwidth: dropped and counted.
  * BK_ERR_MALFORMED, BK_ERR_TOO_LONG: dropped and counted. */
 BK_MUST_USE enum bk_err turn_service_route(struct turn_service *service,
                                            const struct bk_datagram *in, struct bk_time now,

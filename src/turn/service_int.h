@@ -8,8 +8,8 @@
  *     service_ports.c     relay ports: taking, reserving, giving back
  *     service_peers.c     CreatePermission and ChannelBind
  *     service_quota.c     who may have how much; refusals
- *     service_data.c      data and ICMP errors, both ways
- *     service_route.c     the same without copies
+ *     service_route.c     where data goes, both ways
+ *     service_data.c      the same with copying; ICMP errors
  *     service_sent.c      what was sent; bandwidth; flows
  *     alloc, perm, chan, account, ports, ledger   the tables, each without knowledge of the others
  *     filter, users       who may be talked to, who may talk
@@ -162,6 +162,19 @@ void turn_do_channel_bind(struct turn_service *s, struct turn_ask *ask);
 bool turn_ip_is_own(const struct turn_service *s, const struct bk_ip *ip);
 /* May this allocation's client send to `peer`, now? Permissions apart. */
 bool turn_peer_is_open(const struct turn_service *s, const struct bk_addr *peer);
+
+/* ---- service_route.c */
+
+/* As turn_service_route(), for what is known already to be ChannelData, a Send indication, or of a
+ * peer. MALFORMED and TOO_LONG are not counted. */
+BK_MUST_USE enum bk_err turn_route_channel(struct turn_service *s, const struct bk_datagram *in,
+                                           struct turn_route *out);
+BK_MUST_USE enum bk_err turn_route_send(struct turn_service *s, const struct bk_datagram *in,
+                                        const struct stun_msg *m, struct turn_route *out);
+BK_MUST_USE enum bk_err turn_route_peer(struct turn_service *s, uint32_t alloc,
+                                        const struct bk_datagram *in, struct turn_route *out);
+/* What the client knows a peer by. */
+struct bk_addr turn_name_of(const struct turn_service *s, const struct bk_addr *peer);
 
 /* ---- service_data.c */
 

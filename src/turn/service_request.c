@@ -113,7 +113,8 @@ static enum bk_err authenticate(struct turn_service *s, struct turn_ask *ask) {
 static bool has_unknown(struct turn_service *s, struct turn_ask *ask) {
     struct stun_types unknown;
     stun_unknown_required(&ask->m, STUN_USE_BASE | STUN_USE_TURN, &unknown);
-    if (stun_has(&ask->m, TURN_DONT_FRAGMENT) && unknown.count < STUN_UNKNOWN_MAX)
+    if (!s->config.dont_fragment && stun_has(&ask->m, TURN_DONT_FRAGMENT) &&
+        unknown.count < STUN_UNKNOWN_MAX)
         unknown.types[unknown.count++] = TURN_DONT_FRAGMENT;
     if (unknown.count == 0)
         return false;
