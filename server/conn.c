@@ -6,19 +6,8 @@
 #include "relay/upgrade.h"
 #include "server/log.h"
 #include "server/pages.h"
-#include "wire/stun_stream.h"
-#include <string.h>
 
-enum {
-    STUN_BUFFER = 2048,      /* longest STUN message over TCP */
-    STUN_IDLE_US = 30000000, /* a STUN connection without a message is closed after this */
-    LINGER_US = 2000000      /* for the last answer to leave */
-};
-
-struct conn_stun {
-    struct stun_stream frames;
-    uint8_t buffer[STUN_BUFFER];
-};
+enum { LINGER_US = 2000000 /* for the last answer to leave */ };
 
 static void *get(size_t size) {
     return net_alloc()->get(NULL, size);
@@ -42,31 +31,38 @@ static void leave_list(struct conn *c) {
         c->next->prev = c->prev;
 }
 
+void conn_forget(struct conn *c) {
+    c->state = CONN_ENDED;
+    net_timer_set(&c->timer, BK_NEVER);
+    metric_sub(&c->worker->metrics, METRIC_CONNECTIONS, 1);
+    leave_list(c);
+    drop_request(c);
+    net_tls_unref(c->tls);
+    put(c->header);
+    put(c);
+}
+
 void conn_end(struct conn *c, int64_t linger_us) {
     struct worker *w = c->worker;
     if (c->state == CONN_RELAY) {
         w->by_hub[c->hub_conn] = NULL;
         relay_hub_close(w->hub, c->hub_conn, net_now(w->loop));
         worker_hub_touched(w);
-    } else if (c->state == CONN_STUN) {
-        metric_sub(&w->metrics, METRIC_STUN_TCP_CONNECTIONS, 1);
     }
+    if (c->turn != NULL)
+        conn_turn_end(c);
     c->state = CONN_ENDED;
-    net_timer_set(&c->timer, BK_NEVER);
     if (c->stream != NULL && linger_us > 0)
         net_stream_finish(c->stream, linger_us);
     else
         net_stream_close(c->stream);
-    limits_leave(&w->fleet->limits, &c->remote.ip);
-    metric_sub(&w->metrics, METRIC_CONNECTIONS, 1);
-    leave_list(c);
-    drop_request(c);
-    put(c->stun);
-    put(c);
+    if (c->counted)
+        limits_leave(&w->fleet->limits, &c->remote.ip);
+    conn_forget(c);
 }
 
-static void log_conn(const struct conn *c, enum log_level level, enum log_topic topic,
-                     const char *event, const char *reason) {
+void conn_log(const struct conn *c, enum log_level level, enum log_topic topic, const char *event,
+              const char *reason) {
     struct log_line l;
     log_begin(&l, level, topic, event);
     log_addr(&l, "remote", &c->remote);
@@ -76,49 +72,19 @@ static void log_conn(const struct conn *c, enum log_level level, enum log_topic 
 
 static void on_timer(void *ctx, struct bk_time now) {
     struct conn *c = ctx;
-    (void)now;
-    if (c->state == CONN_HTTP) {
+    if (c->state == CONN_STUN) {
+        conn_turn_due(c, now);
+        return;
+    }
+    if (c->state == CONN_HTTP || (c->state == CONN_FIRST && c->kind != PORT_STUN_TCP)) {
         metric_add(&c->worker->metrics, METRIC_HTTP_TIMEOUT, 1);
-        log_conn(c, LOG_INFO, LOG_HTTP_BAD, "http_timeout", "no complete request in time");
+        conn_log(c, LOG_INFO, LOG_HTTP_BAD, "http_timeout", "no complete request in time");
     }
     conn_end(c, 0);
 }
 
-static void set_timer(struct conn *c, int64_t us) {
+void conn_set_timer(struct conn *c, int64_t us) {
     net_timer_set(&c->timer, bk_after(net_now(c->worker->loop), us));
-}
-
-/* --- STUN over TCP ------------------------------------------------------------------------- */
-
-static void answer_stun(struct conn *c, const struct stun_frame *frame) {
-    struct worker *w = c->worker;
-    uint8_t buffer[STUN_SERVICE_REPLY_MAX];
-    struct bk_datagram reply;
-    const struct bk_datagram in = {.local = net_stream_local(c->stream),
-                                   .remote = c->remote,
-                                   .data = frame->data,
-                                   .len = frame->len};
-    if (!stun_service_answered(
-            stun_service_answer_stream(&w->stun_tcp, &in, net_now(w->loop), buffer, &reply)))
-        return;
-    /* A client that asks without reading loses answers, and then the connection by its timer. */
-    if (net_stream_write(c->stream, reply.data, reply.len) == BK_OK)
-        set_timer(c, STUN_IDLE_US);
-}
-
-static void stun_recv(struct conn *c, const uint8_t *data, size_t len) {
-    struct stun_frame frame;
-    enum bk_err err = BK_ERR_SHORT;
-    while (len > 0 && err == BK_ERR_SHORT) {
-        size_t taken = stun_stream_push(&c->stun->frames, data, len);
-        data += taken;
-        len -= taken;
-        while ((err = stun_stream_next(&c->stun->frames, &frame)) == BK_OK)
-            answer_stun(c, &frame);
-    }
-    metrics_from_stun(&c->worker->metrics, &c->worker->stun, &c->worker->stun_tcp);
-    if (err != BK_ERR_SHORT)
-        conn_end(c, 0); /* another protocol, or nonsense: RFC 8489 section 6.2.2 has no resync */
 }
 
 /* --- the relay ----------------------------------------------------------------------------- */
@@ -155,7 +121,7 @@ static void become_relay(struct conn *c, const uint8_t *rest, size_t len) {
     struct worker *w = c->worker;
     uint32_t number;
     if (relay_hub_accept(w->hub, &c->remote, net_now(w->loop), &number) != BK_OK) {
-        log_conn(c, LOG_WARN, LOG_REFUSED, "relay_refused", "this worker's hub is full");
+        conn_log(c, LOG_WARN, LOG_REFUSED, "relay_refused", "this worker's hub is full");
         conn_end(c, LINGER_US);
         return;
     }
@@ -177,7 +143,7 @@ static void answer_error(struct conn *c, unsigned status, const char *body) {
     char buffer[PAGES_HEAD_MAX];
     struct text t = text_in(buffer, sizeof buffer);
     metric_add(&c->worker->metrics, METRIC_HTTP_BAD, 1);
-    log_conn(c, LOG_INFO, LOG_HTTP_BAD, "http_bad", body);
+    conn_log(c, LOG_INFO, LOG_HTTP_BAD, "http_bad", body);
     relay_status_put(&t, status, NULL, body, false, false);
     bool written = net_stream_write(c->stream, buffer, t.len) == BK_OK;
     conn_end(c, written ? LINGER_US : 0);
@@ -206,11 +172,11 @@ static bool answer(struct conn *c, const uint8_t *rest, size_t len) {
         return false;
     }
     relay_request_init(c->request);
-    set_timer(c, WORKER_HANDSHAKE_US);
+    conn_set_timer(c, WORKER_HANDSHAKE_US);
     return true;
 }
 
-static void http_recv(struct conn *c, const uint8_t *data, size_t len) {
+void conn_http_bytes(struct conn *c, const uint8_t *data, size_t len) {
     bool more = len > 0;
     while (more) {
         size_t used = 0;
@@ -231,48 +197,40 @@ static void http_recv(struct conn *c, const uint8_t *data, size_t len) {
 
 /* --- the stream's events --------------------------------------------------------------------- */
 
-static bool start_http(struct conn *c) {
+bool conn_start_http(struct conn *c) {
     c->request = get(sizeof *c->request);
     if (c->request == NULL)
         return false;
     relay_request_init(c->request);
     c->state = CONN_HTTP;
-    set_timer(c, WORKER_HANDSHAKE_US);
-    return true;
-}
-
-static bool start_stun(struct conn *c) {
-    c->stun = get(sizeof *c->stun);
-    if (c->stun == NULL)
-        return false;
-    stun_stream_init(&c->stun->frames, c->stun->buffer, sizeof c->stun->buffer, false);
-    c->state = CONN_STUN;
-    metric_add(&c->worker->metrics, METRIC_STUN_TCP_CONNECTIONS, 1);
-    set_timer(c, STUN_IDLE_US);
+    conn_set_timer(c, WORKER_HANDSHAKE_US);
     return true;
 }
 
 static void on_open(void *ctx) {
-    struct conn *c = ctx;
-    if (!(c->kind == PORT_STUN_TCP ? start_stun(c) : start_http(c)))
-        conn_end(c, 0);
+    conn_opened(ctx);
 }
 
 static void on_bytes(void *ctx, const uint8_t *data, size_t len) {
     struct conn *c = ctx;
     switch (c->state) {
+    case CONN_PROXY:
+    case CONN_FIRST:
+        conn_first_bytes(c, data, len);
+        return;
     case CONN_HTTP:
-        http_recv(c, data, len);
+        conn_http_bytes(c, data, len);
         return;
     case CONN_STUN:
-        stun_recv(c, data, len);
+        conn_turn_bytes(c, data, len);
         return;
     case CONN_RELAY:
         relay_recv(c, data, len);
         return;
     case CONN_TLS:
+    case CONN_JOINED:
     case CONN_ENDED:
-        return; /* no bytes come before on_open or after the end */
+        return; /* no bytes come before on_open, after the end, or when the events are another's */
     }
 }
 
@@ -289,51 +247,29 @@ static void on_close(void *ctx, enum bk_err err, const char *reason) {
     if (c->state == CONN_TLS) {
         bool late = err == BK_ERR_TIMEOUT;
         metric_add(&c->worker->metrics, late ? METRIC_TLS_TIMEOUT : METRIC_TLS_FAILED, 1);
-        log_conn(c, LOG_INFO, LOG_TLS_FAILED, "tls_failed", reason);
+        conn_log(c, LOG_INFO, LOG_TLS_FAILED, "tls_failed", reason);
     } else {
-        log_conn(c, LOG_DEBUG, LOG_CONNECTION, "closed", reason);
+        conn_log(c, LOG_DEBUG, LOG_CONNECTION, "closed", reason);
     }
     conn_end(c, 0);
 }
 
-static bool is_welcome(struct worker *w, const struct bk_addr *remote) {
-    enum limits_verdict verdict = limits_enter(&w->fleet->limits, &remote->ip);
-    struct log_line l;
-    if (verdict == LIMITS_WELCOME)
-        return true;
-    bool total = verdict == LIMITS_TOTAL;
-    metric_add(&w->metrics, total ? METRIC_REFUSED_TOTAL : METRIC_REFUSED_ADDRESS, 1);
-    log_begin(&l, LOG_WARN, LOG_REFUSED, "refused");
-    log_addr(&l, "remote", remote);
-    log_text(&l, "reason", total ? "connections-max is reached" : "per-address-max is reached");
-    log_end(&l);
-    return false;
-}
+const struct net_stream_events conn_events = {on_open, on_bytes, NULL, on_room, on_close};
 
-void conn_accept(struct door *door, struct net_stream *stream) {
-    static const struct net_stream_events events = {on_open, on_bytes, NULL, on_room, on_close};
-    struct worker *w = door->worker;
-    struct bk_addr remote = net_stream_remote(stream);
-    if (w->stopping || !is_welcome(w, &remote)) {
-        net_stream_close(stream);
-        return;
-    }
+struct conn *conn_new(struct worker *w, struct net_stream *stream) {
     struct conn *c = get(sizeof *c);
     if (c == NULL) {
-        limits_leave(&w->fleet->limits, &remote.ip);
         net_stream_close(stream);
-        return;
+        return NULL;
     }
     c->worker = w;
     c->stream = stream;
-    c->kind = door->kind;
-    c->remote = remote;
+    c->state = CONN_TLS;
     c->next = w->conns;
     if (c->next != NULL)
         c->next->prev = c;
     w->conns = c;
     net_timer_init(&c->timer, w->loop, on_timer, c);
-    metric_add(&w->metrics, METRIC_ACCEPTED, 1);
     metric_add(&w->metrics, METRIC_CONNECTIONS, 1);
-    net_stream_adopt(stream, &events, c);
+    return c;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * A worker's inbox: a bounded queue of messages that any worker writes and its owner reads. It
  * carries what hubs tell each other: a key came, a key went, a packet for one of your keys, one of
- * your keys sends too much to one of mine (PRESSURE), or may go on (RELIEF). */
+ * your keys sends too much to one of mine (PRESSURE), or may go on (RELIEF); and a connection that
+ * belongs to you (CONN, `key` begins with a pointer to it). */
 #ifndef SERVER_INBOX_H
 #define SERVER_INBOX_H
 
@@ -13,7 +14,14 @@
 
 enum { INBOX_KEY_LEN = 32, INBOX_BYTES = 1 << 20, INBOX_DATA_MAX = 65536 };
 
-enum inbox_kind { INBOX_PRESENT, INBOX_GONE, INBOX_PRESSURE, INBOX_RELIEF, INBOX_PACKET };
+enum inbox_kind {
+    INBOX_PRESENT,
+    INBOX_GONE,
+    INBOX_PRESSURE,
+    INBOX_RELIEF,
+    INBOX_PACKET,
+    INBOX_CONN
+};
 
 struct inbox_message {
     enum inbox_kind kind;

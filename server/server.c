@@ -26,6 +26,7 @@
 enum {
     HTTPS_PORT = 443,
     HTTPS_FALLBACK = 8443,
+    TURNS_PORT = 5349,
     FREE_PORT_TRIES = 16,
     PATH_LEN = 4096,
     POOL_TOTAL = 128 << 20, /* bytes of relayed packets waiting, in all */
@@ -46,7 +47,7 @@ struct server {
     size_t stun_ip_count;
     char state_dir[PATH_LEN], name[SERVER_TEXT_MAX];
     struct net_tls *tls;
-    uint16_t https_port, stun_port, plain_port; /* plain_port 0: off */
+    uint16_t https_port, stun_port, plain_port, turns_port; /* the last two, 0: off */
     struct net_loop *loop;
     struct net_timer renew;
     struct net_signal *signals[3];
@@ -84,7 +85,8 @@ static enum bk_err load_tls(const struct server *s, struct net_tls **out, char *
                                                  .state_dir = s->state_dir,
                                                  .name = s->name,
                                                  .metacert = metacert.data,
-                                                 .metacert_len = metacert.size};
+                                                 .metacert_len = metacert.size,
+                                                 .alpn = "stun.turn,stun.nat-discovery"};
     char why[NET_REASON_MAX] = "";
     err = net_tls_server_new(&config, out, why);
     gnutls_free(metacert.data);
@@ -161,7 +163,7 @@ static enum bk_err bind_kind(struct server *s, enum port_kind kind, const char *
         for (size_t k = 0; k < s->fleet.count; k++) {
             struct bk_addr at = bk_addr(stun ? s->stun_ips[i] : s->ips[i], *port), bound;
             enum bk_err err =
-                worker_listen(s->workers[k], kind, &at, kind == PORT_HTTPS ? s->tls : NULL, &bound);
+                worker_listen(s->workers[k], kind, &at, kind == PORT_PLAIN ? NULL : s->tls, &bound);
             if (err != BK_OK)
                 return say_bind(reason, err, &at, what);
             *port = bound.port;
@@ -292,10 +294,39 @@ static enum bk_err bind_stun(struct server *s, char *reason) {
     return make_discovery(s, udp, tcp, reason);
 }
 
+/* TURN over TLS and DTLS has a port of its own, too (RFC 8656 section 3.1); nobody needs it who has
+ * not asked for it, so a port in use is no failure then. */
+static enum bk_err bind_turns(struct server *s, char *reason) {
+    int64_t wanted = s->options->turn.turns_port;
+    uint16_t port = wanted < 0 ? TURNS_PORT : (uint16_t)wanted;
+    if (port == 0)
+        return BK_OK;
+    enum bk_err err = bind_kind(s, PORT_TURNS, "TURN over TLS", &port, reason);
+    if (err == BK_OK)
+        err = bind_stun_udp(s, &port, reason);
+    if (err == BK_OK)
+        s->turns_port = port;
+    if (err == BK_OK || wanted >= 0)
+        return err;
+    log_event(LOG_WARN, "turns_port", "reason", "port 5349 cannot be used, no TURN over TLS on it");
+    return BK_OK;
+}
+
+static enum bk_err start_dtls(struct server *s) {
+    enum bk_err err = BK_OK;
+    for (size_t i = 0; i < s->fleet.count && err == BK_OK; i++)
+        err = worker_start_dtls(s->workers[i], s->tls);
+    return err;
+}
+
 static enum bk_err bind_all(struct server *s, char *reason) {
     enum bk_err err = bind_https(s, reason);
     if (err == BK_OK)
         err = bind_stun(s, reason);
+    if (err == BK_OK)
+        err = bind_turns(s, reason);
+    if (err == BK_OK && start_dtls(s) != BK_OK)
+        err = say(reason, BK_ERR_NO_MEMORY, "cannot start DTLS", "out of memory");
     if (err == BK_OK && s->options->plain_http_port >= 0) {
         s->plain_port = (uint16_t)s->options->plain_http_port;
         err = bind_kind(s, PORT_PLAIN, "plain HTTP", &s->plain_port, reason);
@@ -364,6 +395,8 @@ static enum bk_err make_workers(struct server *s, const uint8_t *secret, char *r
     s->fleet.workers = s->workers;
     s->fleet.metrics = s->metrics;
     s->fleet.count = count;
+    s->fleet.proxies.allow = s->options->turn.proxy_from.list;
+    s->fleet.proxies.allow_count = s->options->turn.proxy_from.count;
     s->fleet.plane = server_turn_plane(s->options);
     for (size_t i = 0; i < count && err == BK_OK; i++) {
         err = worker_new(&s->fleet, (uint32_t)i, &hub, &s->workers[i]);
@@ -461,6 +494,8 @@ static void announce(const struct server *s) {
     log_number(&l, "workers", s->fleet.count);
     log_number(&l, "https", s->https_port);
     log_number(&l, "stun", s->stun_port);
+    if (s->turns_port != 0)
+        log_number(&l, "turns", s->turns_port);
     if (s->plain_port != 0)
         log_number(&l, "plain_http", s->plain_port);
     log_number(&l, "connections", s->fleet.limits.total_max); /* ulimit -n may allow fewer */

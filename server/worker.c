@@ -38,6 +38,12 @@ static void read_inbox(struct worker *w) {
             relay_hub_remote_pressure(w->hub, m.key, m.dst, m.kind == INBOX_PRESSURE,
                                       net_now(w->loop));
             break;
+        case INBOX_CONN: {
+            struct conn_parcel *parcel;
+            memcpy(&parcel, m.key, sizeof parcel); /* NOLINT(bugprone-sizeof-expression) */
+            conn_turn_arrive(w, parcel);
+            break;
+        }
         case INBOX_PACKET:
             relay_hub_remote_packet(w->hub, m.key, m.dst, m.data, m.len, net_now(w->loop));
             break;
@@ -54,6 +60,24 @@ static bool post(const struct worker *w, size_t to, const struct inbox_message *
     if (first)
         net_wakeup_send(other->wakeup);
     return true;
+}
+
+void worker_send_conn(struct worker *w, uint16_t to, struct conn_parcel *parcel) {
+    struct inbox_message m = {.kind = INBOX_CONN, .from = w->index};
+    memcpy(m.key, &parcel, sizeof parcel); /* NOLINT(bugprone-sizeof-expression): the pointer */
+    if (to >= w->fleet->count || !post(w, to, &m))
+        conn_parcel_drop(w->fleet, parcel);
+}
+
+/* Connections that nobody took. */
+static void empty_inbox(struct worker *w) {
+    struct inbox_message m;
+    while (inbox_take(&w->inbox, &m)) {
+        struct conn_parcel *parcel;
+        memcpy(&parcel, m.key, sizeof parcel); /* NOLINT(bugprone-sizeof-expression) */
+        if (m.kind == INBOX_CONN)
+            conn_parcel_drop(w->fleet, parcel);
+    }
 }
 
 /* An ending worker's neighbours may have ended already and empty their inboxes no more. */
@@ -216,9 +240,15 @@ static void stop(struct worker *w) {
 
 static void change_tls(struct worker *w) {
     struct net_tls *tls = atomic_exchange(&w->tls, NULL);
-    for (size_t i = 0; tls != NULL && i < w->door_count; i++)
-        if (w->doors[i].kind == PORT_HTTPS && w->doors[i].listener != NULL)
-            net_listener_set_tls(w->doors[i].listener, tls);
+    for (size_t i = 0; tls != NULL && i < w->door_count; i++) {
+        struct door *door = &w->doors[i];
+        if (door->tls != NULL) {
+            net_tls_unref(door->tls);
+            door->tls = net_tls_ref(tls);
+        }
+    }
+    if (tls != NULL && w->dtls != NULL)
+        udp_dtls_set_tls(w->dtls, tls);
     net_tls_unref(tls);
 }
 
@@ -274,8 +304,11 @@ void worker_free(struct worker *w) {
         return;
     while (w->conns != NULL)
         conn_end(w->conns, 0);
-    for (size_t i = 0; i < w->door_count; i++)
+    for (size_t i = 0; i < w->door_count; i++) {
         net_listener_close(w->doors[i].listener);
+        net_tls_unref(w->doors[i].tls);
+    }
+    udp_dtls_free(w->dtls);
     server_turn_free(w->turn);
     udp_doors_close(w);
     net_timer_set(&w->hub_timer, BK_NEVER);
@@ -287,6 +320,7 @@ void worker_free(struct worker *w) {
     net_loop_free(w->loop);
     net_tls_unref(atomic_exchange(&w->tls, NULL));
     relay_hub_free(w->hub);
+    empty_inbox(w);
     inbox_fini(&w->inbox);
     alloc->put(alloc->ctx, w->by_hub);
     alloc->put(alloc->ctx, w);
@@ -320,12 +354,12 @@ enum bk_err worker_listen(struct worker *w, enum port_kind kind, const struct bk
     struct net_listener_config config = net_listener_config_default;
     config.reuse_port = w->fleet->count > 1;
     config.backlog = BACKLOG;
-    config.stream.tls = tls;
     config.stream.write_max = WORKER_BUFFER_MAX;
     config.stream.write_low = WORKER_BUFFER_LOW;
     config.stream.open_timeout_us = WORKER_HANDSHAKE_US;
     door->worker = w;
     door->kind = kind;
+    door->tls = tls == NULL ? NULL : net_tls_ref(tls);
     enum bk_err err = is_free(w, at, &config);
     if (err == BK_OK)
         err = net_listener_open(w->loop, at, &config, &events, &door->listener);
@@ -334,6 +368,10 @@ enum bk_err worker_listen(struct worker *w, enum port_kind kind, const struct bk
     *bound = net_listener_local(door->listener);
     w->door_count++;
     return BK_OK;
+}
+
+enum bk_err worker_start_dtls(struct worker *w, struct net_tls *tls) {
+    return udp_dtls_new(w, tls, &w->dtls);
 }
 
 static void *run(void *ctx) {

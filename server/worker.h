@@ -14,6 +14,7 @@
 #include "server/metrics.h"
 #include "server/turn.h"
 #include "server/udp.h"
+#include "server/udp_dtls.h"
 #include "stun/service.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,9 +28,10 @@ enum {
     WORKER_GOODBYE_US = 1000000     /* after this a stopping worker stops waiting for clients */
 };
 
-enum port_kind { PORT_HTTPS, PORT_PLAIN, PORT_STUN_TCP, PORT_KINDS };
+enum port_kind { PORT_HTTPS, PORT_PLAIN, PORT_STUN_TCP, PORT_TURNS, PORT_KINDS };
 
 struct conn;
+struct conn_parcel;
 struct worker;
 
 /* What on_accept needs to know. */
@@ -37,6 +39,7 @@ struct door {
     struct worker *worker;
     struct net_listener *listener;
     enum port_kind kind;
+    struct net_tls *tls; /* a reference; NULL: none here */
 };
 
 /* What all workers share. Read-only once threads run, but for `limits`, which has a lock,
@@ -47,7 +50,8 @@ struct fleet {
     size_t count;
     struct net_plane_config plane; /* how sockets are driven */
     struct limits limits;
-    struct stun_discovery *discovery;     /* its tables are made for sharing */
+    struct turn_filter proxies;       /* `allow`: who may say whom it speaks for, server/proxy.h */
+    struct stun_discovery *discovery; /* its tables are made for sharing */
     uint8_t relay_key[RELAY_HUB_KEY_LEN]; /* public */
 };
 
@@ -59,9 +63,10 @@ struct worker {
     struct net_loop *loop;
     struct net_plane *plane; /* its UDP sockets; sleeps for the loop */
     struct relay_hub *hub;
-    struct udp_door udp[2 * WORKER_SOCKETS_MAX]; /* STUN's two ports */
+    struct udp_door udp[3 * WORKER_SOCKETS_MAX]; /* STUN's two ports, and TURN's for DTLS */
     size_t udp_count;
     struct udp_records records;                               /* who takes DTLS on these */
+    struct udp_dtls *dtls;                                    /* that is this one; or NULL */
     struct server_turn *turn;                                 /* NULL: no TURN */
     struct door doors[WORKER_SOCKETS_MAX * (PORT_KINDS + 1)]; /* STUN has two ports here, too */
     size_t door_count;
@@ -85,12 +90,17 @@ struct worker {
 BK_MUST_USE enum bk_err worker_new(struct fleet *fleet, uint32_t index,
                                    const struct relay_hub_config *hub, struct worker **out);
 void worker_free(struct worker *w);
-/* Binds. `at` may have port 0; *bound is what it became. Errors as net_listener_open(). */
+/* Hands a connection over to worker `to`; takes `parcel`. */
+void worker_send_conn(struct worker *w, uint16_t to, struct conn_parcel *parcel);
+/* Binds. `tls`: what this port may start; a reference is taken. `at` may have port 0; *bound is
+ * what it became. Errors as net_listener_open(). */
 BK_MUST_USE enum bk_err worker_listen(struct worker *w, enum port_kind kind,
                                       const struct bk_addr *at, struct net_tls *tls,
                                       struct bk_addr *bound);
 BK_MUST_USE enum bk_err worker_listen_udp(struct worker *w, const struct bk_addr *at,
                                           struct bk_addr *bound);
+/* DTLS on all UDP ports. */
+BK_MUST_USE enum bk_err worker_start_dtls(struct worker *w, struct net_tls *tls);
 BK_MUST_USE enum bk_err worker_start(struct worker *w);
 /* Any thread: tells the clients, flushes, ends the thread. Then worker_join(). */
 void worker_stop(struct worker *w);

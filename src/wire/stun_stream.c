@@ -2,6 +2,7 @@
 #include "wire/stun_stream.h"
 
 #include "base/assert.h"
+#include "wire/channel.h"
 #include "wire/stun.h"
 
 #include <string.h>
@@ -39,7 +40,7 @@ size_t stun_stream_push(struct stun_stream *s, const void *data, size_t len) {
 }
 
 static bool is_channel(uint8_t first) {
-    return first >= 0x40 && first <= 0x4f; /* RFC 8656 section 12 */
+    return channel_is_old_data(&first, 1); /* some clients still go by RFC 5766 */
 }
 
 /* What can be told from the first bytes; garbage is refused before its body is awaited. */
