@@ -16,6 +16,7 @@
 #include "server/privileges.h"
 #include "server/store.h"
 #include "server/turn_start.h"
+#include "server/users_keeper.h"
 #include "server/worker.h"
 #include <signal.h>
 #include <stdio.h>
@@ -52,7 +53,7 @@ struct server {
     struct net_timer renew;
     struct net_signal *signals[3];
     bool stopping;
-    struct turn_one_user turn_user;
+    struct users_keeper users;
 };
 
 static enum bk_err say(char *reason, enum bk_err err, const char *what, const char *why) {
@@ -519,11 +520,19 @@ static enum bk_err start_threads(struct server *s) {
 }
 
 static enum bk_err start_turn(struct server *s, char *reason) {
-    const struct turn_options *o = &s->options->turn;
-    s->turn_user =
-        (struct turn_one_user){o->users.list[0].name, o->users.list[0].password, o->realm.text};
-    const struct turn_users users = turn_users_one(&s->turn_user);
-    return server_turn_start(&s->fleet, s->options, s->ips, s->ip_count, &users, reason);
+    struct turn_users users[SERVER_WORKERS_MAX];
+    if (!turn_options_on(&s->options->turn)) {
+        log_event(LOG_INFO, "turn_off", "reason",
+                  "nobody can log in; --turn-user NAME:PASSWORD is the shortest way");
+        return BK_OK;
+    }
+    enum bk_err err =
+        users_keeper_start(&s->users, s->loop, &s->options->turn, s->fleet.count, reason);
+    if (err != BK_OK)
+        return err;
+    for (size_t i = 0; i < s->fleet.count; i++)
+        users[i] = users_keeper_source(&s->users, i);
+    return server_turn_start(&s->fleet, s->options, s->ips, s->ip_count, users, reason);
 }
 
 static enum bk_err start(struct server *s, char *reason) {
@@ -554,6 +563,7 @@ static void stop(struct server *s) {
         worker_join(s->workers[i]);
     for (size_t i = 0; i < s->fleet.count; i++)
         worker_free(s->workers[i]);
+    users_keeper_stop(&s->users);
     limits_fini(&s->fleet.limits);
     stun_discovery_free(s->fleet.discovery);
     for (int i = 0; i < 3; i++)

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { BITS = 8 };
+
 static const uint8_t families[2] = {BK_IPV4, BK_IPV6};
 
 static bool is_better(const struct bk_ip *ip, const struct bk_ip *than) {
@@ -68,6 +70,9 @@ struct net_plane_config server_turn_plane(const struct server_options *o) {
 static void set_limits(const struct turn_options *o, struct turn_service_config *c) {
     c->allocations_max = (uint32_t)o->allocations_max; /* the kernel may hand all to one worker */
     c->per_user_max = o->user_allocations_max == 0 ? UINT32_MAX : (uint32_t)o->user_allocations_max;
+    c->per_address_max = (uint32_t)o->address_allocations_max;
+    c->bytes_per_s = (uint64_t)o->bandwidth / BITS;
+    c->user_bytes_per_s = (uint64_t)o->user_bandwidth / BITS;
     c->port_min = o->ports.min;
     c->port_max = o->ports.max;
     c->filter.allow = o->allow.list;
@@ -78,7 +83,7 @@ static void set_limits(const struct turn_options *o, struct turn_service_config 
 
 enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *o,
                               const struct bk_ip *served, size_t count,
-                              const struct turn_users *users, char *reason) {
+                              const struct turn_users users[], char *reason) {
     struct server_turn_config config = {.service = turn_service_config_default};
     struct turn_service_config *c = &config.service;
     struct bk_rng rng = box_rng();
@@ -87,14 +92,17 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
         return BK_OK;
     rng.fill(rng.ctx, c->secret, sizeof c->secret);
     c->realm = o->turn.realm.text;
-    c->anonymous = !o->turn.no_userhash;
-    c->users = *users;
+    /* Who hides a name must have it kept here: of a time-limited one there is no list. */
+    c->anonymous = !o->turn.no_userhash && o->turn.secrets.count == 0;
     set_limits(&o->turn, c);
     server_turn_addresses(o, served, count, c->relay, c->public);
     config.tcp_relay = !o->turn.no_tcp_relay;
+    c->users = users[0];
     const char *wrong = turn_service_config_check(c);
-    for (size_t i = 0; i < fleet->count && wrong == NULL && err == BK_OK; i++)
+    for (size_t i = 0; i < fleet->count && wrong == NULL && err == BK_OK; i++) {
+        c->users = users[i];
         err = server_turn_new(fleet->workers[i], &config, &fleet->workers[i]->turn);
+    }
     wipe(c->secret, sizeof c->secret);
     if (wrong == NULL && err == BK_OK)
         return BK_OK;
