@@ -266,6 +266,15 @@ async def play_all(runs, at_once):
     await asyncio.gather(*(one(n, r) for n, r in enumerate(runs)))
 
 
+def rest_of_page(path):
+    """What tests/interop/turn has written below our table."""
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf8") as f:
+        _, heading, rest = f.read().partition("\n# TURN clients")
+    return heading + rest
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--write")
@@ -290,8 +299,9 @@ def main():
     bad = [r for r in runs if not r.ok]
     print(f"{len(runs) - len(bad)} of {len(runs)} passed")
     if options.write:
+        others = rest_of_page(options.write)
         with open(options.write, "w", encoding="utf8") as f:
-            f.write(table(runs, absent, options.hold))
+            f.write(table(runs, absent, options.hold) + others)
     sys.exit(1 if bad or not runs else 0)
 
 
