@@ -36,8 +36,8 @@ static void answer(struct server_turn *t, struct turn_link *link, const struct b
                                      .alloc = UINT32_MAX,
                                      .len = (uint32_t)out->len,
                                      .protocol = out->protocol};
-    if (link == NULL && out->protocol == BK_UDP)
-        link = udp_link_for(t->worker, &out->local);
+    if (link == NULL)
+        link = turn_service_via(t->service);
     if (link != NULL)
         link->type->send(link, &route, out->data);
 }
@@ -69,13 +69,18 @@ static void on_timer(void *ctx, struct bk_time now) {
 
 enum bk_err server_turn_recv(struct server_turn *t, struct turn_link *link,
                              const struct bk_datagram *in, struct bk_time now) {
+    struct bk_datagram whole = *in;
+    whole.segment = in->len;
+    if (turn_run(t, &whole, true, now) > 0)
+        return BK_OK;
+    turn_service_from(t->service, link);
     enum bk_err err = turn_service_recv(t->service, in, now);
     turn_serve(t, link, now);
     return err;
 }
 
 void server_turn_left(struct server_turn *t, const struct bk_datagram *client, struct bk_time now) {
-    (void)client;
+    turn_service_left(t->service, client, now);
     turn_serve(t, NULL, now);
 }
 
@@ -102,6 +107,7 @@ enum bk_err server_turn_new(struct worker *w, const struct server_turn_config *c
     t->worker = w;
     service.worker = (uint16_t)w->index;
     service.workers = (uint16_t)w->fleet->count;
+    service.dont_fragment = net_plane_can_keep_whole(w->plane);
     net_timer_init(&t->timer, w->loop, on_timer, t);
     t->deadline = BK_NEVER;
     enum bk_err err = turn_relays_init(t, &service);

@@ -2,7 +2,9 @@
  * The inside of struct server_turn. Who does what:
  *
  *     turn.c          creation, the service's verbs, its timer
- *     turn_relay.c    the UDP sockets of relay ports */
+ *     turn_data.c     data, whole trains at a time
+ *     turn_relay.c    the UDP sockets of relay ports
+ *     turn_start.c    configuration */
 #ifndef SERVER_TURN_INT_H
 #define SERVER_TURN_INT_H
 
@@ -31,7 +33,18 @@ struct server_turn {
  * timer. `link`: whom an answer goes to; NULL: nobody waits. */
 void turn_serve(struct server_turn *t, struct turn_link *link, struct bk_time now);
 
+/* ---- turn_data.c */
+
+/* As server_turn_run(), for clients' and peers' trains. */
+size_t turn_run(struct server_turn *t, const struct bk_datagram *train, bool of_client,
+                struct bk_time now);
+/* Sends a run to a client over UDP. */
+void turn_port_send(struct net_port *port, const struct turn_route *route,
+                    const struct bk_datagram *in, size_t count);
+
 /* ---- turn_relay.c */
+
+struct net_port *turn_relay_port(struct turn_relay *r);
 
 BK_MUST_USE enum bk_err turn_relays_init(struct server_turn *t,
                                          const struct turn_service_config *config);

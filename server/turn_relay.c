@@ -50,19 +50,20 @@ void turn_relays_fini(struct server_turn *t) {
     }
 }
 
+struct net_port *turn_relay_port(struct turn_relay *r) {
+    return r->port;
+}
+
 static void on_train(void *ctx, const struct bk_datagram *in, struct bk_time now) {
     struct turn_relay *r = ctx;
-    struct server_turn *t = r->turn;
-    struct bk_datagram one = *in;
-    size_t segment = in->segment == 0 ? in->len : in->segment;
-    one.segment = 0;
+    struct bk_datagram rest = *in;
+    size_t taken;
+    rest.segment = in->segment == 0 ? in->len : in->segment;
     do {
-        size_t left = in->len - (size_t)(one.data - in->data);
-        one.len = left < segment ? left : segment;
-        if (turn_service_recv(t->service, &one, now) == BK_OK)
-            turn_serve(t, NULL, now);
-        one.data += one.len;
-    } while (one.data < in->data + in->len);
+        taken = turn_run(r->turn, &rest, false, now);
+        rest.data += taken;
+        rest.len -= taken;
+    } while (taken > 0 && rest.len > 0);
 }
 
 static void on_icmp(void *ctx, const struct net_icmp *e, struct bk_time now) {
@@ -91,6 +92,7 @@ enum bk_err turn_relay_open(struct server_turn *t, const struct bk_addr *addr) {
         return err;
     }
     *place = r;
+    turn_service_opened(t->service, addr, r);
     return BK_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "server/udp.h"
 
 #include "base/assert.h"
+#include "server/turn_int.h"
 #include "server/worker.h"
 #include "wire/channel.h"
 #include <string.h>
@@ -32,11 +33,6 @@ static struct udp_door *door_for(struct worker *w, const struct bk_addr *local) 
             return &w->udp[i];
     }
     return NULL;
-}
-
-struct turn_link *udp_link_for(struct worker *w, const struct bk_addr *local) {
-    struct udp_door *door = door_for(w, local);
-    return door == NULL ? NULL : &door->link;
 }
 
 /* RFC 5780 section 6.1: the answer to a CHANGE-REQUEST leaves through another socket. Each worker
@@ -83,17 +79,22 @@ static void receive_one(struct udp_door *door, const struct bk_datagram *in, str
     stun_recv(door, in, now);
 }
 
-/* One by one: what is nobody's flow. */
 static void on_train(void *ctx, const struct bk_datagram *in, struct bk_time now) {
-    struct bk_datagram one = *in;
-    size_t segment = in->segment == 0 ? in->len : in->segment;
-    one.segment = 0;
+    struct udp_door *door = ctx;
+    struct server_turn *turn = door->worker->turn;
+    struct bk_datagram rest = *in;
+    rest.segment = in->segment == 0 ? in->len : in->segment;
     do {
-        size_t left = in->len - (size_t)(one.data - in->data);
-        one.len = left < segment ? left : segment;
-        receive_one(ctx, &one, now);
-        one.data += one.len;
-    } while (one.data < in->data + in->len);
+        size_t taken = turn == NULL ? 0 : server_turn_run(turn, &rest, now);
+        if (taken == 0) {
+            struct bk_datagram one = rest;
+            one.segment = 0;
+            one.len = taken = rest.len < rest.segment ? rest.len : rest.segment;
+            receive_one(door, &one, now);
+        }
+        rest.data += taken;
+        rest.len -= taken;
+    } while (rest.len > 0);
 }
 
 void udp_door_send(struct udp_door *door, const struct bk_datagram *out) {
@@ -109,19 +110,16 @@ void udp_door_send(struct udp_door *door, const struct bk_datagram *out) {
 
 static void send_route(struct turn_link *link, const struct turn_route *route,
                        const uint8_t *data) {
-    struct udp_door *door = (struct udp_door *)(void *)link; /* its first member */
-    const struct net_out o = {.local = route->local,
-                              .remote = route->remote,
-                              .data = data + route->skip,
-                              .size = route->len,
-                              .stride = route->len,
-                              .count = 1,
-                              .head = route->head,
-                              .head_len = route->head_len};
-    net_port_send(door->port, &o);
+    const struct bk_datagram whole = {.data = data, .segment = route->len};
+    turn_port_send(udp_link_port(link), route, &whole, 1);
 }
 
 static const struct turn_link_type udp_link = {.send = send_route};
+
+struct net_port *udp_link_port(const struct turn_link *link) {
+    const struct udp_door *door = (const void *)link; /* its first member */
+    return link->type == &udp_link ? door->port : NULL;
+}
 
 /* Ports that workers share could be shared with another server of this user, too, who would then
  * get half of the clients. So the first worker tries without sharing. */

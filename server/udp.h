@@ -25,8 +25,8 @@ struct udp_records {
 
 /* One datagram to a client. Dropped (and counted) when the queue is full. */
 void udp_door_send(struct udp_door *door, const struct bk_datagram *out);
-/* The door of that address of ours. NULL: there is none. */
-struct turn_link *udp_link_for(struct worker *w, const struct bk_addr *local);
+/* The socket of a link that is such a door. NULL: it is something else. */
+struct net_port *udp_link_port(const struct turn_link *link);
 void udp_doors_close(struct worker *w);
 
 #endif

@@ -197,6 +197,10 @@ const char *net_plane_name(const struct net_plane *p) {
     return p->tier->name;
 }
 
+bool net_plane_can_keep_whole(const struct net_plane *p) {
+    return p->tier != &plane_portable;
+}
+
 const struct net_plane_counters *net_plane_counters(const struct net_plane *p) {
     return &p->counters;
 }

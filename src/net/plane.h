@@ -42,6 +42,8 @@ void net_plane_turn(struct net_plane *p, int64_t timeout_us);
 void net_plane_flush(struct net_plane *p);
 /* "portable", "batch". */
 const char *net_plane_name(const struct net_plane *p);
+/* Does it heed `dont_fragment`? */
+bool net_plane_can_keep_whole(const struct net_plane *p);
 
 struct net_plane_counters {
     uint64_t in, in_bytes, out, out_bytes; /* datagrams, counted singly also in trains */
