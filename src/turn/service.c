@@ -28,6 +28,7 @@ const struct turn_service_config turn_service_config_default = {
     .bytes_per_s = 125000000,      /* 1 Gbit/s: nobody's video call, and not the whole line */
     .user_bytes_per_s = 250000000, /* 2 Gbit/s */
     .workers = 1,
+    .connections_all = 4096,
     .lifetime_s = 600,      /* RFC 8656 section 6 */
     .lifetime_max_s = 3600, /* RFC 8656 section 7.2 */
 };
@@ -62,6 +63,8 @@ const char *turn_service_config_check(const struct turn_service_config *c) {
         return "per_user_max";
     if (c->workers < 1 || c->workers > TURN_WORKERS_MAX || c->worker >= c->workers)
         return "workers";
+    if (c->connections_all < 1 || c->connections_all > TURN_CONNS_MAX)
+        return "connections_all";
     if (c->bytes_per_s > RATE_MAX || c->user_bytes_per_s > RATE_MAX)
         return "bytes_per_s";
     if (c->permissions_max < 1 || c->permissions_max > 65535)
@@ -124,6 +127,9 @@ static enum bk_err make_tables(struct turn_service *s) {
     if (err == BK_OK)
         err = turn_channels_init(&s->chans, c->channels_all, &s->rng, &s->alloc);
     if (err == BK_OK)
+        err =
+            turn_conns_init(&s->conns, c->connections_all, (uint8_t)c->worker, &s->rng, &s->alloc);
+    if (err == BK_OK)
         err = turn_accounts_init(&s->accounts, c->allocations_max * TURN_PAYERS, seed, &s->alloc);
     for (size_t i = 0; err == BK_OK && i < TURN_FAMILIES; i++)
         if (c->relay[i].family != BK_FAMILY_NONE)
@@ -183,6 +189,7 @@ void turn_service_free(struct turn_service *service) {
     turn_channels_fini(&service->chans);
     for (size_t i = 0; i < TURN_FAMILIES; i++)
         turn_ports_fini(&service->ports[i]);
+    turn_conns_fini(&service->conns);
     turn_accounts_fini(&service->accounts);
     turn_book_free(service->book);
     put_back(service, service->config.filter.allow);
@@ -215,6 +222,8 @@ static void end_chan(struct turn_service *s, uint32_t i) {
 /* RFC 8656 sections 9 and 12: permissions and channels end with their allocation. */
 void turn_service_end(struct turn_service *s, uint32_t alloc) {
     struct turn_alloc *a = turn_service_alloc(s, alloc);
+    while (a->first_conn != TURN_NONE)
+        turn_conn_end(s, a->first_conn, true);
     while (a->first_chan != TURN_NONE)
         end_chan(s, a->first_chan);
     while (a->first_perm != TURN_NONE)
@@ -227,6 +236,21 @@ void turn_service_end(struct turn_service *s, uint32_t alloc) {
 }
 
 /* ---- The verbs ---------------------------------------------------------------------------- */
+
+void turn_service_begin(struct turn_service *s, struct bk_time now) {
+    s->now = bk_later(s->now, now);
+    s->has_out = false;
+}
+
+void turn_service_to_client(struct turn_service *s, const struct turn_alloc *a, size_t len) {
+    const struct bk_datagram out = {.local = a->server,
+                                    .remote = a->client,
+                                    .data = s->buf,
+                                    .len = len,
+                                    .protocol = a->protocol};
+    s->out = out;
+    s->has_out = true;
+}
 
 static enum bk_err from_client(struct turn_service *s, const struct bk_datagram *in) {
     struct stun_msg m;
@@ -244,8 +268,7 @@ static enum bk_err from_client(struct turn_service *s, const struct bk_datagram 
 
 enum bk_err turn_service_recv(struct turn_service *service, const struct bk_datagram *in,
                               struct bk_time now) {
-    service->now = bk_later(service->now, now);
-    service->has_out = false;
+    turn_service_begin(service, now);
     uint32_t owner = turn_relay_owner(service, &in->local);
     enum bk_err err = BK_ERR_NOT_OURS;
     if (owner != TURN_NONE)
@@ -263,8 +286,7 @@ enum bk_err turn_service_recv(struct turn_service *service, const struct bk_data
 
 void turn_service_advance(struct turn_service *service, struct bk_time now) {
     uint32_t i;
-    service->now = bk_later(service->now, now);
-    service->has_out = false;
+    turn_service_begin(service, now);
     while (waits_take_due(&service->allocs.waits, service->now, &i)) {
         service->counts[TURN_COUNT_EXPIRED]++;
         turn_service_end(service, i);
@@ -273,6 +295,7 @@ void turn_service_advance(struct turn_service *service, struct bk_time now) {
         end_chan(service, i);
     while (waits_take_due(&service->perms.waits, service->now, &i))
         end_perm(service, i);
+    turn_conns_expire(service);
     turn_look_home(service);
 }
 
@@ -280,6 +303,7 @@ struct bk_time turn_service_deadline(const struct turn_service *service) {
     struct bk_time at = service->lent == 0 ? BK_NEVER : service->look_home;
     at = bk_earlier(at, waits_deadline(&service->allocs.waits));
     at = bk_earlier(at, waits_deadline(&service->chans.waits));
+    at = bk_earlier(at, waits_deadline(&service->conns.waits));
     return bk_earlier(at, waits_deadline(&service->perms.waits));
 }
 
@@ -291,8 +315,7 @@ void turn_service_from(struct turn_service *service, void *via) {
 void turn_service_left(struct turn_service *service, const struct bk_datagram *client,
                        struct bk_time now) {
     uint32_t i = turn_allocs_find(&service->allocs, client);
-    service->now = bk_later(service->now, now);
-    service->has_out = false;
+    turn_service_begin(service, now);
     if (i != TURN_NONE)
         turn_service_end(service, i);
 }

@@ -65,6 +65,8 @@ struct turn_service_config {
     uint32_t channels_per_address;    /* 16384 */
     uint64_t bytes_per_s;             /* of one allocation, both ways together; 125000000 */
     uint64_t user_bytes_per_s;        /* of a user's allocations together; 250000000 */
+    bool tcp;                         /* TCP allocations, RFC 6062; else they get 442 */
+    uint32_t connections_all;         /* with peers, of all TCP allocations; 1..65536; 4096 */
     bool flows;                       /* tell of channels that a fast path could carry */
     uint32_t lifetime_s;              /* default; 600, RFC 8656 section 6 */
     uint32_t lifetime_max_s;          /* 3600, RFC 8656 section 7.2 */
@@ -202,7 +204,28 @@ void turn_service_sent(struct turn_service *service, const struct turn_sent *sen
 /* ---- TCP allocations, RFC 6062 ------------------------------------------------------------------
  */
 
-/* How TURN_CONNECT ended; then fetch the datagram, which is the answer to Connect. */
+/* The sockets and bytes are the caller's. What happens, in order:
+ *
+ *     Allocate over a stream      TURN_OPEN with BK_TCP: listen; turn_service_opened(),
+ * cannot_open() Connect                     TURN_CONNECT: connect from action.addr (beside the
+ * listening socket, with SO_REUSEADDR) to action.peer. No answer yet.
+ *       ... up or not, within 30 s: turn_service_connected(), then fetch the answer (it goes to
+ *                                 turn_service_via()); not up: the number is gone already
+ *     a peer connects             turn_service_accepted(), then fetch ConnectionAttempt
+ *     ConnectionBind on stream X  BK_OK; TURN_JOIN with action.via = what turn_service_from() was
+ *                                 told for X; then the answer, and after it X carries no more
+ *                                 messages but bytes. Until then peers are not read from.
+ *                                 TURN_PASS instead: it belongs to another worker; pass on X.
+ *     30 s without ConnectionBind TURN_CUT
+ *     the allocation ends         TURN_CUT for each connection, TURN_CLOSE for the port
+ *     an end of either stream     turn_service_disconnected(): no TURN_CUT follows; the other
+ *                                 stream is the caller's to end, section 5.5
+ *
+ * A connection is known by its number until TURN_CUT, turn_service_disconnected(), or
+ * turn_service_connected() with an error. */
+
+/* How TURN_CONNECT ended; then fetch the datagram, which is the answer to Connect. Must be called,
+ * after 30 s at the latest (BK_ERR_TIMEOUT or any other error: 447). */
 void turn_service_connected(struct turn_service *service, uint32_t connection, enum bk_err err,
                             struct bk_time now);
 /* Somebody connected to a listening relay port. BK_OK: keep it, paused, under this number, and

@@ -7,17 +7,19 @@
 
 enum { SLACK = 16, RING_LARGE = 4096 };
 
-static uint32_t to_end(uint32_t allocs, uint32_t chans) {
-    return allocs * TURN_RELAY_PORTS_MAX + chans;
+static uint32_t to_end(uint32_t allocs, uint32_t chans, uint32_t conns) {
+    return allocs * TURN_RELAY_PORTS_MAX + chans + conns;
 }
 
 uint32_t turn_service_actions_for(const struct turn_service *s) {
-    return 2 * to_end(s->config.allocations_max, s->config.flows ? s->config.channels_all : 0) +
+    const struct turn_service_config *c = &s->config;
+    return 2 * to_end(c->allocations_max, c->flows ? c->channels_all : 0,
+                      c->tcp ? c->connections_all : 0) +
            SLACK;
 }
 
 bool turn_service_has_room(const struct turn_service *s, uint32_t more) {
-    uint32_t kept = to_end(s->allocs.pool.count + 1, s->flows + 1);
+    uint32_t kept = to_end(s->allocs.pool.count + 1, s->flows + 1, s->conns.pool.count + 1);
     return s->action_count + kept + more <= s->action_cap;
 }
 
@@ -25,6 +27,12 @@ void turn_service_push(struct turn_service *s, const struct turn_due *due) {
     bk_assert(s->action_count < s->action_cap);
     s->actions[(s->action_at + s->action_count) % s->action_cap] = *due;
     s->action_count++;
+}
+
+void turn_service_pass(struct turn_service *s, uint16_t worker) {
+    const struct turn_due due = {.kind = TURN_PASS, .port = worker};
+    if (turn_service_has_room(s, 1))
+        turn_service_push(s, &due);
 }
 
 /* An empty ring begins at its start again: what was never needed is never touched. After a rush
@@ -61,6 +69,19 @@ static void say_flow(const struct turn_service *s, uint32_t chan, struct turn_ac
     out->via = a->via;
 }
 
+static bool say_connect(const struct turn_service *s, uint32_t number, struct turn_action *out) {
+    uint32_t i = turn_conns_by_number(&s->conns, number);
+    if (i == TURN_NONE)
+        return false; /* gone already: its cut follows */
+    const struct turn_conn *c = turn_conn_at(&s->conns, i);
+    size_t family = turn_family_index(c->peer.ip.family);
+    out->protocol = BK_TCP;
+    out->connection = number;
+    out->peer = c->peer;
+    out->addr = bk_addr(s->config.relay[family], turn_service_alloc(s, c->owner)->port[family]);
+    return true;
+}
+
 /* false: nothing to be told any more. */
 static bool say(const struct turn_service *s, const struct turn_due *due, struct turn_action *out) {
     memset(out, 0, sizeof *out);
@@ -81,12 +102,19 @@ static bool say(const struct turn_service *s, const struct turn_due *due, struct
         out->flow.id = due->id;
         return true;
     case TURN_CONNECT:
+        return say_connect(s, due->id, out);
     case TURN_JOIN:
+        out->connection = due->id;
+        out->via = s->via;
+        return true;
     case TURN_CUT:
+        out->connection = due->id;
+        return true;
     case TURN_PASS:
-        break;
+        out->worker = due->port;
+        return true;
     }
-    return true;
+    return false;
 }
 
 /* A port is free for others only once the caller knows that it is to be closed. */

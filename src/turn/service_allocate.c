@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum {
+    TCP_PROTOCOL = 6,
     UDP_PROTOCOL = 17,
     WIRE_IPV4 = 1,
     WIRE_IPV6 = 2,
@@ -47,15 +48,25 @@ static uint16_t read_families(const struct turn_service *s, const struct stun_ms
     return TURN_CODE_FAMILY_UNSUPPORTED; /* MUST, point 7 */
 }
 
-static uint16_t read_wish(const struct turn_service *s, const struct stun_msg *m,
+/* RFC 6062 section 5.1: MUST come over a stream, and without what is for datagrams only. */
+static bool may_be_tcp(const struct turn_ask *ask) {
+    return ask->in->protocol == BK_TCP && !stun_has(&ask->m, TURN_EVEN_PORT) &&
+           !stun_has(&ask->m, TURN_RESERVATION_TOKEN) && !stun_has(&ask->m, TURN_DONT_FRAGMENT);
+}
+
+static uint16_t read_wish(const struct turn_service *s, const struct turn_ask *ask,
                           struct turn_wish *w) {
+    const struct stun_msg *m = &ask->m;
     uint32_t transport;
     struct wire_span even;
     memset(w, 0, sizeof *w);
     if (stun_get_u32(m, TURN_REQUESTED_TRANSPORT, &transport) != BK_OK)
         return STUN_CODE_BAD_REQUEST; /* point 3 */
-    if (transport >> 24 != UDP_PROTOCOL)
+    w->relayed = transport >> 24 == TCP_PROTOCOL ? BK_TCP : BK_UDP;
+    if (transport >> 24 != UDP_PROTOCOL && (w->relayed != BK_TCP || !s->config.tcp))
         return TURN_CODE_TRANSPORT_UNSUPPORTED;
+    if (w->relayed == BK_TCP && !may_be_tcp(ask))
+        return STUN_CODE_BAD_REQUEST;
     bool has_even = stun_get_bytes(m, TURN_EVEN_PORT, &even) == BK_OK;
     if (has_even)
         w->parity = (even.data[0] & 0x80) != 0 ? TURN_EVEN_PAIR : TURN_EVEN;
@@ -143,7 +154,7 @@ void turn_do_allocate(struct turn_service *s, struct turn_ask *ask) {
             turn_answer_error(s, ask, TURN_CODE_ALLOCATION_MISMATCH); /* point 2 */
         return;
     }
-    code = read_wish(s, &ask->m, &w);
+    code = read_wish(s, ask, &w);
     if (code != 0)
         turn_answer_error(s, ask, code);
     else if (!turn_service_has_room(s, TURN_RELAY_PORTS_MAX))

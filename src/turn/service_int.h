@@ -7,12 +7,13 @@
  *     service_allocate.c  Allocate and Refresh
  *     service_ports.c     relay ports: taking, reserving, giving back
  *     service_peers.c     CreatePermission and ChannelBind
+ *     service_connect.c   TCP allocations, RFC 6062
  *     service_quota.c     who may have how much; refusals
  *     service_route.c     where data goes, both ways
  *     service_data.c      the same with copying; ICMP errors
  *     service_sent.c      what was sent; bandwidth; flows
- *     alloc, perm, chan, account, ports, ledger   the tables, each without knowledge of the others
- *     filter, users       who may be talked to, who may talk
+ *     alloc, perm, chan, conn, account, ports, ledger   the tables, each without knowledge of the
+ * others filter, users       who may be talked to, who may talk
  *
  * turn_service_end() is the one way an allocation ends. */
 #ifndef TURN_SERVICE_INT_H
@@ -21,6 +22,7 @@
 #include "turn/account.h"
 #include "turn/alloc.h"
 #include "turn/chan.h"
+#include "turn/conn.h"
 #include "turn/perm.h"
 #include "turn/ports.h"
 #include "turn/service.h"
@@ -44,6 +46,7 @@ struct turn_service {
     struct turn_allocs allocs;
     struct turn_permissions perms;
     struct turn_channels chans;
+    struct turn_conns conns;
     struct turn_accounts accounts;
     struct turn_ports ports[TURN_FAMILIES];
     struct turn_ledger ledger;
@@ -83,13 +86,18 @@ struct turn_ask {
 
 /* ---- service.c */
 
+/* An input begins: what was not fetched is gone. */
+void turn_service_begin(struct turn_service *s, struct bk_time now);
 void turn_service_end(struct turn_service *s, uint32_t alloc);
+/* The first `len` bytes of `buf` are for the client of `a`. */
+void turn_service_to_client(struct turn_service *s, const struct turn_alloc *a, size_t len);
 
 /* ---- service_actions.c */
 
 /* How many there may ever be at once. */
 uint32_t turn_service_actions_for(const struct turn_service *s);
 void turn_service_push(struct turn_service *s, const struct turn_due *due);
+void turn_service_pass(struct turn_service *s, uint16_t worker);
 /* Is there room for `more` actions, and for all that the ends of what is here will ask for? */
 bool turn_service_has_room(const struct turn_service *s, uint32_t more);
 
@@ -158,6 +166,9 @@ void turn_do_allocate(struct turn_service *s, struct turn_ask *ask);
 void turn_do_refresh(struct turn_service *s, struct turn_ask *ask);
 void turn_do_create_permission(struct turn_service *s, struct turn_ask *ask);
 void turn_do_channel_bind(struct turn_service *s, struct turn_ask *ask);
+/* 0: this peer may be permitted; else the error code. */
+uint16_t turn_peer_judge(const struct turn_service *s, const struct turn_alloc *a,
+                         const struct bk_addr *peer);
 /* Is it an address that relay ports are opened at, or known by? */
 bool turn_ip_is_own(const struct turn_service *s, const struct bk_ip *ip);
 /* May this allocation's client send to `peer`, now? Permissions apart. */
@@ -175,6 +186,14 @@ BK_MUST_USE enum bk_err turn_route_peer(struct turn_service *s, uint32_t alloc,
                                         const struct bk_datagram *in, struct turn_route *out);
 /* What the client knows a peer by. */
 struct bk_addr turn_name_of(const struct turn_service *s, const struct bk_addr *peer);
+
+/* ---- service_connect.c */
+
+void turn_do_connect(struct turn_service *s, struct turn_ask *ask);
+void turn_do_connection_bind(struct turn_service *s, struct turn_ask *ask);
+/* `cut`: the caller is to close it, too. */
+void turn_conn_end(struct turn_service *s, uint32_t conn, bool cut);
+void turn_conns_expire(struct turn_service *s);
 
 /* ---- service_data.c */
 

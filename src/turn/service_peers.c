@@ -31,9 +31,8 @@ bool turn_peer_is_open(const struct turn_service *s, const struct bk_addr *peer)
     return turn_relay_is_open(s, peer);
 }
 
-/* 0: this peer may be permitted; else the error code. */
-static uint16_t judge(const struct turn_service *s, const struct turn_alloc *a,
-                      const struct bk_addr *peer) {
+uint16_t turn_peer_judge(const struct turn_service *s, const struct turn_alloc *a,
+                         const struct bk_addr *peer) {
     if (a->port[turn_family_index(peer->ip.family)] == 0)
         return TURN_CODE_PEER_FAMILY_MISMATCH; /* sections 10.2 and 12.2: MUST */
     return may_permit(s, &peer->ip) ? 0 : STUN_CODE_FORBIDDEN;
@@ -70,7 +69,7 @@ static uint16_t read_peers(struct turn_service *s, struct turn_ask *ask, struct 
         if (stun_read_addr(&ask->m, &attr, &peer) != BK_OK)
             return STUN_CODE_BAD_REQUEST;
         ask->peer = peer;
-        uint16_t code = judge(s, a, &peer);
+        uint16_t code = turn_peer_judge(s, a, &peer);
         if (code != 0)
             return code;
         if (*count == PEERS_MAX)
@@ -128,10 +127,10 @@ static uint16_t bind(struct turn_service *s, struct turn_ask *ask) {
     uint32_t i = TURN_NONE;
     if (stun_get_port(&ask->m, TURN_CHANNEL_NUMBER, &number) != BK_OK ||
         stun_get_addr(&ask->m, TURN_XOR_PEER_ADDRESS, &peer) != BK_OK || number < CHANNEL_MIN ||
-        number > CHANNEL_OLD_MAX || peer.port == 0)
+        number > CHANNEL_OLD_MAX || peer.port == 0 || a->relayed != BK_UDP)
         return STUN_CODE_BAD_REQUEST;
     ask->peer = peer;
-    uint16_t code = judge(s, a, &peer);
+    uint16_t code = turn_peer_judge(s, a, &peer);
     if (code == 0 && !turn_peer_is_open(s, &peer))
         code = STUN_CODE_FORBIDDEN;
     if (code == 0)

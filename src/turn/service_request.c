@@ -10,7 +10,8 @@ enum { AMPLIFY_TENTHS = 26 };
 
 static bool is_ours(uint16_t method) {
     return method == TURN_ALLOCATE || method == TURN_REFRESH || method == TURN_CREATE_PERMISSION ||
-           method == TURN_CHANNEL_BIND;
+           method == TURN_CHANNEL_BIND || method == TURN_METHOD_CONNECT ||
+           method == TURN_CONNECTION_BIND;
 }
 
 /* Ends the message under way and makes it the datagram to be sent. */
@@ -131,6 +132,10 @@ static void dispatch(struct turn_service *s, struct turn_ask *ask) {
         turn_do_allocate(s, ask);
         return;
     }
+    if (ask->m.method == TURN_CONNECTION_BIND) {
+        turn_do_connection_bind(s, ask);
+        return;
+    }
     /* RFC 8656 section 5: MUST be 437 without an allocation, 441 with another one's user */
     if (ask->alloc == TURN_NONE)
         turn_answer_error(s, ask, TURN_CODE_ALLOCATION_MISMATCH);
@@ -140,6 +145,8 @@ static void dispatch(struct turn_service *s, struct turn_ask *ask) {
         turn_do_refresh(s, ask);
     else if (ask->m.method == TURN_CREATE_PERMISSION)
         turn_do_create_permission(s, ask);
+    else if (ask->m.method == TURN_METHOD_CONNECT)
+        turn_do_connect(s, ask);
     else
         turn_do_channel_bind(s, ask);
 }

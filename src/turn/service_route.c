@@ -25,7 +25,8 @@ static enum bk_err to_peer(struct turn_service *s, uint32_t alloc, const struct 
                            struct turn_route *out) {
     const struct turn_alloc *a = turn_service_alloc(s, alloc);
     size_t family = turn_family_index(peer->ip.family);
-    if (a->port[family] == 0 || peer->port == 0 || !turn_peer_is_open(s, peer))
+    if (a->port[family] == 0 || a->relayed != BK_UDP || peer->port == 0 ||
+        !turn_peer_is_open(s, peer))
         return drop(s, TURN_COUNT_DROP_PEER, BK_ERR_AUTH);
     if (!turn_bandwidth_is_open(s, alloc))
         return BK_ERR_FULL;

@@ -47,6 +47,9 @@ enum stun_method {
     TURN_DATA = 0x007,
     TURN_CREATE_PERMISSION = 0x008,
     TURN_CHANNEL_BIND = 0x009,
+    TURN_METHOD_CONNECT = 0x00a, /* this and the following: RFC 6062 section 6.1 */
+    TURN_CONNECTION_BIND = 0x00b,
+    TURN_CONNECTION_ATTEMPT = 0x00c,
 };
 
 enum stun_attr_type {
@@ -67,6 +70,7 @@ enum stun_attr_type {
     TURN_EVEN_PORT = 0x0018,
     TURN_REQUESTED_TRANSPORT = 0x0019,
     TURN_DONT_FRAGMENT = 0x001a,
+    STUN_ACCESS_TOKEN = 0x001b, /* RFC 7635 section 6.2 */
     STUN_MESSAGE_INTEGRITY_SHA256 = 0x001c,
     STUN_PASSWORD_ALGORITHM = 0x001d,
     STUN_USERHASH = 0x001e,
@@ -76,6 +80,7 @@ enum stun_attr_type {
     STUN_USE_CANDIDATE = 0x0025,
     STUN_PADDING = 0x0026,
     STUN_RESPONSE_PORT = 0x0027,
+    TURN_CONNECTION_ID = 0x002a, /* RFC 6062 section 6.2.1 */
     TURN_ADDITIONAL_ADDRESS_FAMILY = 0x8000,
     TURN_ADDRESS_ERROR_CODE = 0x8001,
     STUN_PASSWORD_ALGORITHMS = 0x8002,
@@ -88,6 +93,8 @@ enum stun_attr_type {
     STUN_ICE_CONTROLLING = 0x802a,
     STUN_RESPONSE_ORIGIN = 0x802b,
     STUN_OTHER_ADDRESS = 0x802c,
+    STUN_THIRD_PARTY_AUTHORIZATION = 0x802e, /* RFC 7635 section 6.1 */
+    TURN_MOBILITY_TICKET = 0x8030,           /* RFC 8016 section 3.6 */
     /* Ours, from the range where a stranger skips what it does not know (RFC 8489 section 18.3):
      * the other port of a server that has one address and may not say OTHER-ADDRESS. */
     STUN_OTHER_PORT = 0xf0b0,
@@ -98,7 +105,8 @@ enum {
     STUN_CODE_TRY_ALTERNATE = 300,
     STUN_CODE_BAD_REQUEST = 400,
     STUN_CODE_UNAUTHENTICATED = 401,
-    STUN_CODE_FORBIDDEN = 403, /* RFC 8656 section 19 */
+    STUN_CODE_FORBIDDEN = 403,          /* RFC 8656 section 19 */
+    TURN_CODE_MOBILITY_FORBIDDEN = 405, /* RFC 8016 section 3.4 */
     STUN_CODE_UNKNOWN_ATTRIBUTE = 420,
     TURN_CODE_ALLOCATION_MISMATCH = 437,
     STUN_CODE_STALE_NONCE = 438,
@@ -106,6 +114,8 @@ enum {
     TURN_CODE_WRONG_CREDENTIALS = 441,
     TURN_CODE_TRANSPORT_UNSUPPORTED = 442,
     TURN_CODE_PEER_FAMILY_MISMATCH = 443,
+    TURN_CODE_CONNECTION_EXISTS = 446, /* this and the following: RFC 6062 section 6.3 */
+    TURN_CODE_CONNECTION_FAILED = 447,
     TURN_CODE_QUOTA_REACHED = 486,
     STUN_CODE_ROLE_CONFLICT = 487,
     STUN_CODE_SERVER_ERROR = 500,

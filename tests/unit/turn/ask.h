@@ -19,6 +19,7 @@ struct asker {
     struct bk_time now;
     struct stun_login login;
     struct bk_addr client, server;
+    uint8_t protocol; /* what it comes in */
     uint8_t out[1024], in[2048];
     struct stun_builder b;
     size_t len; /* of the last request */
@@ -70,7 +71,8 @@ static inline void ask_new(struct asker *a, enum stun_class cls, uint16_t method
 /* Hands bytes to the service as if they came from `from` to `to`. */
 static inline void ask_bytes(struct asker *a, const struct bk_addr *from, const struct bk_addr *to,
                              const void *bytes, size_t len) {
-    const struct bk_datagram in = {.local = *to, .remote = *from, .data = bytes, .len = len};
+    const struct bk_datagram in = {
+        .local = *to, .remote = *from, .data = bytes, .len = len, .protocol = a->protocol};
     a->err = turn_service_recv(a->service, &in, a->now);
     a->answered = turn_service_next_datagram(a->service, &a->d);
     if (!a->answered)
@@ -163,6 +165,24 @@ static inline void ask_channel(struct asker *a, uint16_t number, const char *tex
     memcpy(a->out + CHANNEL_HEADER_LEN, text, strlen(text));
     a->len = CHANNEL_HEADER_LEN + strlen(text);
     ask_again(a);
+}
+
+/* The next action is of this kind. */
+static inline struct turn_action ask_action(struct asker *a, enum turn_action_kind kind) {
+    struct turn_action action;
+    assert_true(turn_service_next_action(a->service, &action));
+    assert_int_equal(action.kind, kind);
+    return action;
+}
+
+static inline void ask_no_action(struct asker *a) {
+    struct turn_action action;
+    assert_false(turn_service_next_action(a->service, &action));
+}
+
+static inline void ask_wait(struct asker *a, int64_t s) {
+    a->now = bk_after(a->now, s * BK_US_PER_S);
+    turn_service_advance(a->service, a->now);
 }
 
 static inline struct turn_service_info ask_info(const struct asker *a) {
