@@ -23,6 +23,8 @@
 #include <turn_bpf.h> /* made by cmake/BodkinFastpath.cmake: turn_bpf[], the object file's bytes */
 #include <unistd.h>
 
+_Static_assert((int)FAST_INTERFACES >= (int)FASTPATH_INTERFACES_MAX, "room for all");
+
 enum { TCX_INGRESS = 46, MAPPED_MAX = 4, FLOWS_MAX = 1000000 };
 
 struct attached {
@@ -201,7 +203,7 @@ static bool attach_tc(const struct fastpath *f, const struct door *d, struct att
 
 static void attach(struct fastpath *f, const struct door *d, enum fastpath_mode mode) {
     struct attached *a = &f->attached[f->attached_count++];
-    struct fast_interface i = {.may = FAST_OUT};
+    struct fast_interface i = {.index = d->index, .may = FAST_OUT};
     *a = (struct attached){.link = -1};
     a->told.index = d->index;
     memcpy(a->told.name, d->name, sizeof a->told.name);
@@ -212,10 +214,7 @@ static void attach(struct fastpath *f, const struct door *d, enum fastpath_mode 
     if (d->sends_xdp)
         i.may |= FAST_XDP_BACK | FAST_XDP_OUT;
     memcpy(i.mac, d->mac, sizeof i.mac);
-    if (bpf_map_update_elem(bpf_map__fd(map_of(f, "interfaces")), &d->index, &i, BPF_ANY) != 0) {
-        say(a->told.reason, "it cannot be registered", errno);
-        return;
-    }
+    f->flows.shared.settings->interfaces[f->attached_count - 1] = i;
     if (mode != FASTPATH_TC && attach_xdp(f, d, a))
         return;
     if (mode != FASTPATH_XDP)

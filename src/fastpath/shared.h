@@ -67,18 +67,20 @@ struct fast_limit {
     uint64_t unused[5];
 };
 
+/* FAST_XDP_BACK: XDP_TX; FAST_XDP_OUT: XDP_REDIRECT to here; FAST_OUT: tc to here. */
+enum { FAST_XDP_BACK = 1, FAST_XDP_OUT = 2, FAST_OUT = 4, FAST_INTERFACES = 16 };
+struct fast_interface {
+    uint32_t index; /* 0: no more */
+    uint8_t mac[6];
+    uint8_t may, unused;
+};
+
 struct fast_settings {
     uint64_t seed[2];
     uint64_t epoch_ns;
     uint32_t bucket_mask;
     uint32_t unused;
-};
-
-/* By interface index. */
-enum { FAST_XDP_BACK = 1, FAST_XDP_OUT = 2, FAST_OUT = 4 };
-struct fast_interface {
-    uint8_t mac[6];
-    uint16_t may; /* FAST_XDP_BACK: XDP_TX; FAST_XDP_OUT: XDP_REDIRECT to here; FAST_OUT: of tc */
+    struct fast_interface interfaces[FAST_INTERFACES];
 };
 
 _Static_assert(sizeof(struct fast_flow) == 192, "three cache lines, the last one written");

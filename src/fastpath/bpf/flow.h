@@ -39,12 +39,25 @@ struct {
     __type(value, struct fast_limit);
 } limits SEC(".maps");
 
+/* Next hops, for a moment: each core's own, so that nobody writes what another reads. */
+struct hop {
+    __u64 until_ns;
+    __u64 from[2], to[2]; /* addresses; IPv4 in the first half of the first word */
+    __u32 out;
+    __u16 mtu;
+    __u8 family, tos;
+    __u8 dmac[ETH_ALEN], smac[ETH_ALEN];
+    __u32 unused;
+};
+
+enum { HOPS = 1024, HOP_NS = 50 * 1000 * 1000 };
+
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 64);
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, HOPS);
     __type(key, __u32);
-    __type(value, struct fast_interface);
-} interfaces SEC(".maps");
+    __type(value, struct hop);
+} hops SEC(".maps");
 
 enum {
     LOOPBACK = 1, /* its number, in every network namespace */
@@ -172,52 +185,91 @@ INLINE bool measure(struct plan *plan, const struct packet *p) {
 /* The next hop, as for a packet of this machine's own (it comes from loopback), so that it does not
  * matter whether the interfaces forward. Anything but a neighbour that is known and a packet that
  * fits is left alone. */
-INLINE bool route(void *ctx, struct plan *plan, const struct packet *p) {
+INLINE bool ask_route(void *ctx, struct hop *hop, const struct plan *plan, const struct hop *key) {
     struct bpf_fib_lookup fib = {0};
     const struct fast_flow *f = plan->flow;
     bool up = plan->way == FAST_UP;
-    fib.family = plan->family == 4 ? INET : INET6;
+    fib.family = key->family == 4 ? INET : INET6;
     fib.l4_protocol = UDP;
     fib.sport = up ? f->relay_port : f->server_port;
     fib.dport = up ? f->peer_port : f->client_port;
     fib.tot_len = plan->ip_len;
     fib.ifindex = LOOPBACK;
-    const __u32 *from = (const __u32 *)(up ? f->relay : f->server);
-    const __u32 *to = (const __u32 *)(up ? f->peer : f->client);
-    if (plan->family == 4) {
-        fib.tos = p->tos & 0xfc; /* without ECN */
-        fib.ipv4_src = from[0];
-        fib.ipv4_dst = to[0];
+    if (key->family == 4) {
+        fib.tos = key->tos;
+        fib.ipv4_src = (__u32)key->from[0];
+        fib.ipv4_dst = (__u32)key->to[0];
     } else {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            fib.ipv6_src[i] = from[i];
-            fib.ipv6_dst[i] = to[i];
-        }
+        __builtin_memcpy(fib.ipv6_src, key->from, sizeof fib.ipv6_src);
+        __builtin_memcpy(fib.ipv6_dst, key->to, sizeof fib.ipv6_dst);
     }
+    hop->until_ns = 0;
     if (bpf_fib_lookup(ctx, &fib, sizeof fib, 0) != BPF_FIB_LKUP_RET_SUCCESS)
         return false;
-    plan->out = fib.ifindex;
-    __builtin_memcpy(plan->to, fib.dmac, ETH_ALEN);
-    __builtin_memcpy(plan->from, fib.smac, ETH_ALEN);
+    hop->from[0] = key->from[0];
+    hop->from[1] = key->from[1];
+    hop->to[0] = key->to[0];
+    hop->to[1] = key->to[1];
+    hop->family = key->family;
+    hop->tos = key->tos;
+    hop->out = fib.ifindex;
+    hop->mtu = fib.tot_len; /* before Linux 5.12 what was asked for; then the route's */
+    __builtin_memcpy(hop->dmac, fib.dmac, ETH_ALEN);
+    __builtin_memcpy(hop->smac, fib.smac, ETH_ALEN);
+    hop->until_ns = plan->now + HOP_NS;
     return true;
+}
+
+INLINE bool route(void *ctx, struct plan *plan, const struct packet *p) {
+    const struct fast_flow *f = plan->flow;
+    bool up = plan->way == FAST_UP;
+    const __u64 *from = (const __u64 *)(up ? f->relay : f->server);
+    const __u64 *to = (const __u64 *)(up ? f->peer : f->client);
+    const struct hop key = {.from = {from[0], from[1]},
+                            .to = {to[0], to[1]},
+                            .family = plan->family,
+                            .tos = plan->family == 4 ? p->tos & 0xfc : 0}; /* without ECN */
+    __u64 mix = (to[0] ^ to[1] * 31) * 0x9e3779b97f4a7c15ULL;
+    __u32 at = (__u32)(mix >> 32) % HOPS;
+    struct hop *hop = bpf_map_lookup_elem(&hops, &at);
+    if (!hop)
+        return false;
+    bool known = hop->until_ns > plan->now && hop->to[0] == key.to[0] && hop->to[1] == key.to[1] &&
+                 hop->from[0] == key.from[0] && hop->from[1] == key.from[1] &&
+                 hop->family == key.family && hop->tos == key.tos && plan->ip_len <= hop->mtu;
+    if (!known && !ask_route(ctx, hop, plan, &key))
+        return false;
+    plan->out = hop->out;
+    __builtin_memcpy(plan->to, hop->dmac, ETH_ALEN);
+    __builtin_memcpy(plan->from, hop->smac, ETH_ALEN);
+    return true;
+}
+
+INLINE const struct fast_interface *interface(const struct fast_settings *s, __u32 index) {
+    const struct fast_interface *found = NULL;
+#pragma unroll
+    for (int i = FAST_INTERFACES - 1; i >= 0; i--)
+        if (s->interfaces[i].index == index)
+            found = &s->interfaces[i];
+    return found;
 }
 
 /* A frame for this machine, and an interface that may send it. */
 INLINE bool doors(struct plan *plan, const struct packet *p, __u32 in) {
-    const struct fast_interface *i = bpf_map_lookup_elem(&interfaces, &in);
+    __u32 zero = 0, other = 0;
+    const struct fast_settings *s = bpf_map_lookup_elem(&settings, &zero);
+    if (!s)
+        return false;
+    const struct fast_interface *i = interface(s, in);
     if (!i)
         return false;
-    __u32 other = 0;
 #pragma unroll
     for (int k = 0; k < ETH_ALEN; k++)
         other |= (__u32)(i->mac[k] ^ p->mac[k]);
     if (other)
         return false;
-    plan->may = i->may;
-    if (plan->out == in)
-        return true;
-    i = bpf_map_lookup_elem(&interfaces, &plan->out);
+    if (plan->out != in)
+        i = interface(s, plan->out);
     if (!i)
         return false;
     plan->may = i->may;

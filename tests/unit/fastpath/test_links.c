@@ -2,6 +2,7 @@
  * Real packets over virtual links: what the programs carry, and what they leave alone. Each test
  * runs with XDP and with tc. */
 #define _GNU_SOURCE /* NOLINT: setns */
+#include "../test.h"
 #include "world.h"
 
 static struct world world;

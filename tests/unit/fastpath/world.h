@@ -5,11 +5,9 @@
  * peer 2001:db8:1::2       2001:db8:1::1                2001:db8:2::1        2001:db8:2::2
  *
  * The test's process is in the server's; sockets are made in the others. Virtual links send what
- * is checksummed by nobody (CHECKSUM_PARTIAL), unless `honest`. */
+ * is checksummed by nobody (CHECKSUM_PARTIAL), unless told otherwise. For tests and measurements. */
 #ifndef TESTS_FASTPATH_WORLD_H
 #define TESTS_FASTPATH_WORLD_H
-
-#include "../test.h"
 
 #include "fastpath/fastpath.h"
 #include "net/sockaddr.h"
@@ -20,12 +18,22 @@
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+/* What cannot fail where this could be made. */
+static inline void world_need(bool done, const char *what) {
+    if (done)
+        return;
+    perror(what);
+    abort();
+}
 
 enum world_side { CLIENT, SERVER, PEER, SIDES };
 
@@ -36,7 +44,7 @@ struct world {
 };
 
 static inline void world_enter(const struct world *w, enum world_side side) {
-    assert_int_equal(setns(w->ns[side], CLONE_NEWNET), 0);
+    world_need(setns(w->ns[side], CLONE_NEWNET) == 0, "setns");
 }
 
 /* A command in one of the namespaces, quietly. */
@@ -123,7 +131,7 @@ static inline void world_end(struct world *w) {
 
 static inline struct bk_addr world_addr(const char *text) {
     struct bk_addr a;
-    assert_int_equal(bk_addr_parse(text, &a), BK_OK);
+    world_need(bk_addr_parse(text, &a) == BK_OK, text);
     return a;
 }
 
@@ -137,9 +145,9 @@ static inline int world_socket(const struct world *w, enum world_side side, cons
     world_enter(w, side);
     int fd = socket(a.ip.family == BK_IPV4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     world_enter(w, SERVER);
-    assert_true(fd >= 0);
+    world_need(fd >= 0, "socket");
     socklen_t len = sockaddr_from(&a, a.ip.family == BK_IPV6, &sa);
-    assert_int_equal(bind(fd, &sa.any, len), 0);
+    world_need(bind(fd, &sa.any, len) == 0, bind_to);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
     return fd;
@@ -149,7 +157,7 @@ static inline void world_send(int fd, const char *to, const void *bytes, size_t 
     union net_sockaddr sa;
     const struct bk_addr a = world_addr(to);
     socklen_t sa_len = sockaddr_from(&a, a.ip.family == BK_IPV6, &sa);
-    assert_int_equal(sendto(fd, bytes, len, 0, &sa.any, sa_len), (ssize_t)len);
+    world_need(sendto(fd, bytes, len, 0, &sa.any, sa_len) == (ssize_t)len, to);
 }
 
 #endif
