@@ -326,6 +326,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     config.components = (uint16_t)(1 + (more >> 2 & 1));
     config.lite = (more & 8) != 0;
     config.doubt_us = (more & 16) != 0 ? 500000 : 0;
+    config.silent_us = config.doubt_us * 2;
     config.patience_us = (more & 32) != 0 ? 5000000 : 0;
     const struct bk_alloc alloc = {poor_get, poor_put, &p};
     if (bk_checker_new(&config, &alloc, &p.ice) != BK_OK)

@@ -81,6 +81,7 @@ static enum bk_err make_checker(struct bk_ice *ice) {
     c.components = from->components;
     c.patience_us = from->patience_us;
     c.doubt_us = doubt_us(from->disconnected_us);
+    c.silent_us = from->disconnected_us;
     c.ta_us = from->ta_us;
     c.rto_min_us = 200000;
     c.consent_us = from->consent_us;

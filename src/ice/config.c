@@ -66,6 +66,7 @@ static const char *check_times(const struct bk_checker_config *c) {
         {"patience_us", c->patience_us, 0, HOUR_US},
         {"tcp_wait_us", c->tcp_wait_us, 1000000, HOUR_US},
         {"doubt_us", c->doubt_us, c->doubt_us == 0 ? 0 : 50000, HOUR_US},
+        {"silent_us", c->silent_us, 0, HOUR_US},
     };
     return first_outside(ranges, sizeof ranges / sizeof ranges[0]);
 }

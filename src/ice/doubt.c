@@ -5,12 +5,17 @@
  * it. If it stays silent and a spare answers, the spare takes over. If nobody answers, nothing is
  * decided: the pair stays selected, is asked again every doubt_us, and dies when its consent does
  * (RFC 7675 section 5.1). Data on a spare alone is a reason to ask at once. Signs of life are
- * answers, checks of the peer's, and what bk_checker_heard() reports. */
+ * answers, checks of the peer's, and what bk_checker_heard() reports.
+ *
+ * Where no data comes anyway there is nothing to save by haste, and thousands of idle agents to
+ * spare: there the question waits until its failure would be known just before config.silent_us. */
 #include "ice/checker.h"
 
 enum {
-    QUIET_US = 100000, /* of a selected pair, while data comes on another */
-    AGAIN_US = 1000000 /* that is no reason to ask more often */
+    QUIET_US = 100000,  /* of a selected pair, while data comes on another */
+    AGAIN_US = 1000000, /* that is no reason to ask more often */
+    IDLE_US = 10000000, /* without data */
+    MARGIN_US = 100000  /* for timers that are late, and whoever is told */
 };
 
 static struct bk_time latest(struct bk_time a, struct bk_time b) {
@@ -22,6 +27,18 @@ static struct bk_time latest(struct bk_time a, struct bk_time b) {
 static struct bk_time last_sign(const struct ice_pair *p) {
     struct bk_time t = latest(p->answered_at, p->heard_at);
     return latest(latest(t, p->data_at), p->valid_since);
+}
+
+static bool is_idle(const struct bk_checker *ice, const struct ice_pair *p) {
+    return bk_is_never(p->data_at) || bk_elapsed_us(p->data_at, ice->now) >= IDLE_US;
+}
+
+static int64_t patience_us(const struct bk_checker *ice, const struct ice_pair *p) {
+    int64_t soon = ice->config.doubt_us;
+    if (ice->config.silent_us == 0 || !is_idle(ice, p))
+        return soon;
+    int64_t late = (int64_t)ice->config.silent_us - MARGIN_US - ice_doubt_lasts_us(ice, p);
+    return late > soon ? late : soon;
 }
 
 /* When the selected pair is to be asked next. */
@@ -36,7 +53,7 @@ static struct bk_time ask_at(const struct bk_checker *ice, const struct ice_comp
      * in between, or the two would stay in step for ever once they asked at the same time. */
     bool ours = !bk_is_never(p->heard_at) &&
                 (bk_is_never(p->answered_at) || bk_before(p->answered_at, p->heard_at));
-    int64_t wait = ice->config.doubt_us, early = ice->role.controlling ? wait / 16 : 0;
+    int64_t wait = patience_us(ice, p), early = ice->role.controlling ? wait / 16 : 0;
     return bk_after(since, wait - (ours ? wait / 8 : early));
 }
 
@@ -151,6 +168,8 @@ void bk_checker_heard(struct bk_checker *ice, const struct bk_addr *local,
         struct ice_pair *p = ice_pair_at(ice, i);
         if (p->id == 0 || !ice_addr_same(&p->to, remote) || !ice_addr_same(&p->base, local))
             continue;
+        if (is_idle(ice, p))
+            ice_touch(ice, ice->now); /* from now on there is haste */
         p->data_at = ice->now;
         ice_doubt_heard(ice, p);
         suspect(ice, p);

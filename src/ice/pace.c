@@ -99,6 +99,12 @@ static void plan_quick(const struct bk_checker *ice, const struct ice_pair *p, u
     }
 }
 
+int64_t ice_doubt_lasts_us(const struct bk_checker *ice, const struct ice_pair *pair) {
+    struct ice_check_plan plan = {.tries = 0};
+    plan_quick(ice, pair, ice->config.probe_tries + DOUBT_MORE_TRIES, &plan);
+    return (int64_t)plan.rto_us * (plan.tries - 1) + plan.wait_us;
+}
+
 static struct ice_check_plan make_plan(const struct bk_checker *ice, uint16_t index,
                                        enum ice_purpose purpose) {
     const struct ice_pair *p = &ice->list.pairs[index];

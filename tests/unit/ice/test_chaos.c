@@ -105,6 +105,7 @@ static void play_streams(uint64_t seed) {
     struct bk_checker_config config = mini_config();
     config.streams = config.components = 2;
     config.doubt_us = (seed & 1) != 0 ? 1000000 : 0;
+    config.silent_us = (seed & 2) != 0 ? 2000000 : 0;
     mini_init(&m, seed);
     for (int i = 0; i < 2; i++) {
         rng[i] = rng_from_seeded(&m.agent_seed);

@@ -55,6 +55,7 @@ static void every_field_is_checked_by_name(void **state) {
     BAD(components, 257);
     BAD(tcp_wait_us, 999999);
     BAD(doubt_us, 49999);
+    BAD(silent_us, UINT32_C(3600000001));
 #undef BAD
     c = good();
     c.streams = c.components = 33; /* 1089 in all */

@@ -5,10 +5,13 @@
 static struct mini m;
 static struct bk_rng rng[2];
 
+static uint32_t silent_us;
+
 /* IPv6 (selected) and IPv4 (warm), connected, 20 ms one way. */
 static void connected(uint32_t doubt_us, bool first_controls) {
     struct bk_checker_config config = mini_config();
     config.doubt_us = doubt_us;
+    config.silent_us = silent_us;
     mini_two_public(&m, 7, rng, config, first_controls, !first_controls);
     m.delay_us = 20000;
     mini_socket(&m, 0, "[2001:db8::1]:5000");
@@ -159,6 +162,51 @@ static void spares_are_asked_only_when_the_first_question_was_lost(void **state)
     mini_fini(&m);
 }
 
+static uint64_t asked_in_a_minute(void) {
+    uint64_t before = bk_checker_stats(m.side[0].ice)->requests_sent +
+                      bk_checker_stats(m.side[1].ice)->requests_sent;
+    for (int i = 0; i < 10; i++)
+        mini_run(&m, 6000);
+    return bk_checker_stats(m.side[0].ice)->requests_sent +
+           bk_checker_stats(m.side[1].ice)->requests_sent - before;
+}
+
+/* Without data there is no haste: it is enough that silence is told in time. */
+static void an_idle_pair_is_asked_as_late_as_can_be(void **state) {
+    (void)state;
+    connected(1200000, true);
+    uint64_t hasty = asked_in_a_minute();
+    mini_fini(&m);
+    silent_us = 2000000;
+    for (int control = 0; control < 2; control++) {
+        connected(1200000, control == 0);
+        assert_in_range(asked_in_a_minute(), 20, hasty * 4 / 5);
+        struct bk_time broken = m.now;
+        for (size_t i = 0; i < 2; i++)
+            m.side[0].dead[i] = true;
+        mini_run(&m, 3000);
+        for (int i = 0; i < 2; i++)
+            assert_in_range(mini_when_us(&m, i, BK_CHECKER_SILENT, broken), 1, 2000000);
+        mini_fini(&m);
+    }
+    silent_us = 0;
+}
+
+static void a_pair_with_data_is_asked_early(void **state) {
+    (void)state;
+    silent_us = 2000000;
+    connected(1200000, true);
+    struct bk_time broken = m.now;
+    struct bk_ice_pair_info info = mini_selected(&m, 0);
+    bk_checker_heard(m.side[0].ice, &info.local.base, &info.remote.addr, m.now);
+    for (size_t i = 0; i < 2; i++)
+        m.side[0].dead[i] = true;
+    mini_run(&m, 3000);
+    assert_in_range(mini_when_us(&m, 0, BK_CHECKER_SILENT, broken), 1, 1600000);
+    mini_fini(&m);
+    silent_us = 0;
+}
+
 static void without_doubt_nothing_is_asked(void **state) {
     (void)state;
     connected(0, true);
@@ -189,6 +237,8 @@ int main(void) {
         cmocka_unit_test(data_on_a_spare_alone_brings_the_doubt_on),
         cmocka_unit_test(data_on_a_spare_moves_nothing_while_the_selected_pair_answers),
         cmocka_unit_test(spares_are_asked_only_when_the_first_question_was_lost),
+        cmocka_unit_test(an_idle_pair_is_asked_as_late_as_can_be),
+        cmocka_unit_test(a_pair_with_data_is_asked_early),
         cmocka_unit_test(without_doubt_nothing_is_asked),
         cmocka_unit_test(loss_alone_moves_nothing),
     };
