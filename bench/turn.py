@@ -80,7 +80,7 @@ class Network:
                         "tso", "off", check=False)
             self.within(where, "ethtool", "-K", dev, "gro", "on" if where == self.s else "off",
                         check=False)
-            # On one link everybody knows everybody.
+        # On one link everybody knows everybody.
         macs = {w: self.within(w, "cat", f"/sys/class/net/{d}/address").strip()
                 for w, d in ((ns, inner), (self.s, outer))}
         self.within(ns, "ip", "neigh", "replace", server_address, "lladdr", macs[self.s], "dev",
@@ -326,6 +326,51 @@ def many_load(r):
             "KB each": result.get("rss_kb_each"), "raw": result}
 
 
+# What an attacker who forges the victim's address can have sent to it, per byte of his own.
+SMALL = {
+    "Binding": bytes.fromhex("000100002112a442") + b"abcdefghijkl",
+    "Allocate": bytes.fromhex("000300082112a442") + b"abcdefghijkl" + bytes.fromhex("0019000411000000"),
+    "Allocate, nothing in it": bytes.fromhex("000300002112a442") + b"abcdefghijkl",
+    "ChannelData": bytes.fromhex("40000000"),
+    "garbage": b"\xff" * 20,
+}
+
+
+def ask_small():
+    """Inside the client's namespace: the answers' lengths, as one line of JSON."""
+    answers = {}
+    for name, request in SMALL.items():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(0.5)
+            s.sendto(request, (SERVER, PORT))
+            total = 0
+            try:
+                while True:
+                    total += len(s.recv(4096)) + 28  # IPv4 and UDP
+            except TimeoutError:
+                pass
+            answers[name] = [len(request) + 28, total]
+    print(json.dumps(answers))
+
+
+def amplification_load(r):
+    said = json.loads(r.net.within(r.net.c, sys.executable, os.path.abspath(__file__), "--ask-small"))
+    return {**{f"{name}, times": out / into for name, (into, out) in said.items()}, "raw": said}
+
+
+def reload_load(r):
+    """A thousand SIGHUPs within a load of 50 kpps: what is lost."""
+    pid, seconds = r.server.process.pid, 10
+    hups = subprocess.Popen(["sh", "-c", "sleep 1; i=0; while [ $i -lt 1000 ]; do "
+                             f"kill -HUP {pid}; i=$((i + 1)); sleep 0.007; done"])
+    result = r.flood("--flows", "100", "--burst", "5", "--rate", "50000", "--seconds", str(seconds))
+    hups.wait()
+    if "seconds" not in result:
+        return {"raw": result}
+    return {"lost": result["up_sent"] - result["up_relayed"], "kpps": result["up_pps"] / 1000,
+            "of": result["up_sent"], "raw": result}
+
+
 LOADS = {
     "one": ("1 flow, 16-packet bursts, 100 B",
             flood_load("--flows", "1", "--burst", "16", "--size", "100")),
@@ -343,9 +388,11 @@ LOADS = {
     "allocate": ("allocations, long-term credentials", allocation_load),
     "binding": ("Binding", binding_load),
     "many": ("100 000 allocations live", many_load),
+    "amplify": ("bytes answered per byte asked, with headers", amplification_load),
+    "reload": ("1000 SIGHUPs at 50 kpps", reload_load),
 }
-NEEDS_TURN = ("allocate", "binding", "many")
-SOME = [name for name in LOADS if name != "many"]
+NEEDS_TURN = ("allocate", "binding", "many", "amplify", "reload")
+SOME = [name for name in LOADS if name not in ("many", "reload")]
 
 
 # ---- The table ---------------------------------------------------------------------------------
@@ -381,8 +428,10 @@ def table(results, servers):
 def failures(results):
     for load, by_server in results.items():
         for name, rounds in by_server.items():
-            raws = [x for r in rounds for x in (r["raw"] if isinstance(r["raw"], list) else [r["raw"]])]
-            texts = {x["failed"] for x in raws if "failed" in x}
+            texts = set()
+            for r in rounds:
+                raws = r["raw"] if isinstance(r["raw"], list) else [r["raw"]]
+                texts |= {x["failed"] for x in raws if "failed" in x}
             for text in sorted(texts):
                 print(f"failed: {name}: {LOADS[load][0]}: {text}")
 
@@ -456,6 +505,8 @@ def arguments():
 
 
 def main():
+    if "--ask-small" in sys.argv:
+        return ask_small()
     options = arguments()
     if os.geteuid() != 0:
         print("SKIPPED: network namespaces need root")

@@ -41,7 +41,8 @@ HEADING = "# TURN clients of others"
 # ---- Servers -----------------------------------------------------------------------------------
 
 class Server:
-    """One of the two, on `addresses`; ports from `port` on: STUN and TURN, TLS and DTLS, HTTPS, peer."""
+    """One of the two, on `addresses`; ports from `port` on: STUN and TURN, the second one of RFC
+    5780, HTTPS, the echoing peer, TLS and DTLS."""
 
     def __init__(self, kind, folder, addresses, port, within=()):
         self.kind, self.folder, self.addresses, self.port = kind, folder, addresses, port
@@ -56,14 +57,14 @@ class Server:
             for a in self.addresses:
                 words += ["-L", a, "-E", a]
             return ["turnserver", "-n", "-p", str(self.port), "--tls-listening-port",
-                    str(self.port + 1), "--no-cli", "--lt-cred-mech", "-u", f"{USER}:{PASSWORD}",
+                    str(self.port + 4), "--no-cli", "--lt-cred-mech", "-u", f"{USER}:{PASSWORD}",
                     "-r", "bodkin", "--allow-loopback-peers", "--mobility", "--simple-log", *words]
         words = []
         for a in self.addresses:
             words += ["--listen", a, "--relay-address", a]
         for kid, key in TOKEN_KEYS.items():
             words += ["--turn-token-key", f"{kid}:{key}"]
-        return [BODKIN, "serve", "--stun", str(self.port), "--turns", str(self.port + 1), "--https",
+        return [BODKIN, "serve", "--stun", str(self.port), "--turns", str(self.port + 4), "--https",
                 str(self.port + 2), "--state", self.folder, "--name", "localhost", "--realm", "bodkin",
                 "--turn-user", f"{USER}:{PASSWORD}", "--turn-secret", SECRET, "--throttle", "0",
                 "--address-allocations-max", "0", "--user-allocations-max", "0",
@@ -168,7 +169,7 @@ MODES = [
 
 
 def uclient(mode, server):
-    argv = ["turnutils_uclient", "-p", str(server.port + (1 if mode.secure else 0)), "-r",
+    argv = ["turnutils_uclient", "-p", str(server.port + (4 if mode.secure else 0)), "-r",
             str(server.port + 3), "-n", "20", "-z", "10", "-m", "4"]
     argv += ["-u", USER]
     if mode.user:
@@ -362,9 +363,9 @@ def agent_kinds():
     yield "bodkin ice, relay only, UDP", [BODKIN, "ice", "--protocol"], uri
     yield "bodkin ice, relay only, TCP", [BODKIN, "ice", "--protocol"], uri + tcp
     yield "bodkin ice, relay only, TLS", [BODKIN, "ice", "--protocol", "--insecure"], \
-        f"turns:{Net.SERVER}:3479"
+        f"turns:{Net.SERVER}:3482"
     yield "bodkin ice, relay only, DTLS", [BODKIN, "ice", "--protocol", "--insecure"], \
-        f"turns:{Net.SERVER}:3479?transport=udp"
+        f"turns:{Net.SERVER}:3482?transport=udp"
 
 
 def absent(argv):
