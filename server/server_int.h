@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ * The main thread's own. Who does what:
+ *
+ *     server.c        starting and stopping, the order of things
+ *     bind.c          which addresses and ports
+ *     certificates.c  the certificate, and its renewal
+ *     reload.c        other options and certificates while it runs */
+#ifndef SERVER_SERVER_INT_H
+#define SERVER_SERVER_INT_H
+
+#include "net/tls.h"
+#include "server/server.h"
+#include "server/users_keeper.h"
+#include "server/worker.h"
+
+enum { SERVER_PATH_MAX = 4096 };
+
+/* The metacert is valid for 30 days; RFC-less, from derper. */
+#define SERVER_RENEW_US (INT64_C(7) * 86400 * BK_US_PER_S)
+
+struct server {
+    const struct server_options *options;
+    struct fleet fleet;
+    struct worker *workers[SERVER_WORKERS_MAX];
+    struct metrics *metrics[SERVER_WORKERS_MAX];
+    struct bk_ip ips[SERVER_LISTEN_MAX];
+    size_t ip_count;
+    struct bk_ip stun_ips[WORKER_SOCKETS_MAX]; /* these, and of --stun-address what they lack */
+    size_t stun_ip_count;
+    char state_dir[SERVER_PATH_MAX], name[SERVER_TEXT_MAX];
+    struct net_tls *tls;
+    uint16_t https_port, stun_port, plain_port, turns_port; /* the last two, 0: off */
+    struct net_loop *loop;
+    struct net_timer renew;
+    struct net_signal *signals[3];
+    bool stopping;
+    struct users_keeper users;
+};
+
+/* "what: why" into `reason` (room for SERVER_TEXT_MAX); gives `err`. */
+enum bk_err server_say(char *reason, enum bk_err err, const char *what, const char *why);
+/* NULL where nothing was set. */
+const char *server_or_null(const struct server_text *t);
+
+/* ---- certificates.c */
+
+/* Reads the certificate's files as `options` name them, or makes the self-signed one. */
+BK_MUST_USE enum bk_err server_load_tls(const struct server *s, struct net_tls **out, char *reason);
+/* Takes the reference. */
+void server_use_tls(struct server *s, struct net_tls *tls);
+void server_on_renew(void *ctx, struct bk_time now);
+
+/* ---- bind.c */
+
+void server_choose_addresses(struct server *s);
+BK_MUST_USE enum bk_err server_bind(struct server *s, char *reason);
+
+/* ---- reload.c */
+
+void server_reload(struct server *s);
+
+#endif
