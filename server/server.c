@@ -12,6 +12,7 @@
 #include "server/home_line.h"
 #include "server/privileges.h"
 #include "server/store.h"
+#include "server/turn_ledger.h"
 #include "server/turn_start.h"
 #include <signal.h>
 #include <stdio.h>
@@ -227,6 +228,7 @@ static void stop(struct server *s) {
     for (size_t i = 0; i < s->fleet.count; i++)
         worker_free(s->workers[i]);
     users_keeper_stop(&s->users);
+    server_ledger_free(s->fleet.ledger);
     limits_fini(&s->fleet.limits);
     stun_discovery_free(s->fleet.discovery);
     for (int i = 0; i < 3; i++)

@@ -4,6 +4,7 @@
 #include "base/wipe.h"
 #include "box/box.h"
 #include "net/interfaces.h"
+#include "server/turn_ledger.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -99,6 +100,11 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
     config.tcp_relay = !o->turn.no_tcp_relay;
     c->users = users[0];
     const char *wrong = turn_service_config_check(c);
+    if (wrong == NULL)
+        err = server_ledger_new((uint16_t)fleet->count,
+                                c->allocations_max * 2 * (uint32_t)fleet->count, &fleet->ledger);
+    if (wrong == NULL && err == BK_OK)
+        c->ledger = server_ledger_face(fleet->ledger);
     for (size_t i = 0; i < fleet->count && wrong == NULL && err == BK_OK; i++) {
         c->users = users[i];
         err = server_turn_new(fleet->workers[i], &config, &fleet->workers[i]->turn);

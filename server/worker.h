@@ -44,6 +44,8 @@ struct door {
 
 /* What all workers share. Read-only once threads run, but for `limits`, which has a lock,
  * and `discovery`, which is made of atomics. */
+struct server_ledger;
+
 struct fleet {
     struct worker **workers;
     struct metrics **metrics; /* of each worker */
@@ -52,6 +54,7 @@ struct fleet {
     struct limits limits;
     struct turn_filter proxies;       /* `allow`: who may say whom it speaks for, server/proxy.h */
     struct stun_discovery *discovery; /* its tables are made for sharing */
+    struct server_ledger *ledger;     /* of TURN; NULL: no TURN */
     uint8_t relay_key[RELAY_HUB_KEY_LEN]; /* public */
 };
 
