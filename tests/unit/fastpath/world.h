@@ -5,7 +5,8 @@
  * peer 2001:db8:1::2       2001:db8:1::1                2001:db8:2::1        2001:db8:2::2
  *
  * The test's process is in the server's; sockets are made in the others. Virtual links send what
- * is checksummed by nobody (CHECKSUM_PARTIAL), unless told otherwise. For tests and measurements. */
+ * is checksummed by nobody (CHECKSUM_PARTIAL), unless told otherwise. For tests and measurements.
+ */
 #ifndef TESTS_FASTPATH_WORLD_H
 #define TESTS_FASTPATH_WORLD_H
 
