@@ -242,6 +242,7 @@ enum bk_err server_run(const struct server_options *options, char *reason) {
     static struct server server; /* one in a process: signals and ports are too */
     struct server *s = &server;
     s->options = options;
+    net_alloc_return_large();
     log_setup(options->log_level, options->log_json);
     enum bk_err err = net_loop_new(net_alloc(), &s->loop);
     if (err != BK_OK)

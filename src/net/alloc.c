@@ -2,6 +2,9 @@
 #include "net/alloc.h"
 
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static void *alloc_get(void *ctx, size_t size) {
     (void)ctx;
@@ -17,3 +20,12 @@ const struct bk_alloc *net_alloc(void) {
     static const struct bk_alloc alloc = {alloc_get, alloc_put, NULL};
     return &alloc;
 }
+
+#ifdef __GLIBC__
+void net_alloc_return_large(void) {
+    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+}
+#else
+void net_alloc_return_large(void) {
+}
+#endif

@@ -8,5 +8,9 @@
 
 /* Static; never NULL. */
 const struct bk_alloc *net_alloc(void);
+/* For programs that run for long: what is large (64 KiB or more: base/pool.h, base/links.h) goes
+ * back to the system when it is put back, and not only when all above it is free. glibc otherwise
+ * stops doing so after the first time. Once, at the start. */
+void net_alloc_return_large(void);
 
 #endif
