@@ -5,13 +5,16 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
+#include <linux/ethtool.h>
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
 #include <netpacket/packet.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -90,6 +93,19 @@ static void ask_features(struct door *doors, size_t count) {
     (void)close(fd);
 }
 
+static bool is_virtual_link(const char *name) {
+    struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+    struct ifreq r = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return true;
+    memcpy(r.ifr_name, name, strlen(name) + 1);
+    r.ifr_data = (void *)&info;
+    bool known = ioctl(fd, SIOCETHTOOL, &r) == 0;
+    (void)close(fd);
+    return !known || strcmp(info.driver, "veth") == 0;
+}
+
 static bool is_served(const struct ifaddrs *a, const struct bk_ip *serve, size_t count) {
     const uint8_t *bytes;
     struct sockaddr_in in4;
@@ -162,6 +178,8 @@ size_t doors_list(const struct bk_ip *serve, size_t serve_count, struct door *ou
         link_address(list, &out[i]);
     freeifaddrs(list);
     ask_features(out, count);
+    for (size_t i = 0; i < count; i++)
+        out[i].sends_back = out[i].sends_xdp && !is_virtual_link(out[i].name);
     errno = 0;
     return count;
 }

@@ -212,7 +212,9 @@ static void attach(struct fastpath *f, const struct door *d, enum fastpath_mode 
         return;
     }
     if (d->sends_xdp)
-        i.may |= FAST_XDP_BACK | FAST_XDP_OUT;
+        i.may |= FAST_XDP_OUT;
+    if (d->sends_back)
+        i.may |= FAST_XDP_BACK;
     memcpy(i.mac, d->mac, sizeof i.mac);
     f->flows.shared.settings->interfaces[f->attached_count - 1] = i;
     if (mode != FASTPATH_TC && attach_xdp(f, d, a))

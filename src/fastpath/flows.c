@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/rng.h"
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -247,7 +248,9 @@ static void fill(const struct flows *s, struct fast_flow *f, const struct fastpa
     const struct bk_addr up[2][2] = {{flow->client, flow->server}, {flow->relay, flow->peer}};
     const struct bk_addr down[2][2] = {{flow->peer, flow->relay}, {flow->server, flow->client}};
     uint64_t seed = s->shared.settings->seed[0];
-    memset(f, 0, sizeof *f);
+    /* But for `users`: a program may still look at what was here before, and leave it soon. */
+    memset(f, 0, offsetof(struct fast_flow, users));
+    memset(f->packets, 0, sizeof *f - offsetof(struct fast_flow, packets));
     memcpy(f->client, flow->client.ip.bytes, 16);
     memcpy(f->server, flow->server.ip.bytes, 16);
     memcpy(f->relay, flow->relay.ip.bytes, 16);

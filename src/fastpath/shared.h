@@ -67,7 +67,7 @@ struct fast_limit {
     uint64_t unused[5];
 };
 
-/* FAST_XDP_BACK: XDP_TX; FAST_XDP_OUT: XDP_REDIRECT to here; FAST_OUT: tc to here. */
+/* FAST_XDP_OUT: XDP_REDIRECT to here; FAST_XDP_BACK: XDP_TX as well; FAST_OUT: tc to here. */
 enum { FAST_XDP_BACK = 1, FAST_XDP_OUT = 2, FAST_OUT = 4, FAST_INTERFACES = 16 };
 struct fast_interface {
     uint32_t index; /* 0: no more */

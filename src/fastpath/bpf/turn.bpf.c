@@ -194,7 +194,7 @@ INLINE int send_xdp(struct xdp_md *ctx, struct plan *plan, const struct packet *
     if (!write_heads((void *)(long)ctx->data, (void *)(long)ctx->data_end, plan, p))
         return XDP_ABORTED;
     count(plan);
-    if (plan->out == ctx->ingress_ifindex)
+    if (plan->out == ctx->ingress_ifindex && (plan->may & FAST_XDP_BACK) != 0)
         return XDP_TX;
     return bpf_redirect(plan->out, 0);
 }
@@ -202,8 +202,7 @@ INLINE int send_xdp(struct xdp_md *ctx, struct plan *plan, const struct packet *
 INLINE int carry_xdp(struct xdp_md *ctx, struct plan *plan, const struct packet *p) {
     if (!plan_for(ctx, plan, p, ctx->ingress_ifindex))
         return XDP_PASS;
-    __u16 need = plan->out == ctx->ingress_ifindex ? FAST_XDP_BACK : FAST_XDP_OUT;
-    if ((plan->may & need) == 0 || !check_xdp(ctx, plan, p))
+    if ((plan->may & FAST_XDP_OUT) == 0 || !check_xdp(ctx, plan, p))
         return XDP_PASS;
     enum verdict verdict = charge(plan);
     if (verdict == CARRY)
