@@ -3,12 +3,13 @@
 
 #include "base/assert.h"
 #include "server/turn_int.h"
+#include "server/udp_proxy.h"
 #include "server/worker.h"
 #include "wire/channel.h"
 #include <string.h>
 
 enum {
-    UDP_BUFFER = 1 << 20,
+    UDP_BUFFER = 1 << 22,
     RECORD_MIN = 20, /* RFC 7983 section 7: DTLS */
     RECORD_MAX = 63
 };
@@ -79,9 +80,26 @@ static void receive_one(struct udp_door *door, const struct bk_datagram *in, str
     stun_recv(door, in, now);
 }
 
+/* Of a proxy that is trusted: each has, or follows one that had, a header of its own. */
+static void from_proxy(struct udp_door *door, const struct bk_datagram *train, struct bk_time now) {
+    size_t segment = train->segment == 0 ? train->len : train->segment;
+    for (size_t at = 0; at < train->len; at += segment) {
+        struct bk_datagram one = *train;
+        one.segment = 0;
+        one.data = train->data + at;
+        one.len = train->len - at < segment ? train->len - at : segment;
+        udp_proxy_recv(door->worker->proxied, door, &one, now);
+    }
+}
+
 static void on_train(void *ctx, const struct bk_datagram *in, struct bk_time now) {
     struct udp_door *door = ctx;
     struct server_turn *turn = door->worker->turn;
+    if (door->worker->proxied != NULL &&
+        turn_filter_opens(&door->worker->fleet->proxies, &in->remote.ip)) {
+        from_proxy(door, in, now);
+        return;
+    }
     struct bk_datagram rest = *in;
     rest.segment = in->segment == 0 ? in->len : in->segment;
     do {
@@ -141,7 +159,8 @@ enum bk_err worker_listen_udp(struct worker *w, const struct bk_addr *at, struct
     bk_assert(w->udp_count < sizeof w->udp / sizeof w->udp[0]);
     struct udp_door *door = &w->udp[w->udp_count];
     const struct net_port_events events = {on_train, NULL, door};
-    const struct net_port_config config = {.reuse_port = w->fleet->count > 1, .rcvbuf = UDP_BUFFER};
+    const struct net_port_config config = {
+        .reuse_port = w->fleet->count > 1, .first = true, .rcvbuf = UDP_BUFFER};
     door->link.type = &udp_link;
     door->worker = w;
     enum bk_err err = is_free(w, at, &config);

@@ -12,7 +12,8 @@
 
 enum {
     RATE_US = 20000, /* the load is measured over so long */
-    REST_TURNS = 16, /* a port that gave one datagram when more were asked for */
+    PROBE = 4,       /* datagrams asked for to see whether there is more than one, ... */
+    REST = 16,       /* ... and how many times it is one after there was not */
     LEAST_SLEEP_US = 20
 };
 
@@ -40,23 +41,50 @@ static void count_in(struct net_plane *p, const struct bk_datagram *in) {
 }
 
 /* How many datagrams to ask for. Where they come one by one, asking for more costs a call into the
- * kernel's depth each time; a port that has something in two turns running may have more. */
+ * kernel's depth each time, so it is tried now and then; where more wait, they make up trains. */
 static size_t to_ask(struct net_port *port) {
-    const struct net_plane *p = port->plane;
-    if (port->rest > 0)
+    if (port->want > 1)
+        return port->want;
+    if (port->rest > 0) {
         port->rest--;
-    else if (port->seen + 1 == p->turn)
-        port->want = PLANE_BATCH;
-    port->seen = p->turn;
-    size_t free_slots = PLANE_SLOTS - p->slot;
-    return port->want < free_slots ? port->want : free_slots;
+        return 1;
+    }
+    return PROBE;
 }
 
 static void learn(struct net_port *port, size_t asked, size_t got) {
-    if (asked > 1 && got <= 1) {
+    if (asked == 1)
+        return;
+    if (got <= 1) {
         port->want = 1;
-        port->rest = REST_TURNS;
+        port->rest = REST;
+    } else if (got == asked) {
+        port->want = asked * 4 < PLANE_BATCH ? (uint8_t)(asked * 4) : PLANE_BATCH;
     }
+}
+
+/* Small datagrams are moved together; if all of a call's are, its slots are free again. */
+static void move(struct net_plane *p, size_t slot, struct bk_datagram *in, size_t count) {
+    bool all = true;
+    for (size_t i = 0; i < count; i++) {
+        if (in[i].len > PLANE_MOVE_MAX) {
+            all = false;
+            continue;
+        }
+        uint8_t *to = p->moved + p->moved_used;
+        memcpy(to, in[i].data, in[i].len);
+        in[i].data = to;
+        p->moved_used += (in[i].len + 7) & ~(size_t)7;
+    }
+    if (all)
+        p->slot = slot;
+}
+
+static void make_room(struct net_plane *p, size_t count) {
+    if (p->slot + count <= PLANE_SLOTS && p->moved_used + count * PLANE_MOVE_MAX <= PLANE_MOVED)
+        return;
+    net_plane_flush(p);
+    p->slot = p->moved_used = 0;
 }
 
 /* One call's worth. Gives whether there may be more. */
@@ -64,14 +92,13 @@ static bool receive_some(struct net_port *port) {
     struct net_plane *p = port->plane;
     struct bk_datagram in[PLANE_BATCH];
     bool more = false;
-    if (p->slot == PLANE_SLOTS) {
-        net_plane_flush(p);
-        p->slot = 0;
-    }
     size_t asked = to_ask(port);
-    size_t got = p->tier->receive(port, asked, in, &more);
+    make_room(p, asked);
+    size_t slot = p->slot, got = p->tier->receive(port, asked, in, &more);
     const struct bk_time now = net_now(p->loop);
     learn(port, asked, got);
+    move(p, slot, in, got);
+    p->left -= got < p->left ? got : p->left;
     for (size_t i = 0; i < got; i++) {
         count_in(p, &in[i]);
         if (!port->closed)
@@ -80,10 +107,15 @@ static bool receive_some(struct net_port *port) {
     return more && !port->closed;
 }
 
+static bool has_half(const struct net_plane *p) {
+    return p->left > PLANE_TURN / 2;
+}
+
+/* Who goes first may use up half of what a turn has; the others get one call each, so that all of
+ * them have their share. */
 static void receive(struct net_port *port) {
-    for (int round = 0; round < PLANE_ROUNDS && !port->closed; round++)
-        if (!receive_some(port))
-            return;
+    while (!port->closed && receive_some(port) && port->first && has_half(port->plane))
+        continue;
 }
 
 static void bury(struct net_plane *p) {
@@ -94,20 +126,38 @@ static void bury(struct net_plane *p) {
     }
 }
 
-void net_plane_turn(struct net_plane *p, int64_t timeout_us) {
-    struct net_port *ready[PLANE_READY];
-    bool loop_too = false;
-    if (loop_has_work(p->loop))
-        timeout_us = 0;
-    size_t n = p->tier->wait(p, timeout_us, ready, PLANE_READY, &loop_too);
+/* Waits, unless there are ports that an earlier turn had no time for; then those who go first are
+ * asked whether they have something. */
+static void find_ready(struct net_plane *p, int64_t timeout_us, bool *loop_too) {
+    if (p->ready_at < p->ready_count) {
+        *loop_too = true;
+        loop_refresh(p->loop);
+        for (size_t i = 0; i < p->first_count; i++)
+            receive(p->firsts[i]);
+        return;
+    }
+    p->ready_at = p->ready_count = 0;
+    p->ready_count = p->tier->wait(p, timeout_us, p->ready, PLANE_READY, loop_too);
     loop_refresh(p->loop);
+    for (size_t i = 0; i < p->ready_count; i++) {
+        struct net_port *port = p->ready[i];
+        if (port == NULL || !port->first)
+            continue;
+        p->ready[i] = NULL;
+        receive(port);
+    }
+}
+
+void net_plane_turn(struct net_plane *p, int64_t timeout_us) {
+    bool loop_too = false;
+    p->left = PLANE_TURN;
+    p->slot = p->moved_used = 0;
+    find_ready(p, loop_has_work(p->loop) ? 0 : timeout_us, &loop_too);
     p->woke = net_now(p->loop);
-    p->turn++;
     p->counters.turns++;
-    p->slot = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!ready[i]->closed)
-            receive(ready[i]);
+    for (; p->ready_at < p->ready_count && p->left > 0; p->ready_at++)
+        if (p->ready[p->ready_at] != NULL)
+            receive(p->ready[p->ready_at]);
     net_plane_flush(p);
     if (loop_too || loop_has_work(p->loop)) {
         loop_poll(p->loop);
@@ -141,7 +191,7 @@ void net_plane_run(struct net_plane *p) {
     while (!loop_is_stopped(p->loop)) {
         net_plane_turn(p, -1);
         measure(p);
-        if (p->loaded && p->config.delay_us > 0)
+        if (p->loaded && p->config.delay_us > 0 && p->ready_at == p->ready_count)
             delay(p);
     }
 }
@@ -170,8 +220,10 @@ enum bk_err net_plane_new(struct net_loop *loop, const struct net_plane_config *
     p->ports.next = p->ports.prev = &p->ports;
     p->dead.next = p->dead.prev = &p->dead;
     p->slots = p->alloc.get(p->alloc.ctx, (size_t)PLANE_SLOTS * PLANE_SLOT);
+    p->moved = p->alloc.get(p->alloc.ctx, PLANE_MOVED);
     p->copies = p->alloc.get(p->alloc.ctx, PLANE_COPIES);
-    enum bk_err err = p->slots == NULL || p->copies == NULL ? BK_ERR_NO_MEMORY : tier->start(p);
+    enum bk_err err = p->slots == NULL || p->moved == NULL || p->copies == NULL ? BK_ERR_NO_MEMORY
+                                                                                : tier->start(p);
     if (err != BK_OK) {
         net_plane_free(p);
         return err;
@@ -189,6 +241,7 @@ void net_plane_free(struct net_plane *p) {
     if (p->own != NULL)
         p->tier->stop(p);
     p->alloc.put(p->alloc.ctx, p->slots);
+    p->alloc.put(p->alloc.ctx, p->moved);
     p->alloc.put(p->alloc.ctx, p->copies);
     p->alloc.put(p->alloc.ctx, p);
 }
@@ -214,6 +267,7 @@ enum bk_err net_port_open(struct net_plane *p, const struct bk_addr *bind,
     port->plane = p;
     port->events = *events;
     port->want = 1;
+    port->first = config->first && p->first_count < PLANE_FIRST_MAX;
     enum bk_err err = p->tier->open(port, config, bind);
     if (err != BK_OK) {
         p->alloc.put(p->alloc.ctx, port);
@@ -221,8 +275,19 @@ enum bk_err net_port_open(struct net_plane *p, const struct bk_addr *bind,
     }
     list_add(&p->ports, port);
     p->port_count++;
+    if (port->first)
+        p->firsts[p->first_count++] = port;
     *out = port;
     return BK_OK;
+}
+
+static void forget(struct net_plane *p, const struct net_port *port) {
+    for (size_t i = p->ready_at; i < p->ready_count; i++)
+        if (p->ready[i] == port)
+            p->ready[i] = NULL;
+    for (size_t i = 0; i < p->first_count; i++)
+        if (p->firsts[i] == port)
+            p->firsts[i--] = p->firsts[--p->first_count];
 }
 
 void net_port_close(struct net_port *port) {
@@ -231,6 +296,7 @@ void net_port_close(struct net_port *port) {
     struct net_plane *p = port->plane;
     if (p->train_count > 0)
         net_plane_flush(p);
+    forget(p, port);
     p->tier->close(port);
     port->closed = true;
     list_remove(port);

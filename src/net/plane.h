@@ -76,6 +76,7 @@ struct net_port_events {
 
 struct net_port_config {
     bool reuse_port, v6only; /* as in net/udp.h; default false */
+    bool first;              /* served before those who are not, and more at once; default false */
     int rcvbuf, sndbuf;      /* bytes; 0: the system's default */
 };
 

@@ -58,8 +58,11 @@ static void stop(struct net_plane *p) {
 
 /* The wildcard needs to be told where a datagram was sent to; the bits of ECN always matter (RFC
  * 8656 section 14). */
-static void set_options(const struct net_port *port) {
+static void set_options(const struct net_port *port, const struct net_port_config *config) {
     int fd = port->fd;
+    /* With CAP_NET_ADMIN beyond net.core.rmem_max; plane_bind() went up to it. */
+    if (config->rcvbuf > 0)
+        set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, config->rcvbuf);
     set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
     set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
     set_int(fd, SOL_UDP, UDP_GRO, 1);
@@ -84,7 +87,7 @@ static enum bk_err open_port(struct net_port *port, const struct net_port_config
     enum bk_err err = plane_bind(port, config, bind_to);
     if (err != BK_OK)
         return err;
-    set_options(port);
+    set_options(port, config);
     if (epoll_ctl(own->epoll, EPOLL_CTL_ADD, port->fd, &of_port) != 0) {
         close(port->fd);
         return BK_ERR_NO_MEMORY;

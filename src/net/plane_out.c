@@ -41,7 +41,7 @@ void net_plane_flush(struct net_plane *p) {
 }
 
 static uint32_t *place_of(struct net_plane *p, uint64_t flow) {
-    return &p->flows[(flow * UINT64_C(0x9e3779b97f4a7c15)) >> 54]; /* PLANE_FLOWS of them */
+    return &p->flows[(flow * UINT64_C(0x9e3779b97f4a7c15)) >> 51]; /* PLANE_FLOWS of them */
 }
 
 static bool takes(const struct plane_train *t, const struct net_out *out, size_t count) {
@@ -88,8 +88,9 @@ static const uint8_t *keep(struct net_plane *p, const uint8_t *data, size_t len)
 }
 
 static bool is_received(const struct net_plane *p, const uint8_t *data) {
-    uintptr_t at = (uintptr_t)data, base = (uintptr_t)p->slots;
-    return at >= base && at - base < (uintptr_t)PLANE_SLOTS * PLANE_SLOT;
+    uintptr_t at = (uintptr_t)data;
+    return at - (uintptr_t)p->slots < (uintptr_t)PLANE_SLOTS * PLANE_SLOT ||
+           at - (uintptr_t)p->moved < (uintptr_t)PLANE_MOVED; /* they wrap around below */
 }
 
 static void add(struct net_plane *p, struct plane_train *t, const struct net_out *out,

@@ -8,16 +8,21 @@
 #include "net/plane.h"
 
 enum {
-    PLANE_SLOTS = 256, /* datagrams or trains between two flushes */
+    PLANE_SLOTS = 128, /* for datagrams or trains */
     /* Not a power of two: else all slots would begin in the same few lines of the caches. */
     PLANE_SLOT = 65536 + 320,
-    PLANE_BATCH = 64,   /* of one port at once */
-    PLANE_ROUNDS = 4,   /* as often in a turn: the other ports want theirs */
-    PLANE_READY = 256,  /* ports served in one turn */
-    PLANE_TRAINS = 512, /* waiting to be sent, ... */
-    PLANE_PIECES = 1024,
+    PLANE_BATCH = 64, /* of one port at once */
+    /* Datagrams up to this size are moved together, and their slots used again: 4096 small ones
+     * then wait in 400 KB, not in 4096 pages. */
+    PLANE_MOVE_MAX = 2048,
+    PLANE_MOVED = 1 << 21, /* bytes of them between two flushes */
+    PLANE_READY = 256,     /* ports that one wait tells of */
+    PLANE_FIRST_MAX = 64,  /* ports that go before the others */
+    PLANE_TURN = 4096,     /* datagrams or trains of a turn; half of it for who goes first */
+    PLANE_TRAINS = 4096,   /* waiting to be sent, ... */
+    PLANE_PIECES = 4096,
     PLANE_COPIES = 1 << 19,  /* ... and so many bytes that had to be copied, headers included */
-    PLANE_FLOWS = 1024,      /* places for flows that a train is open for */
+    PLANE_FLOWS = 8192,      /* places for flows that a train is open for; 1 << 13 */
     PLANE_SEGMENTS_MAX = 64, /* datagrams in one train; UDP_MAX_SEGMENTS of Linux before 6.9 */
     PLANE_TRAIN_MAX = 65000  /* bytes in one train: below 65535 less IP and UDP headers */
 };
@@ -52,10 +57,10 @@ struct net_port {
     bool v6;       /* an IPv6 socket: IPv4 addresses are mapped */
     bool wildcard; /* bound to one */
     bool closed;
+    bool first;         /* goes before the others */
     bool dont_fragment; /* as the socket stands now */
-    uint8_t rest;       /* so many turns before more than one datagram is expected again */
+    uint8_t rest;       /* so many times before it is tried whether there is more than one */
     uint8_t want;       /* datagrams to ask for */
-    uint32_t seen;      /* the turn in which it last had something */
     uint32_t place;     /* in the portable tier's list */
     struct net_port *next, *prev;
 };
@@ -90,7 +95,13 @@ struct net_plane {
     size_t port_count;
     uint8_t *slots;
     size_t slot; /* the first one that is free */
-    uint32_t turn;
+    uint8_t *moved;
+    size_t moved_used;
+    struct net_port *ready[PLANE_READY]; /* [ready_at..ready_count) are to be served */
+    size_t ready_at, ready_count;
+    struct net_port *firsts[PLANE_FIRST_MAX];
+    size_t first_count;
+    size_t left; /* of PLANE_TURN, in this turn */
     struct plane_train trains[PLANE_TRAINS];
     struct plane_piece pieces[PLANE_PIECES];
     uint32_t train_count, piece_count;
