@@ -103,7 +103,8 @@ enum stun_login_verdict stun_login_check(struct stun_login *l, const struct stun
  * per client and any worker with the same secret accepts it. */
 struct stun_realm {
     char realm[STUN_REALM_MAX + 1];
-    uint8_t secret[32];
+    uint8_t secret[32], previous[32]; /* nonces are made with the first, and may be of either */
+    bool has_previous;
     int64_t nonce_us; /* lifetime of a nonce */
     bool anonymous;   /* offer USERHASH; stun_claim then may name a hash */
 };
@@ -113,6 +114,10 @@ struct stun_realm {
 BK_MUST_USE enum bk_err stun_realm_init(struct stun_realm *s, const char *realm,
                                         const uint8_t secret[32], int64_t nonce_us, bool anonymous);
 void stun_realm_fini(struct stun_realm *s); /* wipes */
+/* Changes the secret. `previous`: nonces made with this one are still good (as long as they live),
+ * so that servers that share secrets need not change them at the same moment; NULL: none. */
+void stun_realm_set_secret(struct stun_realm *s, const uint8_t current[32],
+                           const uint8_t previous[32]);
 
 /* Who a request says it is from: exactly one of `user` and `hash` has data. Views the message. */
 struct stun_claim {

@@ -59,8 +59,18 @@ static void put_base64(uint8_t *out, const uint8_t *bytes, size_t len) {
     }
 }
 
-static void make_nonce(const struct stun_realm *s, const struct bk_addr *from, uint64_t issued_ms,
-                       uint8_t out[NONCE_LEN]) {
+void stun_realm_set_secret(struct stun_realm *s, const uint8_t current[32],
+                           const uint8_t previous[32]) {
+    memcpy(s->secret, current, sizeof s->secret);
+    s->has_previous = previous != NULL;
+    if (s->has_previous)
+        memcpy(s->previous, previous, sizeof s->previous);
+    else
+        wipe(s->previous, sizeof s->previous);
+}
+
+static void make_nonce(const struct stun_realm *s, const uint8_t secret[32],
+                       const struct bk_addr *from, uint64_t issued_ms, uint8_t out[NONCE_LEN]) {
     uint8_t bound[8 + 1 + 16 + 2], mac[SHA256_LEN], raw[TIME_LEN + MAC_LEN];
     struct wire_writer w = wire_writer(bound, sizeof bound);
     wire_put_u64(&w, issued_ms);
@@ -68,7 +78,7 @@ static void make_nonce(const struct stun_realm *s, const struct bk_addr *from, u
     wire_put_bytes(&w, from->ip.bytes, sizeof from->ip.bytes);
     wire_put_u16(&w, from->port);
     const struct crypto_piece piece = {bound, w.len};
-    hmac_sha256(s->secret, sizeof s->secret, &piece, 1, mac);
+    hmac_sha256(secret, sizeof s->secret, &piece, 1, mac);
     memcpy(raw, bound + 8 - TIME_LEN, TIME_LEN);
     memcpy(raw + TIME_LEN, mac, MAC_LEN);
     nonce_cookie_write(NONCE_ALGORITHMS | (s->anonymous ? NONCE_ANONYMITY : 0u), out);
@@ -94,8 +104,13 @@ static bool nonce_is_fresh(const struct stun_realm *s, const struct wire_span *n
     uint64_t issued_ms;
     if (nonce->len != NONCE_LEN || !read_time(nonce->data + NONCE_COOKIE_LEN, &issued_ms))
         return false;
-    make_nonce(s, from, issued_ms, ours);
-    if (!equal_secret(ours, nonce->data, NONCE_LEN))
+    make_nonce(s, s->secret, from, issued_ms, ours);
+    bool made_here = equal_secret(ours, nonce->data, NONCE_LEN);
+    if (!made_here && s->has_previous) {
+        make_nonce(s, s->previous, from, issued_ms, ours);
+        made_here = equal_secret(ours, nonce->data, NONCE_LEN);
+    }
+    if (!made_here)
         return false;
     int64_t age_us = now.us - (int64_t)issued_ms * BK_US_PER_MS; /* 48 bits: no overflow */
     return age_us >= -AHEAD_US && age_us <= s->nonce_us;
@@ -156,7 +171,8 @@ uint16_t stun_claim_verify(const struct stun_claim *claim, const struct stun_msg
 void stun_realm_challenge(const struct stun_realm *s, struct stun_builder *b,
                           const struct bk_addr *from, struct bk_time now) {
     uint8_t nonce[NONCE_LEN];
-    make_nonce(s, from, (uint64_t)(now.us / BK_US_PER_MS) & UINT64_C(0xffffffffffff), nonce);
+    make_nonce(s, s->secret, from, (uint64_t)(now.us / BK_US_PER_MS) & UINT64_C(0xffffffffffff),
+               nonce);
     stun_put_bytes(b, STUN_REALM, s->realm, strlen(s->realm));
     stun_put_bytes(b, STUN_NONCE, nonce, sizeof nonce);
     stun_put_algorithms(b, STUN_PASSWORD_ALGORITHMS, &offer);

@@ -27,7 +27,7 @@ struct turn_alloc {
     void *socket[TURN_FAMILIES];   /* what turn_service_opened() said of the relay ports */
     uint64_t user;                 /* 0: this entry is free */
     uint64_t token;                /* RESERVATION-TOKEN it was answered with; 0: none */
-    uint64_t ticket;               /* of its MOBILITY-TICKET, RFC 8016; 0: it stays where it is */
+    uint64_t ticket;               /* names it in its MOBILITY-TICKETs; 0: it has none */
     struct bk_time good_until;     /* of its credentials; BK_NEVER: not known */
     struct turn_bucket bucket;     /* its bandwidth */
     uint64_t bytes[2];             /* to peers, to the client */
@@ -42,6 +42,7 @@ struct turn_alloc {
     uint8_t protocol;
     uint8_t relayed; /* enum bk_protocol of the relay ports: TCP is RFC 6062 */
     bool over;       /* its bandwidth: the refusal was told */
+    bool adrift;     /* its client's connection is gone; it may come back by RFC 8016 */
 };
 
 struct turn_allocs {

@@ -147,6 +147,8 @@ static enum bk_err set_up(struct turn_service *s, const struct turn_service_conf
         err = make_tables(s);
     if (err != BK_OK)
         return err;
+    turn_ticket_keys_set(&s->ticket_keys, config->secret, NULL);
+    wipe(s->config.secret, sizeof s->config.secret);
     s->look_home = BK_NEVER;
     s->action_cap = turn_service_actions_for(s);
     s->actions = s->alloc.get(s->alloc.ctx, s->action_cap * sizeof *s->actions);
@@ -249,7 +251,7 @@ void turn_service_to_client(struct turn_service *s, const struct turn_alloc *a, 
                                     .len = len,
                                     .protocol = a->protocol};
     s->out = out;
-    s->has_out = true;
+    s->has_out = !a->adrift;
 }
 
 static enum bk_err from_client(struct turn_service *s, const struct bk_datagram *in) {
@@ -316,8 +318,37 @@ void turn_service_left(struct turn_service *service, const struct bk_datagram *c
                        struct bk_time now) {
     uint32_t i = turn_allocs_find(&service->allocs, client);
     turn_service_begin(service, now);
-    if (i != TURN_NONE)
+    if (i == TURN_NONE)
+        return;
+    struct turn_alloc *a = turn_service_alloc(service, i);
+    if (a->ticket == 0) {
         turn_service_end(service, i);
+        return;
+    }
+    a->adrift = true; /* RFC 8016: its client may be on the way */
+    a->via = NULL;
+}
+
+void turn_service_drain(struct turn_service *service, const struct bk_addr *alternate) {
+    turn_service_drain_to(service, alternate, NULL);
+}
+
+void turn_service_drain_to(struct turn_service *service, const struct bk_addr *alternate,
+                           const char *domain) {
+    size_t len = domain == NULL ? 0 : strlen(domain);
+    memset(service->alternate_domain, 0, sizeof service->alternate_domain);
+    memset(&service->alternate, 0, sizeof service->alternate);
+    service->draining = alternate != NULL;
+    if (alternate != NULL)
+        service->alternate = *alternate;
+    if (len > 0)
+        memcpy(service->alternate_domain, domain, len < TURN_DOMAIN_MAX ? len : TURN_DOMAIN_MAX);
+}
+
+void turn_service_set_secret(struct turn_service *service, const uint8_t current[32],
+                             const uint8_t previous[32]) {
+    stun_realm_set_secret(&service->realm, current, previous);
+    turn_ticket_keys_set(&service->ticket_keys, current, previous);
 }
 
 bool turn_service_next_datagram(struct turn_service *service, struct bk_datagram *out) {
@@ -358,6 +389,7 @@ const char *turn_count_name(enum turn_count count) {
         [TURN_COUNT_DROP_SMALL] = "drop_small",
         [TURN_COUNT_EXPIRED] = "expired",
         [TURN_COUNT_DROP_BANDWIDTH] = "drop_bandwidth",
+        [TURN_COUNT_MOVED] = "moved",
     };
     return names[count];
 }

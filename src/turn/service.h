@@ -67,6 +67,7 @@ struct turn_service_config {
     uint64_t user_bytes_per_s;        /* of a user's allocations together; 250000000 */
     bool tcp;                         /* TCP allocations, RFC 6062; else they get 442 */
     uint32_t connections_all;         /* with peers, of all TCP allocations; 1..65536; 4096 */
+    bool mobility;                    /* RFC 8016; else its clients get 405 */
     bool flows;                       /* tell of channels that a fast path could carry */
     uint32_t lifetime_s;              /* default; 600, RFC 8656 section 6 */
     uint32_t lifetime_max_s;          /* 3600, RFC 8656 section 7.2 */
@@ -244,6 +245,18 @@ void turn_service_disconnected(struct turn_service *service, uint32_t connection
 /* From now on new allocations get 300 with this server (RFC 8489 section 10), or, family NONE, 508.
  * NULL: no longer. */
 void turn_service_drain(struct turn_service *service, const struct bk_addr *alternate);
+/* The same, and the name that is in its certificate (ALTERNATE-DOMAIN, RFC 8489 section 14.16);
+ * NULL: none. Cut after 255 bytes. */
+void turn_service_drain_to(struct turn_service *service, const struct bk_addr *alternate,
+                           const char *domain);
+
+/* ---- Secrets -------------------------------------------------------------------------------- */
+
+/* Changes the secret that nonces and mobility tickets are made with; what was made with `previous`
+ * is good, too (NULL: nothing is). In a fleet: first give everyone the new one as `previous`, then
+ * as `current` with the old one behind it, and drop that after an hour. */
+void turn_service_set_secret(struct turn_service *service, const uint8_t current[32],
+                             const uint8_t previous[32]);
 
 /* ---- What was refused ----------------------------------------------------------------------- */
 
@@ -303,6 +316,7 @@ enum turn_count {
     TURN_COUNT_DROP_SMALL,     /* a request too short to be answered without amplifying */
     TURN_COUNT_EXPIRED,        /* allocations */
     TURN_COUNT_DROP_BANDWIDTH, /* data over its bandwidth */
+    TURN_COUNT_MOVED,          /* allocations, to another address of their client's (RFC 8016) */
     TURN_COUNTS
 };
 

@@ -2,6 +2,8 @@
  * Allocate and Refresh, RFC 8656 sections 7.2 and 8.2. */
 #include "turn/service_int.h"
 
+#include "base/rng.h"
+
 #include <string.h>
 
 enum {
@@ -67,6 +69,9 @@ static uint16_t read_wish(const struct turn_service *s, const struct turn_ask *a
         return TURN_CODE_TRANSPORT_UNSUPPORTED;
     if (w->relayed == BK_TCP && !may_be_tcp(ask))
         return STUN_CODE_BAD_REQUEST;
+    uint16_t code = turn_read_mobility(s, m, &w->mobile);
+    if (code != 0)
+        return code;
     bool has_even = stun_get_bytes(m, TURN_EVEN_PORT, &even) == BK_OK;
     if (has_even)
         w->parity = (even.data[0] & 0x80) != 0 ? TURN_EVEN_PAIR : TURN_EVEN;
@@ -97,6 +102,7 @@ static void answer_allocated(struct turn_service *s, struct turn_ask *ask, uint3
     if (a->token != 0)
         stun_put_u64(&ask->b, TURN_RESERVATION_TOKEN, a->token);
     stun_put_addr(&ask->b, STUN_XOR_MAPPED_ADDRESS, &a->client);
+    turn_put_ticket(s, ask, i);
     if (a->trouble != 0)
         put_address_error(&ask->b, a);
     turn_answer_send(s, ask);
@@ -135,11 +141,30 @@ static void create(struct turn_service *s, struct turn_ask *ask, const struct tu
         return;
     }
     a->via = s->via;
+    a->ticket = w->mobile ? rng_u64(&s->rng) | 1 : 0;
     memcpy(a->txid, ask->m.txid, STUN_TXID_LEN);
     turn_bucket_start(&a->bucket, s->config.bytes_per_s, s->now);
     set_lifetime(s, i, lifetime_for(s, ask));
     s->counts[TURN_COUNT_ALLOCATED]++;
     answer_allocated(s, ask, i);
+}
+
+/* RFC 8489 section 10: another server of the family that was asked on (section 14.15: MUST), or
+ * none. */
+static void answer_draining(struct turn_service *s, struct turn_ask *ask) {
+    bool known = s->alternate.ip.family != BK_FAMILY_NONE &&
+                 s->alternate.ip.family == ask->in->remote.ip.family;
+    if (!known) {
+        refuse(s, ask, TURN_RULE_DRAINING, TURN_CODE_INSUFFICIENT_CAPACITY);
+        return;
+    }
+    turn_refuse(s, ask, TURN_RULE_DRAINING, STUN_CODE_TRY_ALTERNATE);
+    turn_answer_error_start(s, ask, STUN_CODE_TRY_ALTERNATE);
+    stun_put_addr(&ask->b, STUN_ALTERNATE_SERVER, &s->alternate);
+    if (s->alternate_domain[0] != '\0')
+        stun_put_bytes(&ask->b, STUN_ALTERNATE_DOMAIN, s->alternate_domain,
+                       strlen(s->alternate_domain));
+    turn_answer_send(s, ask);
 }
 
 void turn_do_allocate(struct turn_service *s, struct turn_ask *ask) {
@@ -152,6 +177,10 @@ void turn_do_allocate(struct turn_service *s, struct turn_ask *ask) {
             answer_allocated(s, ask, ask->alloc);
         else
             turn_answer_error(s, ask, TURN_CODE_ALLOCATION_MISMATCH); /* point 2 */
+        return;
+    }
+    if (s->draining) {
+        answer_draining(s, ask);
         return;
     }
     code = read_wish(s, ask, &w);
@@ -174,14 +203,18 @@ void turn_do_refresh(struct turn_service *s, struct turn_ask *ask) {
     }
     bool end = stun_get_u32(&ask->m, TURN_LIFETIME, &asked) == BK_OK && asked == 0;
     uint32_t lifetime_s = end ? 0 : lifetime_for(s, ask);
-    if (end && one && a->port[1 - index] != 0)
+    if (end && one && a->port[1 - index] != 0) {
+        turn_flows_end(s, ask->alloc, index == 0 ? BK_IPV4 : BK_IPV6);
         turn_close_port(s, a, index);
-    else if (end)
+    } else if (end) {
         turn_service_end(s, ask->alloc);
-    else
+    } else {
         set_lifetime(s, ask->alloc, lifetime_s);
+    }
     s->counts[TURN_COUNT_REFRESHED]++;
     turn_answer_start(s, ask);
     stun_put_u32(&ask->b, TURN_LIFETIME, lifetime_s);
+    if (lifetime_s > 0)
+        turn_put_ticket(s, ask, ask->alloc); /* RFC 8016 section 3.2.2: a new one each time */
     turn_answer_send(s, ask);
 }

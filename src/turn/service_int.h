@@ -8,6 +8,7 @@
  *     service_ports.c     relay ports: taking, reserving, giving back
  *     service_peers.c     CreatePermission and ChannelBind
  *     service_connect.c   TCP allocations, RFC 6062
+ *     service_move.c      mobility, RFC 8016
  *     service_quota.c     who may have how much; refusals
  *     service_route.c     where data goes, both ways
  *     service_data.c      the same with copying; ICMP errors
@@ -26,11 +27,13 @@
 #include "turn/perm.h"
 #include "turn/ports.h"
 #include "turn/service.h"
+#include "turn/ticket.h"
 
 enum {
     TURN_OUT_MAX = 65536 + 64, /* the longest datagram and a header */
     TURN_RELAY_PORTS_MAX = 2,  /* of one allocation */
-    TURN_REFUSALS = 32         /* that wait to be fetched */
+    TURN_REFUSALS = 32,        /* that wait to be fetched */
+    TURN_DOMAIN_MAX = 255
 };
 
 /* An action that waits to be fetched, in few bytes. */
@@ -43,6 +46,10 @@ struct turn_due {
 struct turn_service {
     struct turn_service_config config; /* texts and lists: copies */
     struct stun_realm realm;
+    struct turn_ticket_keys ticket_keys;
+    bool draining;
+    struct bk_addr alternate; /* family NONE: none is known */
+    char alternate_domain[TURN_DOMAIN_MAX + 1];
     struct turn_allocs allocs;
     struct turn_permissions perms;
     struct turn_channels chans;
@@ -110,6 +117,7 @@ struct turn_wish {
     enum turn_parity parity;
     uint64_t token;  /* of a reservation; 0: none */
     uint8_t relayed; /* enum bk_protocol */
+    bool mobile;     /* RFC 8016 */
 };
 
 /* Takes the ports that `w` asks for and has them opened; or an error code. */
@@ -150,6 +158,8 @@ bool turn_bandwidth_is_open(struct turn_service *s, uint32_t alloc);
  * `ip`: those of this peer; NULL: all. */
 void turn_flows_again(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip);
 void turn_flow_end(struct turn_service *s, uint32_t chan);
+/* Those of an allocation to peers of this family; BK_FAMILY_NONE: all. */
+void turn_flows_end(struct turn_service *s, uint32_t alloc, uint8_t family);
 
 /* ---- service_request.c */
 
@@ -159,6 +169,7 @@ BK_MUST_USE enum bk_err turn_service_request(struct turn_service *s, const struc
 void turn_answer_start(struct turn_service *s, struct turn_ask *ask);
 void turn_answer_send(struct turn_service *s, struct turn_ask *ask);
 void turn_answer_error(struct turn_service *s, struct turn_ask *ask, uint16_t code);
+void turn_answer_error_start(struct turn_service *s, struct turn_ask *ask, uint16_t code);
 
 /* ---- service_allocate.c, service_peers.c */
 
@@ -194,6 +205,16 @@ void turn_do_connection_bind(struct turn_service *s, struct turn_ask *ask);
 /* `cut`: the caller is to close it, too. */
 void turn_conn_end(struct turn_service *s, uint32_t conn, bool cut);
 void turn_conns_expire(struct turn_service *s);
+
+/* ---- service_move.c */
+
+/* What MOBILITY-TICKET of an Allocate asks for. 0, 400 or 405; *out: give it a ticket. */
+uint16_t turn_read_mobility(const struct turn_service *s, const struct stun_msg *m, bool *out);
+/* A Refresh with a ticket from a 5-tuple without an allocation. false: it has its answer, or went
+ * to another worker; true: ask->alloc is the one of the ticket, and has moved here. */
+bool turn_do_move(struct turn_service *s, struct turn_ask *ask);
+/* Adds a fresh ticket to an answer, if the allocation may move. */
+void turn_put_ticket(struct turn_service *s, struct turn_ask *ask, uint32_t alloc);
 
 /* ---- service_data.c */
 

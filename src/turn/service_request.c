@@ -42,14 +42,18 @@ void turn_answer_send(struct turn_service *s, struct turn_ask *ask) {
     send(s, ask);
 }
 
-void turn_answer_error(struct turn_service *s, struct turn_ask *ask, uint16_t code) {
+void turn_answer_error_start(struct turn_service *s, struct turn_ask *ask, uint16_t code) {
     s->counts[code == STUN_CODE_FORBIDDEN ? TURN_COUNT_FORBIDDEN : TURN_COUNT_REFUSED]++;
+    ask->b = stun_start_reply(s->buf, TURN_OUT_MAX, STUN_ERROR, &ask->m);
+    stun_put_error(&ask->b, code, NULL);
+}
+
+void turn_answer_error(struct turn_service *s, struct turn_ask *ask, uint16_t code) {
     if (code == STUN_CODE_FORBIDDEN)
         turn_refuse(s, ask, TURN_RULE_PEER, code);
     if (code == TURN_CODE_WRONG_CREDENTIALS)
         turn_refuse(s, ask, TURN_RULE_OTHER_USER, code);
-    ask->b = stun_start_reply(s->buf, TURN_OUT_MAX, STUN_ERROR, &ask->m);
-    stun_put_error(&ask->b, code, NULL);
+    turn_answer_error_start(s, ask, code);
     turn_answer_send(s, ask);
 }
 
@@ -127,7 +131,18 @@ static bool has_unknown(struct turn_service *s, struct turn_ask *ask) {
     return true;
 }
 
+/* A client whose connection broke (RFC 8016) and that is back on the same 5-tuple. */
+static void take_up(struct turn_service *s, const struct turn_ask *ask) {
+    struct turn_alloc *a = turn_service_alloc(s, ask->alloc);
+    if (a->adrift && a->user == ask->user.id) {
+        a->adrift = false;
+        a->via = s->via;
+    }
+}
+
 static void dispatch(struct turn_service *s, struct turn_ask *ask) {
+    if (ask->alloc != TURN_NONE)
+        take_up(s, ask);
     if (ask->m.method == TURN_ALLOCATE) {
         turn_do_allocate(s, ask);
         return;
@@ -136,6 +151,10 @@ static void dispatch(struct turn_service *s, struct turn_ask *ask) {
         turn_do_connection_bind(s, ask);
         return;
     }
+    /* RFC 8016 section 3.2.2: a ticket stands for the 5-tuple that it was given to */
+    if (ask->alloc == TURN_NONE && ask->m.method == TURN_REFRESH &&
+        stun_has(&ask->m, TURN_MOBILITY_TICKET) && !turn_do_move(s, ask))
+        return;
     /* RFC 8656 section 5: MUST be 437 without an allocation, 441 with another one's user */
     if (ask->alloc == TURN_NONE)
         turn_answer_error(s, ask, TURN_CODE_ALLOCATION_MISMATCH);

@@ -135,7 +135,7 @@ enum bk_err turn_route_peer(struct turn_service *s, uint32_t alloc, const struct
     const struct turn_alloc *a = turn_service_alloc(s, alloc);
     struct bk_addr peer = turn_name_of(s, &in->remote);
     peer.ip.zone = 0;
-    if (!is_permitted(s, alloc, &peer.ip))
+    if (a->adrift || !is_permitted(s, alloc, &peer.ip))
         return drop(s, TURN_COUNT_DROP_PEER, BK_ERR_AUTH);
     uint32_t c = turn_channels_by_peer(&s->chans, alloc, &peer);
     bool bound = c != TURN_NONE && !bk_due(turn_channel_at(&s->chans, c)->wait.when, s->now);

@@ -25,7 +25,9 @@ static void push(struct turn_service *s, enum turn_action_kind kind, uint32_t ch
 static void start(struct turn_service *s, uint32_t chan) {
     struct turn_channel *c = turn_channel_at(&s->chans, chan);
     const struct turn_alloc *a = turn_service_alloc(s, c->owner);
-    if (!s->config.flows || a->protocol != BK_UDP || a->relayed != BK_UDP ||
+    if (a->port[turn_family_index(c->peer.ip.family)] == 0)
+        return; /* that half of the allocation is gone */
+    if (!s->config.flows || a->protocol != BK_UDP || a->adrift || a->relayed != BK_UDP ||
         turn_ip_is_own(s, &c->peer.ip) || !turn_service_has_room(s, 1))
         return; /* peers behind our own public address are reached by a detour: turn_to_peer() */
     s->flows += !c->flow;
@@ -47,4 +49,11 @@ void turn_flows_again(struct turn_service *s, uint32_t alloc, const struct bk_ip
     for (; i != TURN_NONE; i = turn_channel_at(&s->chans, i)->next)
         if (ip == NULL || bk_ip_equal(ip, &turn_channel_at(&s->chans, i)->peer.ip))
             start(s, i);
+}
+
+void turn_flows_end(struct turn_service *s, uint32_t alloc, uint8_t family) {
+    uint32_t i = s->config.flows ? turn_service_alloc(s, alloc)->first_chan : TURN_NONE;
+    for (; i != TURN_NONE; i = turn_channel_at(&s->chans, i)->next)
+        if (family == BK_FAMILY_NONE || turn_channel_at(&s->chans, i)->peer.ip.family == family)
+            turn_flow_end(s, i);
 }
