@@ -104,7 +104,8 @@ static struct bpf_map *map_of(const struct fastpath *f, const char *name) {
     return map;
 }
 
-static enum bk_err load(struct fastpath *f, const struct flows_memory *sizes, char *reason) {
+static enum bk_err load(struct fastpath *f, const struct flows_memory *sizes,
+                        enum fastpath_mode mode, char *reason) {
     DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "bodkin_turn");
     (void)libbpf_set_print(quiet);
     f->object = bpf_object__open_mem(turn_bpf, sizeof turn_bpf, &opts);
@@ -116,6 +117,13 @@ static enum bk_err load(struct fastpath *f, const struct flows_memory *sizes, ch
         bpf_map__set_max_entries(map_of(f, "flows"), sizes->flow_count) != 0 ||
         bpf_map__set_max_entries(map_of(f, "limits"), sizes->limit_count) != 0)
         return BK_ERR_ARGUMENT;
+    struct bpf_program *idle = NULL; /* looking at one takes the kernel a tenth of a second */
+    if (mode == FASTPATH_XDP)
+        idle = bpf_object__find_program_by_name(f->object, "turn_tc");
+    if (mode == FASTPATH_TC)
+        idle = bpf_object__find_program_by_name(f->object, "turn_xdp");
+    if (idle != NULL)
+        (void)bpf_program__set_autoload(idle, false);
     int error = -bpf_object__load(f->object);
     if (error == 0)
         return BK_OK;
@@ -275,7 +283,7 @@ enum bk_err fastpath_open(const struct fastpath_config *config, const struct bk_
         return BK_ERR_NO_MEMORY;
     f->alloc = *alloc;
     (void)pthread_mutex_init(&f->lock, NULL);
-    enum bk_err err = load(f, &memory, reason);
+    enum bk_err err = load(f, &memory, config->mode, reason);
     if (err == BK_OK)
         err = prepare_routes(reason);
     if (err == BK_OK)

@@ -5,7 +5,8 @@
 
 #include "fastpath/fastpath.h"
 
-/* FASTPATH_XDP or FASTPATH_TC. Borrowed; -1 in builds without. */
+/* FASTPATH_XDP or FASTPATH_TC; both are there when it was opened as FASTPATH_AUTO. Borrowed; -1 in
+ * builds without. */
 int fastpath_program(const struct fastpath *f, enum fastpath_mode mode);
 
 #endif

@@ -341,7 +341,8 @@ static void mutilate(struct frame *f) {
 static int setup(void **state) {
     (void)state;
     char reason[FASTPATH_REASON_MAX] = "";
-    const struct fastpath_config config = {.mode = FASTPATH_XDP, .flows_max = 64, .allocs_max = 64};
+    const struct fastpath_config config = {
+        .mode = FASTPATH_AUTO, .flows_max = 64, .allocs_max = 64};
     rng_seed(&seeded, 7);
     rng = rng_from_seeded(&seeded);
     if (!world_make(&world) || fastpath_open(&config, &test_alloc, &path, reason) != BK_OK) {
