@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ice/answers.h"
 
+#include "base/assert.h"
+
 #include <string.h>
 
 struct ice_answer *ice_answers_push(struct ice_answers *answers) {
@@ -10,6 +12,11 @@ struct ice_answer *ice_answers_push(struct ice_answers *answers) {
     memset(a, 0, sizeof *a);
     answers->len++;
     return a;
+}
+
+void ice_answers_unpush(struct ice_answers *answers) {
+    bk_assert(answers->len > 0);
+    answers->len--;
 }
 
 const struct ice_answer *ice_answers_pop(struct ice_answers *answers) {

@@ -27,6 +27,8 @@ struct ice_answers {
 
 /* NULL: full. The caller fills what it gets. */
 struct ice_answer *ice_answers_push(struct ice_answers *answers);
+/* Takes the last one back. */
+void ice_answers_unpush(struct ice_answers *answers);
 /* NULL: none. Valid until the next push. */
 const struct ice_answer *ice_answers_pop(struct ice_answers *answers);
 /* Moves the queue to the ring's beginning. */

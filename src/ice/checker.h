@@ -66,10 +66,10 @@ struct bk_checker {
     struct ice_room room;
     struct bk_time now; /* the latest one seen */
     bool locals_done, remotes_done, remote_lite;
-    bool quiet;              /* everything that follows was done, until */
-    struct bk_time deadline; /* this, which is valid only then */
-
+    bool quiet;              /* everything that follows was done, until `deadline` */
     enum bk_ice_state state; /* of all streams together */
+    struct bk_time deadline; /* valid only when quiet */
+
     struct ice_role role;
     struct ice_secret secrets[ICE_SECRETS];
     /* Where a stream's differ: ICE_REMOTE of each stream, then ICE_OLD_REMOTE of each. NULL: there
@@ -209,7 +209,8 @@ struct bk_time ice_pace_deadline(const struct bk_checker *ice);
 /* request.c, response.c */
 BK_MUST_USE enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *in,
                                          const struct stun_msg *msg);
-void ice_learn(struct bk_checker *ice, const struct ice_path *path,
+/* false: there is no pair for it, nor room for one. */
+bool ice_learn(struct bk_checker *ice, const struct ice_path *path,
                const struct ice_request *request, bool old);
 BK_MUST_USE enum bk_err ice_response_recv(struct bk_checker *ice, const struct bk_datagram *in,
                                           const struct stun_msg *msg);

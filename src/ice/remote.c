@@ -66,7 +66,7 @@ static void learn_early(struct bk_checker *ice) {
         if (local == ICE_NONE)
             continue;
         if (ice_knows_peer(ice, ice->locals.slots[local].stream))
-            ice_learn(ice, &path, &e.request, false);
+            (void)ice_learn(ice, &path, &e.request, false);
         else
             ice->early[kept++] = e;
     }

@@ -134,15 +134,15 @@ static uint16_t pair_of_path(struct bk_checker *ice, uint16_t local, const struc
     return r == ICE_NONE ? ICE_NONE : ice_pair_up(ice, local, r);
 }
 
-void ice_learn(struct bk_checker *ice, const struct ice_path *path,
+bool ice_learn(struct bk_checker *ice, const struct ice_path *path,
                const struct ice_request *request, bool old) {
     uint16_t l = ice_cands_find_base(&ice->locals, path->base, path->tcp);
     if (l == ICE_NONE)
-        return;
+        return false;
     uint16_t at = pair_of_path(ice, l, path, request->priority, old);
     if (at == ICE_NONE) {
         ice->stats.stale_ufrag += old;
-        return;
+        return false;
     }
     struct ice_pair *p = ice_pair_at(ice, at);
     p->heard_at = ice->now;
@@ -150,17 +150,18 @@ void ice_learn(struct bk_checker *ice, const struct ice_path *path,
     ice_doubt_heard(ice, p);
     if (ice->config.lite) {
         ice_lite_checked(ice, at, request);
-        return;
+        return true;
     }
     if (!old)
         ice_trigger(ice, at);
     if (request->use_candidate && !ice->role.controlling)
         ice_take_nomination(ice, p, request->nomination);
+    return true;
 }
 
 /* Sections 5.3 and 7.3: before the remote credentials no check of ours can leave; remember what to
- * do. The same path again replaces what was known of it. */
-static void keep_early(struct bk_checker *ice, const struct bk_datagram *in,
+ * do. The same path again replaces what was known of it. false: no room. */
+static bool keep_early(struct bk_checker *ice, const struct bk_datagram *in,
                        const struct ice_request *request) {
     struct ice_early e = {.local = in->local,
                           .remote = in->remote,
@@ -174,14 +175,15 @@ static void keep_early(struct bk_checker *ice, const struct bk_datagram *in,
             if (e.request.nomination < ice->early[i].request.nomination)
                 e.request.nomination = ice->early[i].request.nomination;
             ice->early[i] = e;
-            return;
+            return true;
         }
     }
     if (ice->early_count == ice->early_cap && !ice_grow_early(ice)) {
         ice->stats.early_full++;
-        return;
+        return false;
     }
     ice->early[ice->early_count++] = e;
+    return true;
 }
 
 /* Is it one of the paths that data may still take, RFC 8445 section 9? */
@@ -271,9 +273,10 @@ enum bk_err ice_request_recv(struct bk_checker *ice, const struct bk_datagram *i
     err = answer(ice, in, msg->txid, 0, NULL, old); /* whatever was nominated, section 8.1.2 */
     if (err != BK_OK)
         return err; /* unanswered is unlearned: the peer sends it again */
-    if (!old && !ice_knows_peer(ice, ice->locals.slots[local].stream))
-        keep_early(ice, in, &request);
-    else
-        ice_learn(ice, &path, &request, old);
-    return BK_OK;
+    bool early = !old && !ice_knows_peer(ice, ice->locals.slots[local].stream);
+    bool has_room = early ? keep_early(ice, in, &request) : ice_learn(ice, &path, &request, old);
+    if (has_room || !request.use_candidate)
+        return BK_OK;
+    ice_answers_unpush(&ice->answers); /* it would say that the pair is nominated */
+    return BK_ERR_FULL;
 }

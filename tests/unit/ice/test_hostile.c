@@ -512,6 +512,10 @@ static void early_checks_are_bounded(void **state) {
         assert_true(next_sent(&s, STUN_SUCCESS)); /* answered all the same */
     }
     assert_int_equal(bk_checker_stats(ice)->early_full, 1000 - 16);
+    const struct wish use = {.controlling = true, .use_candidate = true};
+    struct bk_addr extra = nth_addr(2000);
+    assert_int_equal(check_from(&extra, &use), BK_ERR_FULL);
+    assert_false(is_answered());
     signal_peer();
     assert_int_equal(bk_checker_pairs(ice), 16);
     finish();
@@ -533,6 +537,12 @@ static void peer_reflexive_candidates_are_bounded_and_renewed(void **state) {
     }
     assert_int_equal(bk_checker_pairs(ice), 17);
     assert_int_equal(bk_checker_stats(ice)->prflx_full, 500 - 16);
+    const struct wish use = {.controlling = true, .use_candidate = true};
+    struct bk_addr extra = nth_addr(600);
+    assert_int_equal(check_from(&extra, &plain), BK_OK);
+    assert_true(is_answered());
+    assert_int_equal(check_from(&extra, &use), BK_ERR_FULL); /* success would be a promise */
+    assert_false(is_answered());
     for (int i = 0; i < 200; i++) { /* they all fail; then new ones take their place */
         now = bk_after(now, 100000);
         bk_checker_advance(ice, now);
