@@ -87,6 +87,7 @@ struct agent_component {
     struct bk_time heard;                                                  /* data came */
     uint64_t bytes_sent, bytes_received, messages_sent, messages_received; /* on this path */
     uint64_t remote_old_id; /* hash of the peer's fragment for the stream before our last restart */
+    uint64_t remote_mid;    /* hash of what the peer calls the stream, a=mid; 0: nothing */
 };
 
 /* What became of a server, kept for explanations. */

@@ -18,12 +18,15 @@ struct words {
 
 /* Everything but the candidates, and where we are in the text. */
 struct reading {
+    const char *text;
+    size_t len, at; /* `at`: the next line */
     struct words session, own[BK_ICE_STREAMS_MAX];
     struct words first; /* in the text, whosever they are */
     bool lite, trickle, renomination, done;
     uint32_t ta_us;
     size_t candidates;
     uint16_t stream;   /* of the lines that follow */
+    uint64_t mid;      /* what their m= section is called; 0: nothing */
     uint16_t sections; /* m= lines or, without them, a=mid lines so far */
     bool media;
 };
@@ -40,12 +43,40 @@ static uint16_t stream_of_mid(const struct sdp_item *item, const struct reading 
     return r->sections;
 }
 
+static uint64_t hash(const char *text, size_t len) {
+    static const uint64_t seed[2] = {1, 2}; /* tells texts apart, hides nothing */
+    return siphash24(seed, text, len);
+}
+
+/* Of the m= section that begins: a=mid may come after the lines it is for. */
+static uint64_t mid_of_section(const struct reading *r) {
+    struct sdp_item item;
+    enum bk_err err = BK_OK;
+    for (size_t at = r->at; sdp_next(r->text, r->len, &at, &item, &err);) {
+        if (item.kind == SDP_MEDIA)
+            return 0;
+        if (item.kind == SDP_MID)
+            return hash(item.value, item.len);
+    }
+    return 0;
+}
+
+/* RFC 5888 section 4 and RFC 8840 section 4.4: a=mid names a section, and a fragment of trickling
+ * has but those it is about. A name that is new is the one of the section at its place. */
+static uint16_t stream_of_section(const struct bk_ice *ice, const struct reading *r) {
+    for (uint16_t s = 0; r->mid != 0 && s < ice->config.streams; s++)
+        if (agent_component(ice, s, 1)->remote_mid == r->mid)
+            return s;
+    return r->sections;
+}
+
 static void follow_section(const struct bk_ice *ice, const struct sdp_item *item,
                            struct reading *r) {
     if (item->kind == SDP_MEDIA) {
         r->sections = (uint16_t)(r->media ? r->sections + 1 : 0);
         r->media = true;
-        r->stream = r->sections;
+        r->mid = mid_of_section(r);
+        r->stream = stream_of_section(ice, r);
     } else if (item->kind == SDP_MID && !r->media && ice->config.streams > 1) {
         r->stream = stream_of_mid(item, r, ice->config.streams);
         r->sections++;
@@ -83,9 +114,8 @@ static enum bk_err read_all(const struct bk_ice *ice, const char *text, size_t l
                             struct reading *r) {
     struct sdp_item item;
     enum bk_err err = BK_OK;
-    memset(r, 0, sizeof *r);
-    r->ta_us = AGENT_TA_US;
-    for (size_t at = 0; sdp_next(text, len, &at, &item, &err);) {
+    *r = (struct reading){.text = text, .len = len, .ta_us = AGENT_TA_US};
+    while (sdp_next(text, len, &r->at, &item, &err)) {
         follow_section(ice, &item, r);
         note(r, &item);
     }
@@ -127,11 +157,6 @@ static bool words_of(const struct bk_ice *ice, const struct reading *r, uint16_t
 static bool same_words(const struct words *a, const struct words *b) {
     return a->ufrag_len == b->ufrag_len && a->pwd_len == b->pwd_len &&
            memcmp(a->ufrag, b->ufrag, a->ufrag_len) == 0 && memcmp(a->pwd, b->pwd, a->pwd_len) == 0;
-}
-
-static uint64_t hash(const char *text, size_t len) {
-    static const uint64_t seed[2] = {1, 2}; /* tells texts apart, hides nothing */
-    return siphash24(seed, text, len);
 }
 
 static uint64_t *old_id(const struct bk_ice *ice, uint16_t stream) {
@@ -308,12 +333,13 @@ static void end_of_candidates(struct bk_ice *ice) {
 }
 
 static enum bk_err take_candidates(struct bk_ice *ice, const char *text, size_t len) {
-    struct reading r;
+    struct reading r = {.text = text, .len = len};
     struct sdp_item item;
     enum bk_err err = BK_OK, result = BK_OK;
-    memset(&r, 0, sizeof r);
-    for (size_t at = 0; sdp_next(text, len, &at, &item, &err);) {
+    while (sdp_next(text, len, &r.at, &item, &err)) {
         follow_section(ice, &item, &r);
+        if (item.kind == SDP_MEDIA && r.mid != 0 && r.stream < ice->config.streams)
+            agent_component(ice, r.stream, 1)->remote_mid = r.mid;
         if (item.kind == SDP_CANDIDATE && item.err == BK_OK &&
             add_candidate(ice, &item.candidate, r.stream) == BK_ERR_FULL)
             result = BK_ERR_TOO_LONG;

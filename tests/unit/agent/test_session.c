@@ -148,6 +148,36 @@ static void a_restart_nobody_was_told_of_is_not_followed_by_another(void **state
     net_fini(&n);
 }
 
+/* RFC 8840 section 4.4: a fragment has the sections that it is about, and a=mid says which. */
+static void a_section_is_known_by_its_name_and_not_by_its_place(void **state) {
+    (void)state;
+    static struct net n;
+    net_init(&n, 15);
+    struct bk_ice_config c = net_config(&n, 0);
+    c.streams = 2;
+    net_agent(&n, 0, c);
+    net_base_of(&n, 0, "198.51.100.7:5000", 0, 1);
+    net_base_of(&n, 0, "198.51.100.7:5001", 1, 1);
+    bk_ice_gather(n.side[0].ice, n.now);
+    static const char head[] = "a=ice-ufrag:peer\r\na=ice-pwd:peerpasswordpeerpassword\r\n"
+                               "a=ice-options:trickle\r\n";
+    static const char *const rest[] = {"m=audio 9 RTP/AVP 0\r\na=mid:x\r\nm=video 9 RTP/AVP 0\r\n"
+                                       "a=mid:y\r\n",
+                                       "m=video 9 RTP/AVP 0\r\na=candidate:1 1 UDP 2130706431 "
+                                       "203.0.113.9 7001 typ host\r\na=mid:y\r\n"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[400];
+        int len = snprintf(text, sizeof text, "%s%s", head, rest[i]);
+        assert_int_equal(bk_ice_set_remote(n.side[0].ice, text, (size_t)len, n.now), BK_OK);
+    }
+    struct bk_ice_pair_info p = {.size = sizeof p};
+    assert_int_equal(bk_ice_pair_at(n.side[0].ice, 0, &p), BK_OK);
+    assert_int_equal(p.remote.addr.port, 7001);
+    assert_int_equal(p.stream, 1);
+    assert_int_equal(bk_ice_pair_at(n.side[0].ice, 1, &p), BK_ERR_NOT_FOUND);
+    net_fini(&n);
+}
+
 /* Browsers say whose candidate it is; one from before a restart must not be checked. */
 static void candidates_of_another_generation_are_ignored(void **state) {
     (void)state;
@@ -333,6 +363,7 @@ int main(void) {
         cmocka_unit_test(lite_only_answers),
         cmocka_unit_test(our_restart_keeps_the_data_flowing),
         cmocka_unit_test(a_restart_nobody_was_told_of_is_not_followed_by_another),
+        cmocka_unit_test(a_section_is_known_by_its_name_and_not_by_its_place),
         cmocka_unit_test(candidates_of_another_generation_are_ignored),
         cmocka_unit_test(nothing_is_taken_from_a_broken_description),
         cmocka_unit_test(a_whole_offer_of_a_browser_is_read),
