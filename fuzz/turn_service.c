@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: MIT
  * links: turn
  * The input is a script for a TURN service: raw datagrams at its address and at relay ports,
- * requests built and signed as clients would (allocate, permit, bind, refresh, with attributes of
- * the script's choice), data both ways, time steps. Whatever comes: nothing leaves for an address
- * that the filter refuses or that was not permitted, nothing unproved is answered with more than
- * 2.6 times its length, answers go where the question came from, ports are opened and closed in
- * step with the allocations, and all ends when its time is over. */
+ * requests built and signed as clients would (allocate, permit, bind, refresh, connect, move, with
+ * attributes of the script's choice), data both ways, time steps. Whatever comes: nothing leaves
+ * for an address that the filter refuses or that was not permitted, nothing unproved is answered
+ * with more than 2.6 times its length, answers go where the question came from, ports are opened
+ * and closed in step with the allocations, and all ends when its time is over. So do flows and peer
+ * connections, which nobody hears of after their end. */
 #include "stun_input.h"
 
 #include "base/rng.h"
 #include "turn/service.h"
 #include "wire/channel.h"
 
-enum { CLIENTS = 6, STEPS_MAX = 400, PORTS = 16 };
+enum { CLIENTS = 6, STEPS_MAX = 400, PORTS = 16, CONNS = 32, FLOWS = 64 };
+
+/* A peer connection that the service speaks of. */
+struct conn {
+    uint32_t number; /* 0: none */
+    bool up;
+};
 
 struct script {
     struct wire_reader r;
@@ -25,6 +32,11 @@ struct script {
     struct bk_time now;
     bool open[2][PORTS];
     unsigned opened;
+    struct conn conns[CONNS];
+    bool flows[FLOWS];
+    struct bk_addr relay; /* one that listens, perhaps */
+    uint8_t ticket[64];
+    size_t ticket_len;
 };
 
 static const struct bk_addr server = {{.family = BK_IPV4, .bytes = {8, 8, 8, 8}}, 3478};
@@ -62,17 +74,79 @@ static bool is_relay(const struct script *s, const struct bk_addr *addr) {
            addr->port >= s->config.port_min && addr->port <= s->config.port_max;
 }
 
+static struct conn *find_conn(struct script *s, uint32_t number) {
+    for (size_t i = 0; i < CONNS; i++)
+        if (s->conns[i].number == number)
+            return &s->conns[i];
+    return NULL;
+}
+
+static void add_conn(struct script *s, uint32_t number, bool up) {
+    fuzz_check(number != 0 && find_conn(s, number) == NULL);
+    struct conn *c = find_conn(s, 0);
+    fuzz_check(c != NULL);
+    *c = (struct conn){number, up};
+}
+
+static void take_port(struct script *s, const struct turn_action *action) {
+    fuzz_check(is_relay(s, &action->addr));
+    bool *open = &s->open[family_of(&action->addr)][action->addr.port - s->config.port_min];
+    fuzz_check(*open == (action->kind == TURN_CLOSE));
+    *open = !*open;
+    s->opened += *open ? 1u : 0u;
+    s->opened -= *open ? 0u : 1u;
+    if (action->protocol == BK_TCP)
+        s->relay = action->addr;
+}
+
+static void take_flow(struct script *s, const struct turn_action *action) {
+    const struct turn_flow *f = &action->flow;
+    fuzz_check(f->id < FLOWS && s->config.flows);
+    if (action->kind == TURN_FLOW_END) {
+        fuzz_check(s->flows[f->id]);
+        s->flows[f->id] = false;
+        return;
+    }
+    s->flows[f->id] = true;
+    fuzz_check(is_relay(s, &f->relay) && turn_filter_allows(&s->config.filter, &f->peer.ip));
+}
+
+static void take_action(struct script *s, const struct turn_action *action) {
+    struct conn *c = action->connection == 0 ? NULL : find_conn(s, action->connection);
+    switch (action->kind) {
+    case TURN_OPEN:
+    case TURN_CLOSE:
+        take_port(s, action);
+        break;
+    case TURN_CONNECT:
+        fuzz_check(is_relay(s, &action->addr) && s->config.tcp);
+        add_conn(s, action->connection, false);
+        break;
+    case TURN_JOIN:
+        fuzz_check(c != NULL && c->up);
+        break;
+    case TURN_CUT:
+        if (c != NULL)
+            c->number = 0;
+        break;
+    case TURN_FLOW:
+    case TURN_FLOW_END:
+        take_flow(s, action);
+        break;
+    case TURN_PASS:
+        fuzz_check(action->worker == 1);
+        break;
+    }
+}
+
 static void take_actions(struct script *s) {
     struct turn_action action;
-    while (turn_service_next_action(s->service, &action)) {
-        fuzz_check(is_relay(s, &action.addr));
-        bool *open = &s->open[family_of(&action.addr)][action.addr.port - s->config.port_min];
-        fuzz_check(*open == (action.kind == TURN_CLOSE));
-        *open = !*open;
-        s->opened += *open ? 1u : 0u;
-        s->opened -= *open ? 0u : 1u;
-    }
+    struct turn_refusal refusal;
     struct turn_service_info info;
+    while (turn_service_next_action(s->service, &action))
+        take_action(s, &action);
+    while (turn_service_next_refusal(s->service, &refusal))
+        fuzz_check(refusal.rule < TURN_RULES && turn_rule_name(refusal.rule) != NULL);
     turn_service_info(s->service, &info);
     fuzz_check(info.allocations <= s->opened && s->opened <= 2 * info.allocations);
 }
@@ -96,14 +170,30 @@ static void check_answer(const struct bk_datagram *in, const struct bk_datagram 
     fuzz_check(a.cls == STUN_SUCCESS || a.cls == STUN_ERROR);
     bool proved = a.integrity_at != 0 || a.integrity_sha256_at != 0;
     fuzz_check(a.cls == STUN_ERROR || proved);
-    if (!proved)
+    if (!proved && in->protocol == BK_UDP)
         fuzz_check((out->len + 28) * 10 <= (in->len + 28) * 26);
+}
+
+static void note_answer(struct script *s, unsigned client, const struct stun_msg *m) {
+    struct wire_span ticket;
+    if (stun_get_bytes(m, TURN_MOBILITY_TICKET, &ticket) == BK_OK) {
+        fuzz_check(ticket.len <= sizeof s->ticket);
+        memcpy(s->ticket, ticket.data, ticket.len);
+        s->ticket_len = ticket.len;
+    }
+    (void)stun_login_check(&s->login[client], m);
+}
+
+/* Odd clients come over streams. */
+static uint8_t protocol_of(const struct script *s, const struct bk_addr *from) {
+    return s->config.tcp && from->port == 4000 && from->ip.bytes[3] % 2 == 1 ? BK_TCP : BK_UDP;
 }
 
 static bool feed(struct script *s, const struct bk_addr *from, const struct bk_addr *to,
                  const uint8_t *bytes, size_t len, unsigned client) {
     uint8_t *copy = fuzz_copy(bytes, len);
-    const struct bk_datagram in = {.local = *to, .remote = *from, .data = copy, .len = len};
+    const struct bk_datagram in = {
+        .local = *to, .remote = *from, .data = copy, .len = len, .protocol = protocol_of(s, from)};
     struct bk_datagram out;
     struct stun_msg m;
     bool from_peer = is_relay(s, to) && s->open[family_of(to)][to->port - s->config.port_min];
@@ -118,7 +208,7 @@ static bool feed(struct script *s, const struct bk_addr *from, const struct bk_a
     else if (answered)
         check_answer(&in, &out);
     if (answered && client < CLIENTS && stun_parse(&m, out.data, out.len) == BK_OK)
-        (void)stun_login_check(&s->login[client], &m);
+        note_answer(s, client, &m);
     free(copy);
     return answered;
 }
@@ -127,7 +217,7 @@ static void put_attribute(struct script *s, struct stun_builder *b) {
     unsigned what = wire_u8(&s->r), value = wire_u8(&s->r);
     struct bk_addr peer = peer_of(value, (what & 0x80) != 0);
     const uint8_t byte = (uint8_t)value;
-    switch (what % 10) {
+    switch (what % 13) {
     case 0:
         stun_put_u32(b, TURN_LIFETIME, value * 20u);
         break;
@@ -152,25 +242,33 @@ static void put_attribute(struct script *s, struct stun_builder *b) {
     case 7:
         stun_put_u32(b, TURN_REQUESTED_TRANSPORT, (value == 0 ? 6u : 17u) << 24);
         break;
+    case 8:
+        stun_put_u32(b, TURN_CONNECTION_ID,
+                     value >= CONNS ? value << 24 | value : s->conns[value].number);
+        break;
+    case 9:
+        stun_put_bytes(b, TURN_MOBILITY_TICKET, s->ticket, value == 0 ? 0 : s->ticket_len);
+        break;
     default:
         stun_put_addr(b, TURN_XOR_PEER_ADDRESS, &peer);
     }
 }
 
 static void request(struct script *s) {
-    static const uint16_t methods[] = {TURN_ALLOCATE,     TURN_ALLOCATE, TURN_CREATE_PERMISSION,
-                                       TURN_CHANNEL_BIND, TURN_REFRESH,  TURN_SEND};
+    static const uint16_t methods[] = {
+        TURN_ALLOCATE, TURN_ALLOCATE, TURN_CREATE_PERMISSION, TURN_CHANNEL_BIND,
+        TURN_REFRESH,  TURN_SEND,     TURN_METHOD_CONNECT,    TURN_CONNECTION_BIND};
     uint8_t out[1024], txid[STUN_TXID_LEN];
     unsigned who = wire_u8(&s->r), how = wire_u8(&s->r);
     unsigned n = who % CLIENTS;
     struct bk_addr from = client_of(n);
-    uint16_t method = methods[how % 6];
+    uint16_t method = methods[how % 8];
     size_t len;
     rng_fill(&s->rng, txid, sizeof txid);
     struct stun_builder b = stun_start(
         out, sizeof out, method == TURN_SEND ? STUN_INDICATION : STUN_REQUEST, method, txid);
     if (method == TURN_ALLOCATE)
-        stun_put_u32(&b, TURN_REQUESTED_TRANSPORT, 17u << 24);
+        stun_put_u32(&b, TURN_REQUESTED_TRANSPORT, ((who & 0x40) != 0 ? 6u : 17u) << 24);
     for (unsigned i = 0; i < how / 8 % 4; i++)
         put_attribute(s, &b);
     if (method != TURN_SEND)
@@ -203,6 +301,35 @@ static void data(struct script *s) {
     (void)feed(s, &peer, &relay, out, what % sizeof out, CLIENTS);
 }
 
+/* A peer's stream comes, is up or not, or goes. */
+static void stream(struct script *s) {
+    unsigned which = wire_u8(&s->r), how = wire_u8(&s->r);
+    struct conn *c = &s->conns[which % CONNS];
+    struct bk_addr peer = peer_of(how, (how & 0x80) != 0);
+    struct bk_datagram out;
+    uint32_t number;
+    const struct bk_datagram client = {
+        .local = server, .remote = client_of(which), .protocol = BK_TCP};
+    if (how % 4 == 0 && find_conn(s, 0) != NULL) {
+        if (turn_service_accepted(s->service, &s->relay, &peer, s->now, &number) == BK_OK)
+            add_conn(s, number, true);
+    } else if (how % 4 == 1 && c->number != 0 && !c->up) {
+        c->up = how % 3 != 0;
+        number = c->number;
+        if (!c->up)
+            c->number = 0;
+        turn_service_connected(s->service, number, c->up ? BK_OK : BK_ERR_TIMEOUT, s->now);
+    } else if (how % 4 == 2 && c->number != 0) {
+        turn_service_disconnected(s->service, c->number, s->now);
+        c->number = 0;
+    } else if (how % 16 == 3) {
+        turn_service_left(s->service, &client, s->now);
+    }
+    if (turn_service_next_datagram(s->service, &out))
+        fuzz_check(bk_addr_equal(&out.local, &server));
+    take_actions(s);
+}
+
 static void raw(struct script *s) {
     unsigned how = wire_u8(&s->r);
     struct bk_addr from = client_of(how / 4);
@@ -213,6 +340,13 @@ static void raw(struct script *s) {
     fuzz_repair(copy, len, how);
     (void)feed(s, &from, &server, copy, len, CLIENTS);
     free(copy);
+}
+
+static void stream_or_raw(struct script *s) {
+    if (wire_u8(&s->r) % 4 == 0)
+        raw(s);
+    else
+        stream(s);
 }
 
 static void step(struct script *s) {
@@ -243,6 +377,12 @@ static void set_up(struct script *s, unsigned kind) {
     s->config.channels_max = 3;
     s->config.permissions_all = 12;
     s->config.channels_all = 6;
+    s->config.connections_all = CONNS / 2;
+    s->config.tcp = (kind & 4) != 0;
+    s->config.mobility = (kind & 8) != 0;
+    s->config.flows = (kind & 16) != 0;
+    s->config.workers = (kind & 32) != 0 ? 2 : 1;
+    s->config.bytes_per_s = (kind & 64) != 0 ? 100 : 0;
     for (size_t i = 0; i < CLIENTS; i++)
         fuzz_check(stun_login_init(&s->login[i], "u", "p") == BK_OK);
     fuzz_check(turn_service_new(&s->config, &fuzz_alloc, &s->rng, s->now, &s->service) == BK_OK);
@@ -263,7 +403,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         else if (what < 6)
             data(&s);
         else if (what == 6)
-            raw(&s);
+            stream_or_raw(&s);
         else
             step(&s);
     }
