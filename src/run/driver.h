@@ -9,6 +9,7 @@
  *   lookup.c  names; mdns.c those in .local
  *   send.c    data out
  *   call.c    other threads
+ *   pool.c    memory
  *
  * The rule of life: a handler may remove any agent, the one it was called for included. So whoever
  * calls something that may end in a handler holds the agent (driven_hold(), driven_release())

@@ -4,6 +4,7 @@
  * what they accepted, sockets, loop. */
 #include "run/driver.h"
 #include "run/loop.h"
+#include "run/pool.h"
 
 #include "net/alloc.h"
 #include "net/mdns.h"
@@ -11,13 +12,22 @@
 #include <gnutls/crypto.h>
 #include <string.h>
 
+#if defined __SANITIZE_ADDRESS__
+enum { WATCHED = 1 };
+#elif defined __has_feature
+enum { WATCHED = __has_feature(address_sanitizer) };
+#else
+enum { WATCHED = 0 };
+#endif
+
 const struct bk_run_config bk_run_config_default = {
     .size = sizeof(struct bk_run_config),
     .agents_max = 100000,
 };
 
+/* Under AddressSanitizer it is the C library's, so that each block is watched. */
 const struct bk_alloc *bk_run_alloc(void) {
-    return net_alloc();
+    return WATCHED ? net_alloc() : pool_alloc();
 }
 
 static void rng_fill_bytes(void *ctx, void *out, size_t len) {
