@@ -31,7 +31,7 @@ bench: ## the benchmarks and their tables
 	@scripts/bench.sh
 
 bench-ice: ## how fast ICE connects, beside libnice and aioice; RUNS=200 for all the quantiles
-	@scripts/bench.sh ice_idle ice_data ice
+	@scripts/bench.sh ice_idle ice_data ice ice_heal
 
 bench-turn: ## what TURN costs, beside coturn, in three namespaces; QUICK=1 for two minutes
 	@scripts/bench.sh turn
