@@ -190,6 +190,8 @@ static enum bk_err start_dtls(struct server *s) {
     enum bk_err err = BK_OK;
     for (size_t i = 0; i < s->fleet.count && err == BK_OK; i++)
         err = worker_start_dtls(s->workers[i], s->tls);
+    for (size_t i = 0; s->fleet.proxies.allow_count > 0 && i < s->fleet.count && err == BK_OK; i++)
+        err = worker_trust_proxies(s->workers[i]);
     return err;
 }
 

@@ -24,7 +24,9 @@ enum {
     WRITE_MAX = 3 * 65536,  /* bytes buffered with an allocation, */
     WRITE_LOW = 65536,
     WRITE_KEPT = 4096, /* of which data may not use these: they are for answers */
-    BINDING_REQUEST = 0x0001
+    BINDING_REQUEST = 0x0001,
+    ALLOCATE_REQUEST = 0x0003,
+    TRIES = 8 /* relay ports that turn out to be taken by somebody else */
 };
 
 enum leaving { STAYS, JOINS, MOVES };
@@ -38,6 +40,7 @@ struct conn_turn {
     enum leaving leaving;
     uint16_t worker;     /* MOVES: to this one */
     uint32_t connection; /* JOINS, CONN_JOINED: with this one */
+    bool answered;       /* the last request */
     bool asked;          /* the service knows this 5-tuple */
     bool moved;          /* it came from another worker */
 };
@@ -79,9 +82,15 @@ static void send_route(struct turn_link *link, const struct turn_route *route,
     bool answer = route->head_len == 0 && lease_is_answer(payload, route->len);
     if (c->stream == NULL || net_stream_room(c->stream) < len + (answer ? 0 : WRITE_KEPT))
         return;
-    if (net_stream_write_pieces(c->stream, pieces, 3) == BK_OK && answer &&
-        lease_learn(&t->lease, payload, route->len, now_of(c)))
+    if (net_stream_write_pieces(c->stream, pieces, 3) != BK_OK)
+        return;
+    t->answered = t->answered || answer;
+    if (answer && lease_learn(&t->lease, payload, route->len, now_of(c)))
         net_stream_set_buffer(c->stream, WRITE_MAX, WRITE_LOW);
+    /* A record of its own for each message: some clients, coturn's turnutils_uclient 4.6 for one,
+     * take a record for a message. */
+    if (net_stream_tls_version(c->stream) != 0)
+        net_stream_flush(c->stream);
 }
 
 static void link_join(struct turn_link *link, struct server_turn *turn, uint32_t connection) {
@@ -193,23 +202,38 @@ static void answer_binding(struct conn *c, const struct bk_datagram *in) {
         c->turn->lease.last = now_of(c);
 }
 
-static void take(struct conn *c, const struct stun_frame *frame) {
-    struct worker *w = c->worker;
+static uint16_t type_of(const struct stun_frame *frame) {
+    return (uint16_t)(frame->data[0] << 8 | frame->data[1]);
+}
+
+/* The service leaves a request unanswered whose relay port could not be opened: the client's
+ * retransmission gets another one. Over a connection nobody retransmits but us. */
+static enum bk_err ask_turn(struct conn *c, const struct stun_frame *frame,
+                            const struct bk_datagram *in) {
     struct conn_turn *t = c->turn;
+    enum bk_err err;
+    int tries = type_of(frame) == ALLOCATE_REQUEST ? TRIES : 1;
+    t->asked = true;
+    t->answered = false;
+    do {
+        err = server_turn_recv(c->worker->turn, &t->link, in, now_of(c));
+    } while (--tries > 0 && err == BK_OK && !t->answered);
+    return err;
+}
+
+static void take(struct conn *c, const struct stun_frame *frame) {
     const struct bk_datagram in = {.local = c->local,
                                    .remote = c->remote,
                                    .data = frame->data,
                                    .len = frame->len,
                                    .protocol = BK_TCP};
     bool message = frame->kind == STUN_FRAME_MESSAGE;
-    bool binding = message && (frame->data[0] << 8 | frame->data[1]) == BINDING_REQUEST;
+    bool binding = message && type_of(frame) == BINDING_REQUEST;
     enum bk_err err = BK_ERR_NOT_OURS;
-    if (w->turn != NULL && !binding) {
-        t->asked = true;
-        err = server_turn_recv(w->turn, &t->link, &in, now_of(c));
-    }
+    if (c->worker->turn != NULL && !binding)
+        err = ask_turn(c, frame, &in);
     if (err == BK_OK)
-        t->lease.last = now_of(c);
+        c->turn->lease.last = now_of(c);
     else if (err == BK_ERR_NOT_OURS && message)
         answer_binding(c, &in); /* which also counts what is nobody's */
 }

@@ -7,6 +7,7 @@
 #include "net/alloc.h"
 #include "server/conn.h"
 #include "server/log.h"
+#include "server/udp_proxy.h"
 #include <string.h>
 #include <time.h>
 
@@ -309,6 +310,7 @@ void worker_free(struct worker *w) {
         net_tls_unref(w->doors[i].tls);
     }
     udp_dtls_free(w->dtls);
+    udp_proxy_free(w->proxied);
     server_turn_free(w->turn);
     udp_doors_close(w);
     net_timer_set(&w->hub_timer, BK_NEVER);
@@ -372,6 +374,10 @@ enum bk_err worker_listen(struct worker *w, enum port_kind kind, const struct bk
 
 enum bk_err worker_start_dtls(struct worker *w, struct net_tls *tls) {
     return udp_dtls_new(w, tls, &w->dtls);
+}
+
+enum bk_err worker_trust_proxies(struct worker *w) {
+    return w->proxied != NULL ? BK_OK : udp_proxy_new(w, &w->proxied);
 }
 
 static void *run(void *ctx) {

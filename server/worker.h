@@ -32,6 +32,7 @@ enum port_kind { PORT_HTTPS, PORT_PLAIN, PORT_STUN_TCP, PORT_TURNS, PORT_KINDS }
 
 struct conn;
 struct conn_parcel;
+struct udp_proxy;
 struct worker;
 
 /* What on_accept needs to know. */
@@ -68,9 +69,10 @@ struct worker {
     struct relay_hub *hub;
     struct udp_door udp[3 * WORKER_SOCKETS_MAX]; /* STUN's two ports, and TURN's for DTLS */
     size_t udp_count;
-    struct udp_records records;                               /* who takes DTLS on these */
-    struct udp_dtls *dtls;                                    /* that is this one; or NULL */
-    struct server_turn *turn;                                 /* NULL: no TURN */
+    struct udp_records records; /* who takes DTLS on these */
+    struct udp_dtls *dtls;      /* that is this one; or NULL */
+    struct udp_proxy *proxied;  /* clients behind proxies; NULL: none is trusted */
+    struct server_turn *turn;   /* NULL: no TURN */
     struct door doors[WORKER_SOCKETS_MAX * (PORT_KINDS + 1)]; /* STUN has two ports here, too */
     size_t door_count;
     struct stun_service stun, stun_tcp; /* they share the fleet's discovery */
@@ -104,6 +106,8 @@ BK_MUST_USE enum bk_err worker_listen_udp(struct worker *w, const struct bk_addr
                                           struct bk_addr *bound);
 /* DTLS on all UDP ports. */
 BK_MUST_USE enum bk_err worker_start_dtls(struct worker *w, struct net_tls *tls);
+/* Datagrams of trusted proxies have headers from now on. */
+BK_MUST_USE enum bk_err worker_trust_proxies(struct worker *w);
 BK_MUST_USE enum bk_err worker_start(struct worker *w);
 /* Any thread: tells the clients, flushes, ends the thread. Then worker_join(). */
 void worker_stop(struct worker *w);
