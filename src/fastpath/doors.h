@@ -10,9 +10,10 @@ struct door {
     uint32_t index;
     uint8_t mac[6];
     bool ethernet;
-    bool sends_xdp;  /* its driver takes packets from XDP, others' and its own */
-    bool sends_back; /* and its own by the short way, XDP_TX: a virtual link, when the other end has
-                        no XDP program, keeps such packets until another one comes (Linux 6.18) */
+    bool sends_xdp;  /* its driver takes packets from XDP, of any interface */
+    bool sends_back; /* its driver takes those that came in by it (XDP_TX). Not a virtual link: it
+                        keeps them until another comes, where the other end has no XDP program
+                        (Linux 6.18) */
 };
 
 /* Those that are up and have one of the addresses (none or a wildcard: all but loopback). How many

@@ -68,7 +68,8 @@ static bool family_of(int fd, uint16_t *family) {
     return ask(fd, &m, CTRL_ATTR_FAMILY_ID, family, sizeof *family);
 }
 
-/* false as well where the kernel does not tell: a driver that cannot would drop in silence. */
+/* A driver that cannot would drop in silence, so where the kernel does not tell (before Linux 6.3)
+ * only what every driver with XDP can do is counted on: XDP_TX. */
 static bool sends_xdp(int fd, uint16_t family, uint32_t index) {
     uint64_t features = 0;
     struct message m = {.head.nlmsg_type = family,
@@ -80,17 +81,19 @@ static bool sends_xdp(int fd, uint16_t family, uint32_t index) {
            (features & FEATURE_NDO_XMIT) != 0;
 }
 
-static void ask_features(struct door *doors, size_t count) {
+/* false: this kernel does not tell. */
+static bool ask_features(struct door *doors, size_t count) {
     const struct timeval patience = {WAIT_S, 0};
     uint16_t family;
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
     if (fd < 0)
-        return;
+        return false;
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    if (family_of(fd, &family))
-        for (size_t i = 0; i < count; i++)
-            doors[i].sends_xdp = sends_xdp(fd, family, doors[i].index);
+    bool told = family_of(fd, &family);
+    for (size_t i = 0; i < count && told; i++)
+        doors[i].sends_xdp = sends_xdp(fd, family, doors[i].index);
     (void)close(fd);
+    return told;
 }
 
 static bool is_virtual_link(const char *name) {
@@ -177,9 +180,9 @@ size_t doors_list(const struct bk_ip *serve, size_t serve_count, struct door *ou
     for (size_t i = 0; i < count; i++)
         link_address(list, &out[i]);
     freeifaddrs(list);
-    ask_features(out, count);
+    bool told = ask_features(out, count);
     for (size_t i = 0; i < count; i++)
-        out[i].sends_back = out[i].sends_xdp && !is_virtual_link(out[i].name);
+        out[i].sends_back = (out[i].sends_xdp || !told) && !is_virtual_link(out[i].name);
     errno = 0;
     return count;
 }

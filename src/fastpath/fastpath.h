@@ -27,6 +27,7 @@ struct fastpath_config {
     const struct bk_ip *serve; /* attach to the interfaces with these addresses; none: to all that
                                   are up, but for loopback */
     size_t serve_count;
+    bool classic; /* tc as on kernels before 6.6, where that is not the only way */
 };
 
 struct fastpath_flow {
@@ -54,18 +55,22 @@ struct fastpath_interface {
 
 struct fastpath; /* opaque */
 
-/* Loads and attaches; needs CAP_BPF and CAP_NET_ADMIN (do it before privileges are dropped; the
- * rest works without). BK_OK: attached to one interface at least. BK_ERR_UNSUPPORTED: this build or
- * kernel cannot; BK_ERR_PERMISSION; BK_ERR_NOT_FOUND: no interface; `reason` (room for
- * FASTPATH_REASON_MAX) gets one sentence. */
+/* Loads and attaches; needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (do it before privileges are
+ * dropped; the rest needs none of them, nor system calls that a filter might refuse). BK_OK:
+ * attached to one interface at least. BK_ERR_UNSUPPORTED: this build or kernel cannot;
+ * BK_ERR_PERMISSION; BK_ERR_NOT_FOUND: no interface; `reason` (room for FASTPATH_REASON_MAX) gets
+ * one sentence. */
 BK_MUST_USE enum bk_err fastpath_open(const struct fastpath_config *config,
                                       const struct bk_alloc *alloc, struct fastpath **out,
                                       char *reason);
-/* Detaches. NULL is fine. A process that dies is detached by the kernel. */
+/* Detaches. NULL is fine. A process that dies is detached by the kernel; before Linux 6.6, with tc,
+ * within LEASE seconds nothing is carried any more, and the next opening removes what is left. */
 void fastpath_close(struct fastpath *f);
 
-/* Adds a flow, or changes expiry and bandwidth of one that is there. BK_ERR_FULL, BK_ERR_ARGUMENT,
- * BK_ERR_UNSUPPORTED: not a flow it can carry. */
+/* Adds a flow, or changes one that is there, whose counters go on. BK_ERR_FULL: too many, or
+ * another flow has its addresses and channel. BK_ERR_ARGUMENT, BK_ERR_UNSUPPORTED: not a flow it
+ * can carry. A failed change leaves a flow that is not carried; it is counted until it is removed.
+ */
 BK_MUST_USE enum bk_err fastpath_add(struct fastpath *f, const struct fastpath_flow *flow);
 /* *last, which may be NULL: its final counters. BK_ERR_NOT_FOUND. */
 BK_MUST_USE enum bk_err fastpath_remove(struct fastpath *f, uint64_t id,

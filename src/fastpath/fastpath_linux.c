@@ -26,10 +26,20 @@
 _Static_assert((int)FAST_INTERFACES >= (int)FASTPATH_INTERFACES_MAX, "room for all");
 
 enum { TCX_INGRESS = 46, MAPPED_MAX = 4, FLOWS_MAX = 1000000 };
+enum { FILTER_HANDLE = 0xb0d, FILTER_PRIORITY = 0xb0d, LEASE_S = 3 };
 
 struct attached {
     struct fastpath_interface told;
-    int link; /* -1: none */
+    int link;     /* -1: none */
+    bool classic; /* a filter of tc's instead */
+};
+
+/* Says again and again that the process lives, where the kernel would not notice its end. */
+struct lease {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t stop;
+    bool running, stopping;
 };
 
 struct mapped {
@@ -45,6 +55,7 @@ struct fastpath {
     struct mapped mapped[MAPPED_MAX];
     struct attached attached[FASTPATH_INTERFACES_MAX];
     size_t attached_count;
+    struct lease lease;
     struct bk_alloc alloc;
 };
 
@@ -53,6 +64,12 @@ static void say(char *reason, const char *what, int error) {
         (void)snprintf(reason, FASTPATH_REASON_MAX, "%s", what);
     else
         (void)snprintf(reason, FASTPATH_REASON_MAX, "%s: %s", what, strerror(error));
+}
+
+static struct timespec clock_now(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return t;
 }
 
 static enum bk_err err_of(int error) {
@@ -128,6 +145,8 @@ static enum bk_err load(struct fastpath *f, const struct flows_memory *sizes,
     if (error == 0)
         return BK_OK;
     say(reason, "the kernel does not load the BPF program", error);
+    if (err_of(error) == BK_ERR_PERMISSION)
+        say(reason, "it needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", 0);
     return err_of(error);
 }
 
@@ -151,7 +170,6 @@ static void fill_random(void *ctx, void *out, size_t len) {
 
 static enum bk_err make_flows(struct fastpath *f, struct flows_memory *m, char *reason) {
     const struct bk_rng rng = {fill_random, NULL};
-    struct timespec t;
     void *at[MAPPED_MAX];
     static const char *const names[MAPPED_MAX] = {"settings", "buckets", "flows", "limits"};
     for (int i = 0; i < MAPPED_MAX; i++)
@@ -163,7 +181,7 @@ static enum bk_err make_flows(struct fastpath *f, struct flows_memory *m, char *
     m->buckets = at[1];
     m->flows = at[2];
     m->limits = at[3];
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    const struct timespec t = clock_now();
     const struct bk_time now = {(int64_t)t.tv_sec * BK_US_PER_S + t.tv_nsec / 1000};
     enum bk_err err = flows_init(&f->flows, m, &rng, now, &f->alloc);
     f->has_flows = err == BK_OK;
@@ -179,7 +197,7 @@ int fastpath_program(const struct fastpath *f, enum fastpath_mode mode) {
 
 static bool attach_xdp(const struct fastpath *f, const struct door *d, struct attached *a) {
     DECLARE_LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
-    if (!d->sends_xdp) {
+    if (!d->sends_xdp && (!d->sends_back || f->attached_count > 1)) {
         say(a->told.reason, "its driver does not send packets for XDP", 0);
         return false;
     }
@@ -197,19 +215,49 @@ static bool attach_xdp(const struct fastpath *f, const struct door *d, struct at
 }
 
 /* tcx, since Linux 6.6: as with XDP, the link goes when its last descriptor does. */
-static bool attach_tc(const struct fastpath *f, const struct door *d, struct attached *a) {
-    a->link = bpf_link_create(fastpath_program(f, FASTPATH_TC), (int)d->index,
+static bool attach_tcx(const struct fastpath *f, struct attached *a) {
+    a->link = bpf_link_create(fastpath_program(f, FASTPATH_TC), (int)a->told.index,
                               (enum bpf_attach_type)TCX_INGRESS, NULL);
-    if (a->link < 0) {
-        say(a->told.reason, "no tcx", errno);
+    if (a->link < 0)
         a->link = -1;
+    return a->link >= 0;
+}
+
+static struct bpf_tc_hook hook_of(const struct attached *a) {
+    return (struct bpf_tc_hook){.sz = sizeof(struct bpf_tc_hook),
+                                .ifindex = (int)a->told.index,
+                                .attach_point = BPF_TC_INGRESS};
+}
+
+static void detach_classic(const struct attached *a) {
+    struct bpf_tc_hook hook = hook_of(a);
+    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+    (void)bpf_tc_detach(&hook, &opts); /* the hook itself may be in use by others: it stays */
+}
+
+/* A filter of tc's: it outlives us, so it is replaced where one of ours is found, and works on a
+ * lease. */
+static bool attach_classic(const struct fastpath *f, struct attached *a) {
+    struct bpf_tc_hook hook = hook_of(a);
+    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
+                        .prog_fd = fastpath_program(f, FASTPATH_TC), .flags = BPF_TC_F_REPLACE);
+    int error = -bpf_tc_hook_create(&hook);
+    if (error == 0 || error == EEXIST)
+        error = -bpf_tc_attach(&hook, &opts);
+    a->classic = error == 0;
+    if (error != 0)
+        say(a->told.reason, "no tc", error);
+    return error == 0;
+}
+
+static bool attach_tc(const struct fastpath *f, struct attached *a, bool classic) {
+    if ((classic || !attach_tcx(f, a)) && !attach_classic(f, a))
         return false;
-    }
     a->told.mode = FASTPATH_TC;
     return true;
 }
 
-static void attach(struct fastpath *f, const struct door *d, enum fastpath_mode mode) {
+static void attach(struct fastpath *f, const struct door *d, const struct fastpath_config *config) {
     struct attached *a = &f->attached[f->attached_count++];
     struct fast_interface i = {.index = d->index, .may = FAST_OUT};
     *a = (struct attached){.link = -1};
@@ -225,10 +273,62 @@ static void attach(struct fastpath *f, const struct door *d, enum fastpath_mode 
         i.may |= FAST_XDP_BACK;
     memcpy(i.mac, d->mac, sizeof i.mac);
     f->flows.shared.settings->interfaces[f->attached_count - 1] = i;
-    if (mode != FASTPATH_TC && attach_xdp(f, d, a))
+    if (config->mode != FASTPATH_TC && attach_xdp(f, d, a))
         return;
-    if (mode != FASTPATH_XDP)
-        (void)attach_tc(f, d, a);
+    if (config->mode != FASTPATH_XDP)
+        (void)attach_tc(f, a, config->classic);
+}
+
+/* ---- The lease ------------------------------------------------------------------------------ */
+
+static void *renew(void *ctx) {
+    struct fastpath *f = ctx;
+    struct lease *l = &f->lease;
+    (void)pthread_mutex_lock(&l->lock);
+    while (!l->stopping) {
+        struct timespec t = clock_now();
+        uint64_t until = (uint64_t)(t.tv_sec + LEASE_S) * 1000000000U;
+        __atomic_store_n(&f->flows.shared.settings->lease_ns, until, __ATOMIC_RELEASE);
+        t.tv_sec++;
+        (void)pthread_cond_timedwait(&l->stop, &l->lock, &t);
+    }
+    (void)pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+static void end_lease(struct fastpath *f) {
+    struct lease *l = &f->lease;
+    if (!l->running)
+        return;
+    (void)pthread_mutex_lock(&l->lock);
+    l->stopping = true;
+    (void)pthread_cond_signal(&l->stop);
+    (void)pthread_mutex_unlock(&l->lock);
+    (void)pthread_join(l->thread, NULL);
+    __atomic_store_n(&f->flows.shared.settings->lease_ns, 0, __ATOMIC_SEQ_CST);
+    (void)pthread_cond_destroy(&l->stop);
+    (void)pthread_mutex_destroy(&l->lock);
+}
+
+static enum bk_err keep_lease(struct fastpath *f, char *reason) {
+    struct lease *l = &f->lease;
+    pthread_condattr_t attr;
+    bool needed = false;
+    for (size_t i = 0; i < f->attached_count; i++)
+        needed = needed || f->attached[i].classic;
+    if (!needed)
+        return BK_OK;
+    (void)pthread_mutex_init(&l->lock, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&l->stop, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    int error = pthread_create(&l->thread, NULL, renew, f);
+    l->running = error == 0;
+    if (error == 0)
+        return BK_OK;
+    say(reason, "no thread", error);
+    return BK_ERR_NO_MEMORY;
 }
 
 static enum bk_err attach_all(struct fastpath *f, const struct fastpath_config *config,
@@ -237,11 +337,11 @@ static enum bk_err attach_all(struct fastpath *f, const struct fastpath_config *
     size_t count = doors_list(config->serve, config->serve_count, doors, FASTPATH_INTERFACES_MAX);
     bool any = false;
     for (size_t i = 0; i < count; i++) {
-        attach(f, &doors[i], config->mode);
-        any = any || f->attached[i].link >= 0;
+        attach(f, &doors[i], config);
+        any = any || f->attached[i].told.mode != FASTPATH_OFF;
     }
     if (any)
-        return BK_OK;
+        return keep_lease(f, reason);
     if (count == 0)
         say(reason, "no interface has these addresses", 0);
     else
@@ -255,9 +355,13 @@ static enum bk_err attach_all(struct fastpath *f, const struct fastpath_config *
 void fastpath_close(struct fastpath *f) {
     if (f == NULL)
         return;
-    for (size_t i = 0; i < f->attached_count; i++)
+    end_lease(f);
+    for (size_t i = 0; i < f->attached_count; i++) {
         if (f->attached[i].link >= 0)
             (void)close(f->attached[i].link);
+        if (f->attached[i].classic)
+            detach_classic(&f->attached[i]);
+    }
     if (f->has_flows)
         flows_fini(&f->flows);
     for (int i = 0; i < MAPPED_MAX; i++)

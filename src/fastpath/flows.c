@@ -244,13 +244,11 @@ static uint64_t expiry(struct bk_time t) {
     return t.us < 0 ? 0 : (uint64_t)t.us * 1000;
 }
 
+/* But for `users`: a program may still look at what was here before, and leave it soon. */
 static void fill(const struct flows *s, struct fast_flow *f, const struct fastpath_flow *flow) {
     const struct bk_addr up[2][2] = {{flow->client, flow->server}, {flow->relay, flow->peer}};
     const struct bk_addr down[2][2] = {{flow->peer, flow->relay}, {flow->server, flow->client}};
     uint64_t seed = s->shared.settings->seed[0];
-    /* But for `users`: a program may still look at what was here before, and leave it soon. */
-    memset(f, 0, offsetof(struct fast_flow, users));
-    memset(f->packets, 0, sizeof *f - offsetof(struct fast_flow, packets));
     memcpy(f->client, flow->client.ip.bytes, 16);
     memcpy(f->server, flow->server.ip.bytes, 16);
     memcpy(f->relay, flow->relay.ip.bytes, 16);
@@ -269,53 +267,112 @@ static void fill(const struct flows *s, struct fast_flow *f, const struct fastpa
     f->expires_ns = expiry(flow->expires);
 }
 
-static enum bk_err change(struct flows *s, struct fast_flow *f, const struct fastpath_flow *flow) {
-    if (!same_flow(f, flow))
-        return BK_ERR_ARGUMENT;
-    enum bk_err err = limit_change(s, f, flow);
-    if (err == BK_OK)
-        __atomic_store_n(&f->expires_ns, expiry(flow->expires), __ATOMIC_RELEASE);
-    return err;
+static struct bk_addr addr_of(const uint8_t ip[16], uint8_t family, uint16_t port) {
+    struct bk_addr a = {0};
+    a.ip.family = family;
+    memcpy(a.ip.bytes, ip, 16);
+    a.port = host16(port);
+    return a;
 }
 
-static void places_of(const struct flows *s, const struct fastpath_flow *flow,
-                      struct place out[2]) {
-    out[FAST_UP] = place_of(s, &flow->client, &flow->server, flow->channel);
-    out[FAST_DOWN] = place_of(s, &flow->peer, &flow->relay, 0);
+/* Where in the index a flow is. */
+static void places_of(const struct flows *s, const struct fast_flow *f, struct place out[2]) {
+    const struct bk_addr client = addr_of(f->client, f->client_family, f->client_port);
+    const struct bk_addr server = addr_of(f->server, f->client_family, f->server_port);
+    const struct bk_addr relay = addr_of(f->relay, f->peer_family, f->relay_port);
+    const struct bk_addr peer = addr_of(f->peer, f->peer_family, f->peer_port);
+    out[FAST_UP] = place_of(s, &client, &server, host16(f->channel));
+    out[FAST_DOWN] = place_of(s, &peer, &relay, 0);
 }
 
-enum bk_err flows_put(struct flows *s, const struct fastpath_flow *flow) {
-    uint32_t place;
-    struct place at[2];
-    if (!is_flow(flow))
-        return BK_ERR_ARGUMENT;
-    if (flow->bytes_per_s > 0 && flow->bytes_per_s < RATE_MIN)
-        return BK_ERR_UNSUPPORTED;
-    if (table_get(&s->by_id, &flow->id, &place))
-        return change(s, &s->shared.flows[place], flow);
-    bool again = s->free_flow_count > 0;
-    if (!again && s->used_flows == s->shared.flow_count)
-        return BK_ERR_FULL;
-    place = again ? s->free_flows[s->free_flow_count - 1] : s->used_flows;
-    places_of(s, flow, at);
-    uint64_t *up = slot_for(s, &at[FAST_UP]), *down;
-    if (up == NULL)
-        return BK_ERR_FULL;
+/* Programs are done within microseconds, and cannot be interrupted by us: the wait is only as long
+ * as one that runs at this moment on another core. */
+static void wait_for_users(const struct fast_flow *f) {
+    const struct timespec nap = {0, NAP_NS};
+    for (int i = 0; __atomic_load_n(&f->users, __ATOMIC_SEQ_CST) != 0; i++)
+        if (i >= PATIENCE)
+            (void)nanosleep(&nap, NULL);
+}
+
+/* Afterwards nothing is carried for it and nothing counted. Fine for one that never ran. */
+static void halt(struct flows *s, uint32_t place) {
     struct fast_flow *f = &s->shared.flows[place];
+    struct place at[2];
+    places_of(s, f, at);
+    __atomic_store_n(&f->alive, 0, __ATOMIC_SEQ_CST);
+    slot_clear(s, &at[FAST_UP], place, FAST_UP);
+    slot_clear(s, &at[FAST_DOWN], place, FAST_DOWN);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    wait_for_users(f);
+    if (f->limit != 0)
+        limit_give_back(s, f->limit - 1);
+    f->limit = 0;
+}
+
+/* Carries from here on, in a place where nothing runs. On failure still nothing does. */
+static enum bk_err run(struct flows *s, uint32_t place, const struct fastpath_flow *flow) {
+    struct fast_flow *f = &s->shared.flows[place];
+    struct place at[2];
     fill(s, f, flow);
     enum bk_err err = limit_change(s, f, flow);
     if (err != BK_OK)
         return err;
-    slot_write(up, slot_value(&at[FAST_UP], place, FAST_UP)); /* now it is not free for the other */
-    down = slot_for(s, &at[FAST_DOWN]);
-    if (down == NULL || table_put(&s->by_id, &flow->id, place) != BK_OK) {
-        slot_write(up, 0);
-        if (f->limit != 0)
-            limit_give_back(s, f->limit - 1);
-        return BK_ERR_FULL;
+    places_of(s, f, at);
+    for (int way = FAST_UP; way <= FAST_DOWN; way++) {
+        uint64_t *slot = slot_for(s, &at[way]);
+        if (slot == NULL) {
+            halt(s, place);
+            return BK_ERR_FULL;
+        }
+        slot_write(slot, slot_value(&at[way], place, (enum fast_way)way));
     }
-    slot_write(down, slot_value(&at[FAST_DOWN], place, FAST_DOWN));
     __atomic_store_n(&f->alive, 1, __ATOMIC_SEQ_CST);
+    return BK_OK;
+}
+
+/* A flow that is there. One that cannot be as it should is carried no more. */
+static enum bk_err change(struct flows *s, uint32_t place, const struct fastpath_flow *flow) {
+    struct fast_flow *f = &s->shared.flows[place];
+    if (f->alive == 0 || !same_flow(f, flow)) {
+        halt(s, place);
+        return run(s, place, flow);
+    }
+    enum bk_err err = limit_change(s, f, flow);
+    if (err == BK_OK)
+        __atomic_store_n(&f->expires_ns, expiry(flow->expires), __ATOMIC_RELEASE);
+    else
+        halt(s, place);
+    return err;
+}
+
+static enum bk_err check(const struct fastpath_flow *flow) {
+    if (!is_flow(flow))
+        return BK_ERR_ARGUMENT;
+    bool too_slow = flow->bytes_per_s > 0 && flow->bytes_per_s < RATE_MIN;
+    return too_slow ? BK_ERR_UNSUPPORTED : BK_OK;
+}
+
+enum bk_err flows_put(struct flows *s, const struct fastpath_flow *flow) {
+    uint32_t place;
+    enum bk_err err = check(flow);
+    if (table_get(&s->by_id, &flow->id, &place)) {
+        if (err == BK_OK)
+            return change(s, place, flow);
+        halt(s, place);
+    }
+    if (err != BK_OK)
+        return err;
+    bool again = s->free_flow_count > 0;
+    if (!again && s->used_flows == s->shared.flow_count)
+        return BK_ERR_FULL;
+    place = again ? s->free_flows[s->free_flow_count - 1] : s->used_flows;
+    struct fast_flow *f = &s->shared.flows[place];
+    memset(f->packets, 0, sizeof *f - offsetof(struct fast_flow, packets));
+    err = run(s, place, flow);
+    if (err != BK_OK)
+        return err;
+    bool known = table_put(&s->by_id, &flow->id, place) == BK_OK;
+    bk_assert(known); /* it has room for as many as there are places */
     if (again)
         s->free_flow_count--;
     else
@@ -331,45 +388,13 @@ static void read_counts(const struct fast_flow *f, struct fastpath_count *out) {
     out->dropped = __atomic_load_n(&f->dropped, __ATOMIC_RELAXED);
 }
 
-/* Programs are done within microseconds, and cannot be interrupted by us: the wait is only as long
- * as one that runs at this moment on another core. */
-static void wait_for_users(const struct fast_flow *f) {
-    const struct timespec nap = {0, NAP_NS};
-    for (int i = 0; __atomic_load_n(&f->users, __ATOMIC_SEQ_CST) != 0; i++)
-        if (i >= PATIENCE)
-            (void)nanosleep(&nap, NULL);
-}
-
-static struct bk_addr addr_of(const uint8_t ip[16], uint8_t family, uint16_t port) {
-    struct bk_addr a = {0};
-    a.ip.family = family;
-    memcpy(a.ip.bytes, ip, 16);
-    a.port = host16(port);
-    return a;
-}
-
 enum bk_err flows_remove(struct flows *s, uint64_t id, struct fastpath_count *last) {
     uint32_t place;
-    struct place at[2];
     if (!table_get(&s->by_id, &id, &place))
         return BK_ERR_NOT_FOUND;
-    struct fast_flow *f = &s->shared.flows[place];
-    const struct fastpath_flow flow = {
-        .client = addr_of(f->client, f->client_family, f->client_port),
-        .server = addr_of(f->server, f->client_family, f->server_port),
-        .relay = addr_of(f->relay, f->peer_family, f->relay_port),
-        .peer = addr_of(f->peer, f->peer_family, f->peer_port),
-        .channel = host16(f->channel)};
-    places_of(s, &flow, at);
-    __atomic_store_n(&f->alive, 0, __ATOMIC_SEQ_CST);
-    slot_clear(s, &at[FAST_UP], place, FAST_UP);
-    slot_clear(s, &at[FAST_DOWN], place, FAST_DOWN);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    wait_for_users(f);
+    halt(s, place);
     if (last != NULL)
-        read_counts(f, last);
-    if (f->limit != 0)
-        limit_give_back(s, f->limit - 1);
+        read_counts(&s->shared.flows[place], last);
     (void)table_remove(&s->by_id, &id);
     s->free_flows[s->free_flow_count++] = place;
     return BK_OK;
@@ -417,6 +442,7 @@ enum bk_err flows_init(struct flows *s, const struct flows_memory *memory, const
     set->seed[0] = rng_u64(rng);
     set->seed[1] = rng_u64(rng);
     set->epoch_ns = expiry(now);
+    set->lease_ns = UINT64_MAX;
     set->bucket_mask = memory->bucket_count - 1;
     return BK_OK;
 }

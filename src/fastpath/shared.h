@@ -67,7 +67,7 @@ struct fast_limit {
     uint64_t unused[5];
 };
 
-/* FAST_XDP_OUT: XDP_REDIRECT to here; FAST_XDP_BACK: XDP_TX as well; FAST_OUT: tc to here. */
+/* FAST_XDP_OUT: XDP_REDIRECT to here; FAST_XDP_BACK: XDP_TX; FAST_OUT: tc to here. */
 enum { FAST_XDP_BACK = 1, FAST_XDP_OUT = 2, FAST_OUT = 4, FAST_INTERFACES = 16 };
 struct fast_interface {
     uint32_t index; /* 0: no more */
@@ -78,6 +78,7 @@ struct fast_interface {
 struct fast_settings {
     uint64_t seed[2];
     uint64_t epoch_ns;
+    uint64_t lease_ns; /* after this nothing is carried: the process may be dead */
     uint32_t bucket_mask;
     uint32_t unused;
     struct fast_interface interfaces[FAST_INTERFACES];

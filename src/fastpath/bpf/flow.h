@@ -341,12 +341,21 @@ INLINE __u16 finish(__u64 sum) {
     return check ? check : 0xffff;
 }
 
+/* How long the process has promised to be there; forever where the kernel tells us of its end. */
+INLINE __u64 lease_ns(void) {
+    __u32 zero = 0;
+    const struct fast_settings *s = bpf_map_lookup_elem(&settings, &zero);
+    return s ? *(const volatile __u64 *)&s->lease_ns : 0;
+}
+
 INLINE bool plan_for(void *ctx, struct plan *plan, const struct packet *p, __u32 in) {
     const struct fast_flow *f = plan->flow;
     bool up = plan->way == FAST_UP;
     plan->family = up ? f->peer_family : f->client_family;
     plan->sums = up ? &f->sums[0] : &f->sums[1];
     plan->now = bpf_ktime_get_ns();
+    if (plan->now >= lease_ns())
+        return false;
     if (plan->now >= f->expires_ns || p->ttl <= 1 || (p->family == 6 && p->check == 0))
         return false;
     return measure(plan, p) && route(ctx, plan, p) && doors(plan, p, in);

@@ -186,6 +186,11 @@ INLINE bool write_heads(void *at, const void *end, const struct plan *plan,
     return true;
 }
 
+/* By the short way, to where it came from? */
+INLINE bool is_back(const struct xdp_md *ctx, const struct plan *plan) {
+    return plan->out == ctx->ingress_ifindex && (plan->may & FAST_XDP_BACK) != 0;
+}
+
 INLINE int send_xdp(struct xdp_md *ctx, struct plan *plan, const struct packet *p) {
     int grow = (int)head_len(plan->family) - (int)head_len(p->family) +
                (plan->way == FAST_UP ? -CHANNEL_BYTES : CHANNEL_BYTES);
@@ -194,7 +199,7 @@ INLINE int send_xdp(struct xdp_md *ctx, struct plan *plan, const struct packet *
     if (!write_heads((void *)(long)ctx->data, (void *)(long)ctx->data_end, plan, p))
         return XDP_ABORTED;
     count(plan);
-    if (plan->out == ctx->ingress_ifindex && (plan->may & FAST_XDP_BACK) != 0)
+    if (is_back(ctx, plan))
         return XDP_TX;
     return bpf_redirect(plan->out, 0);
 }
@@ -202,7 +207,7 @@ INLINE int send_xdp(struct xdp_md *ctx, struct plan *plan, const struct packet *
 INLINE int carry_xdp(struct xdp_md *ctx, struct plan *plan, const struct packet *p) {
     if (!plan_for(ctx, plan, p, ctx->ingress_ifindex))
         return XDP_PASS;
-    if ((plan->may & FAST_XDP_OUT) == 0 || !check_xdp(ctx, plan, p))
+    if ((!is_back(ctx, plan) && (plan->may & FAST_XDP_OUT) == 0) || !check_xdp(ctx, plan, p))
         return XDP_PASS;
     enum verdict verdict = charge(plan);
     if (verdict == CARRY)
@@ -316,7 +321,8 @@ int turn_tc(struct __sk_buff *skb) {
     /* For this host; not tagged; not a train of segments (GRO), of which each has its header. */
     if (skb->pkt_type != 0 || skb->vlan_present || skb->gso_size != 0)
         return TC_NEXT;
-    if (skb->data_end - skb->data < linear && bpf_skb_pull_data(skb, linear) != 0)
+    if ((const void *)(long)skb->data + HEADS_MAX > (const void *)(long)skb->data_end &&
+        bpf_skb_pull_data(skb, linear) != 0)
         return TC_NEXT;
     if (!parse(&p, (const void *)(long)skb->data, (const void *)(long)skb->data_end, len))
         return TC_NEXT;

@@ -147,7 +147,7 @@ static void test_two_flows_with_one_key_are_refused(void **state) {
     end();
 }
 
-static void test_a_known_flow_changes_its_expiry_and_nothing_else(void **state) {
+static void test_a_known_flow_is_changed_and_goes_on_counting(void **state) {
     (void)state;
     begin(64);
     struct fastpath_flow f = flow_of(1);
@@ -159,10 +159,21 @@ static void test_a_known_flow_changes_its_expiry_and_nothing_else(void **state) 
     f.expires = BK_NEVER;
     assert_int_equal(flows_put(&flows, &f), BK_OK);
     assert_true(memory.flows[0].expires_ns == UINT64_MAX);
-    f.client.port++;
-    assert_int_equal(flows_put(&flows, &f), BK_ERR_ARGUMENT);
+    uint32_t place;
+    const struct bk_addr was = f.client;
+    f.client = bk_addr(bk_ipv4(192, 0, 2, 99), 999); /* a client that moved, RFC 8016 */
+    assert_int_equal(flows_put(&flows, &f), BK_OK);
+    assert_false(find(&was, &f.server, f.channel, &place));
+    assert_true(find(&f.client, &f.server, f.channel, &place));
+    assert_int_equal(place, 0 | FAST_UP);
     struct fastpath_count c;
     assert_int_equal(flows_count(&flows, 2, &c), BK_OK);
+    assert_int_equal(c.packets_to_peer, 5);
+    f.channel = 0; /* no flow any more */
+    assert_int_equal(flows_put(&flows, &f), BK_ERR_ARGUMENT);
+    assert_int_equal(memory.flows[0].alive, 0);
+    check_found(1, false);
+    assert_int_equal(flows_remove(&flows, 2, &c), BK_OK);
     assert_int_equal(c.packets_to_peer, 5);
     end();
 }
@@ -221,7 +232,7 @@ int main(void) {
         cmocka_unit_test(test_as_many_as_configured_fit_and_are_found_both_ways),
         cmocka_unit_test(test_an_emptied_table_is_empty),
         cmocka_unit_test(test_two_flows_with_one_key_are_refused),
-        cmocka_unit_test(test_a_known_flow_changes_its_expiry_and_nothing_else),
+        cmocka_unit_test(test_a_known_flow_is_changed_and_goes_on_counting),
         cmocka_unit_test(test_what_is_no_flow_is_refused),
         cmocka_unit_test(test_flows_of_an_allocation_share_its_bandwidth),
     };
