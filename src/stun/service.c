@@ -27,6 +27,7 @@ const char *stun_service_result_name(enum stun_service_result result) {
         [STUN_SERVICE_DROP_NOT_REQUEST] = "not_request",
         [STUN_SERVICE_DROP_METHOD] = "method",
         [STUN_SERVICE_DROP_SOURCE] = "source",
+        [STUN_SERVICE_DROP_THROTTLED] = "throttled",
     };
     return result < STUN_SERVICE_RESULTS ? names[result] : "unknown";
 }
@@ -229,6 +230,7 @@ static uint16_t error_of(enum stun_service_result result, const char **reason) {
     case STUN_SERVICE_DROP_NOT_REQUEST:
     case STUN_SERVICE_DROP_METHOD:
     case STUN_SERVICE_DROP_SOURCE:
+    case STUN_SERVICE_DROP_THROTTLED:
     case STUN_SERVICE_RESULTS:
         break;
     }
@@ -271,6 +273,9 @@ static enum stun_service_result answer(struct stun_service *s, const struct bk_d
                                        struct bk_datagram *reply) {
     struct exchange x = begin(s, in, stream, now);
     enum stun_service_result result = judge(&x.request, in);
+    if (result == STUN_SERVICE_MAPPED && !stream && s->throttle != NULL &&
+        !throttle_take(s->throttle, &x.from.ip, now))
+        result = STUN_SERVICE_DROP_THROTTLED;
     if (result == STUN_SERVICE_MAPPED)
         result = decide(&x);
     s->counts[result]++;

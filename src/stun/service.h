@@ -25,6 +25,7 @@
 #define STUN_SERVICE_H
 
 #include "stun/discovery.h"
+#include "stun/throttle.h"
 #include "wire/stun.h"
 
 #include <bodkin/time.h>
@@ -47,6 +48,7 @@ enum stun_service_result {
     STUN_SERVICE_DROP_NOT_REQUEST,  /* indications and responses get no answer */
     STUN_SERVICE_DROP_METHOD,       /* not Binding: silence, RFC 8489 section 6.3 */
     STUN_SERVICE_DROP_SOURCE,       /* port 0, or an address that cannot be answered */
+    STUN_SERVICE_DROP_THROTTLED,    /* its network has had too many answers */
     STUN_SERVICE_RESULTS
 };
 
@@ -54,6 +56,7 @@ enum stun_service_result {
 struct stun_service {
     uint64_t counts[STUN_SERVICE_RESULTS];
     struct stun_discovery *discovery; /* may be shared; not owned; NULL: RFC 8489 only */
+    struct throttle *throttle;        /* of answers to datagrams; shared; not owned; NULL: none */
 };
 
 static inline bool stun_service_answered(enum stun_service_result result) {

@@ -17,8 +17,10 @@ enum bk_err throttle_init(struct throttle *t, uint32_t entries_max, uint32_t per
         buckets *= 2;
     t->alloc = *alloc;
     t->bucket_count = buckets;
-    t->gap_ms = 1000 / per_s;
-    t->burst = burst;
+    t->gap_us = UINT64_C(1000000) / per_s;
+    t->ahead_max_us = (burst - 1) * t->gap_us;
+    t->bytes_v4 = 4;
+    t->bytes_v6 = 8;
     t->seed[0] = rng_u64(rng);
     t->seed[1] = rng_u64(rng);
     t->slots = alloc->get(alloc->ctx, (size_t)buckets * WAYS * sizeof *t->slots);
@@ -31,23 +33,37 @@ void throttle_fini(struct throttle *t) {
     t->slots = NULL;
 }
 
+void throttle_by_network(struct throttle *t) {
+    t->bytes_v4 = 3;
+    t->bytes_v6 = 7;
+}
+
 static uint64_t hash_of(const struct throttle *t, const struct bk_ip *who) {
     uint8_t key[KEY_LEN] = {who->family};
-    memcpy(key + 1, who->bytes, who->family == BK_IPV4 ? 4 : 8);
+    memcpy(key + 1, who->bytes, who->family == BK_IPV4 ? t->bytes_v4 : t->bytes_v6);
     return siphash24(t->seed, key, sizeof key);
 }
 
+/* How far the slot's time is ahead of the clock; 0: not at all. No slot is further ahead than the
+ * limit and one gap, so that anything else is long past. */
+static uint64_t ahead_of(const struct throttle *t, uint64_t slot, uint64_t now_us) {
+    uint64_t ahead = ((slot & TIME_MASK) - now_us) & TIME_MASK;
+    return ahead <= t->ahead_max_us + t->gap_us ? ahead : 0;
+}
+
 /* The slot of that tag, or the one whose address has been quiet longest. */
-static size_t slot_for(const _Atomic(uint64_t) *bucket, uint64_t tag) {
+static size_t slot_for(const struct throttle *t, const _Atomic(uint64_t) *bucket, uint64_t tag,
+                       uint64_t now_us) {
     size_t quietest = 0;
-    uint64_t least = UINT64_MAX;
+    uint64_t longest = 0;
     for (size_t i = 0; i < WAYS; i++) {
         uint64_t slot = atomic_load_explicit(&bucket[i], memory_order_relaxed);
         if (slot >> (64 - TAG_BITS) == tag)
             return i;
-        if ((slot & TIME_MASK) < least) {
+        uint64_t quiet = (now_us + t->ahead_max_us + t->gap_us - (slot & TIME_MASK)) & TIME_MASK;
+        if (slot == 0 || quiet > longest) {
             quietest = i;
-            least = slot & TIME_MASK;
+            longest = slot == 0 ? UINT64_MAX : quiet;
         }
     }
     return quietest;
@@ -58,16 +74,15 @@ static size_t slot_for(const _Atomic(uint64_t) *bucket, uint64_t tag) {
 bool throttle_take(struct throttle *t, const struct bk_ip *who, struct bk_time now) {
     uint64_t hash = hash_of(t, who), tag = hash >> (64 - TAG_BITS);
     _Atomic(uint64_t) *bucket = t->slots + (hash & (t->bucket_count - 1)) * WAYS;
-    uint64_t now_ms = (uint64_t)(now.us / BK_US_PER_MS) & TIME_MASK;
-    uint64_t ahead_max = (uint64_t)(t->burst - 1) * t->gap_ms;
+    uint64_t now_us = (uint64_t)now.us & TIME_MASK;
     for (int i = 0; i < TRIES; i++) {
-        _Atomic(uint64_t) *slot = &bucket[slot_for(bucket, tag)];
+        _Atomic(uint64_t) *slot = &bucket[slot_for(t, bucket, tag, now_us)];
         uint64_t old = atomic_load_explicit(slot, memory_order_relaxed);
-        bool known = old >> (64 - TAG_BITS) == tag;
-        uint64_t busy_until = known && (old & TIME_MASK) > now_ms ? old & TIME_MASK : now_ms;
-        if (busy_until - now_ms > ahead_max)
+        bool known = old >> (64 - TAG_BITS) == tag && old != 0;
+        uint64_t ahead = known ? ahead_of(t, old, now_us) : 0;
+        if (ahead > t->ahead_max_us)
             return false;
-        uint64_t next = tag << (64 - TAG_BITS) | ((busy_until + t->gap_ms) & TIME_MASK);
+        uint64_t next = tag << (64 - TAG_BITS) | ((now_us + ahead + t->gap_us) & TIME_MASK);
         if (atomic_compare_exchange_weak_explicit(slot, &old, next, memory_order_relaxed,
                                                   memory_order_relaxed))
             return true;

@@ -389,6 +389,7 @@ const char *turn_count_name(enum turn_count count) {
         [TURN_COUNT_DROP_SMALL] = "drop_small",
         [TURN_COUNT_EXPIRED] = "expired",
         [TURN_COUNT_DROP_BANDWIDTH] = "drop_bandwidth",
+        [TURN_COUNT_DROP_THROTTLED] = "drop_throttled",
         [TURN_COUNT_MOVED] = "moved",
     };
     return names[count];

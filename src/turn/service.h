@@ -24,6 +24,7 @@
 #ifndef TURN_SERVICE_H
 #define TURN_SERVICE_H
 
+#include "stun/throttle.h"
 #include "turn/filter.h"
 #include "turn/ledger.h"
 #include "turn/users.h"
@@ -43,6 +44,7 @@ struct turn_service_config {
     int64_t nonce_us;   /* life of a nonce; 1 s..1 h; 1 h, RFC 8656 section 5 */
     bool anonymous;     /* offer USERHASH, RFC 8489 section 14.4 */
     struct turn_users users;
+    struct throttle *throttle;        /* of answers to who has proved nothing; shared; NULL: none */
     const struct turn_ledger *ledger; /* what the workers of one server share; NULL: alone */
     uint16_t worker;                  /* this one's number, in tickets and connection numbers; 0 */
     uint16_t workers;                 /* relay ports are dealt out among them in pairs; 1 */
@@ -85,6 +87,12 @@ BK_MUST_USE enum bk_err turn_service_new(const struct turn_service_config *confi
                                          struct bk_time now, struct turn_service **out);
 /* Wipes. NULL is fine. The caller closes what it opened. */
 void turn_service_free(struct turn_service *service);
+
+/* Other limits from now on: the quotas, bandwidths and the filter of `config`, whose lists are copied;
+ * the rest of it is not looked at. What was granted stays; a permission that is no longer allowed is
+ * not renewed. BK_ERR_ARGUMENT, BK_ERR_NO_MEMORY: nothing changed. */
+BK_MUST_USE enum bk_err turn_service_change(struct turn_service *service,
+                                            const struct turn_service_config *config);
 
 /* Answers, relays or drops. BK_OK: it was TURN (an error answer counts as that too).
  * BK_ERR_UNREACHABLE: whether there is such a user is not known yet (users.h); keep the datagram
@@ -316,6 +324,7 @@ enum turn_count {
     TURN_COUNT_DROP_SMALL,     /* a request too short to be answered without amplifying */
     TURN_COUNT_EXPIRED,        /* allocations */
     TURN_COUNT_DROP_BANDWIDTH, /* data over its bandwidth */
+    TURN_COUNT_DROP_THROTTLED, /* requests whose network has had too many answers */
     TURN_COUNT_MOVED,          /* allocations, to another address of their client's (RFC 8016) */
     TURN_COUNTS
 };

@@ -64,7 +64,19 @@ static bool is_amplifier(const struct turn_service *s, const struct bk_datagram 
            (s->out.len + headers) * 10 > (in->len + headers) * AMPLIFY_TENTHS;
 }
 
+/* A stream's address is its own; a datagram's may be a victim's. */
+static bool is_too_often(struct turn_service *s, const struct bk_datagram *in) {
+    struct bk_ip ip = in->remote.ip;
+    bk_ip_unmap(&ip);
+    return in->protocol != BK_TCP && in->protocol != TURN_DTLS && s->config.throttle != NULL &&
+           !throttle_take(s->config.throttle, &ip, s->now);
+}
+
 static void answer_unproved(struct turn_service *s, struct turn_ask *ask, uint16_t code) {
+    if (is_too_often(s, ask->in)) {
+        s->counts[TURN_COUNT_DROP_THROTTLED]++;
+        return;
+    }
     ask->b = stun_start_reply(s->buf, TURN_OUT_MAX, STUN_ERROR, &ask->m);
     stun_put_error(&ask->b, code, NULL);
     if (code != STUN_CODE_BAD_REQUEST)

@@ -42,6 +42,38 @@ static void one_address_does_not_use_up_anothers_credit(void **state) {
     throttle_fini(&t);
 }
 
+static void networks_are_counted_as_one(void **state) {
+    (void)state;
+    struct throttle t;
+    uint8_t six[16] = {0x20, 0x01, 0x0d, 0xb8, 0, 0, 0x12, 0x34};
+    struct bk_ip a = bk_ipv4(192, 0, 2, 1), b = bk_ipv4(192, 0, 2, 200), c = bk_ipv4(192, 0, 3, 1);
+    start(&t, 1000000, 2000);
+    throttle_by_network(&t);
+    assert_int_equal(take_all(&t, &a, 0), 2000);
+    assert_int_equal(take_all(&t, &b, 0), 0);
+    assert_int_equal(take_all(&t, &b, 1), 1000);
+    assert_int_equal(take_all(&t, &c, 0), 2000);
+    struct bk_ip d = bk_ipv6(six);
+    six[7] = 0xff;
+    six[15] = 1;
+    struct bk_ip e = bk_ipv6(six);
+    assert_int_equal(take_all(&t, &d, 0), 2000);
+    assert_int_equal(take_all(&t, &e, 0), 0);
+    throttle_fini(&t);
+}
+
+static void its_clock_may_run_for_years(void **state) {
+    (void)state;
+    struct throttle t;
+    struct bk_ip who = bk_ipv4(192, 0, 2, 1);
+    start(&t, 10, 5);
+    for (int64_t at = 0; at < INT64_C(400000000000); at += INT64_C(777777777)) {
+        assert_int_equal(take_all(&t, &who, at), 5);
+        assert_int_equal(take_all(&t, &who, at + 100), 1);
+    }
+    throttle_fini(&t);
+}
+
 static void ipv6_counts_by_64_bits(void **state) {
     (void)state;
     struct throttle t;
@@ -74,6 +106,8 @@ static void a_flood_of_addresses_is_bounded(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(networks_are_counted_as_one),
+        cmocka_unit_test(its_clock_may_run_for_years),
         cmocka_unit_test(a_burst_and_then_the_rate),
         cmocka_unit_test(one_address_does_not_use_up_anothers_credit),
         cmocka_unit_test(ipv6_counts_by_64_bits),

@@ -220,6 +220,38 @@ static void users_may_be_looked_up(void **state) {
     ask_fini(&a);
 }
 
+/* Answers to who has proved nothing are limited for each network, others are not. */
+static void challenges_are_throttled(void **state) {
+    struct asker a;
+    struct throttle throttle;
+    int answers = 0;
+    (void)state;
+    ask_init(&a);
+    assert_int_equal(throttle_init(&throttle, 64, 10, 20, &a.rng, &test_alloc), BK_OK);
+    throttle_by_network(&throttle);
+    a.config.throttle = &throttle;
+    ask_start(&a);
+    (void)ask_allocate(&a, 1);
+    struct bk_addr first = a.client;
+    for (unsigned i = 0; i < 100; i++) {
+        uint8_t txid[STUN_TXID_LEN] = {0};
+        size_t len;
+        struct stun_builder b = stun_start(a.out, sizeof a.out, STUN_REQUEST, TURN_ALLOCATE, txid);
+        stun_put_u32(&b, TURN_REQUESTED_TRANSPORT, 17u << 24);
+        assert_int_equal(stun_finish(&b, &len), BK_OK);
+        a.client = ask_client(100 + i);
+        ask_bytes(&a, &a.client, &a.server, a.out, len);
+        answers += a.answered;
+    }
+    assert_int_equal(answers, 19); /* 20 at once, of which one was the allocation's */
+    assert_int_equal(ask_info(&a).counts[TURN_COUNT_DROP_THROTTLED], 81);
+    a.client = first;
+    ask_refresh(&a, 600);
+    ask_expect(&a, 0);
+    ask_fini(&a);
+    throttle_fini(&throttle);
+}
+
 /* ---- Workers ------------------------------------------------------------------------------ */
 
 static void make_pair(struct asker a[2], struct turn_book **book, struct turn_ledger *ledger) {
@@ -399,6 +431,7 @@ int main(void) {
         cmocka_unit_test(channels_are_flows),
         cmocka_unit_test(announcements_yield_to_ends),
         cmocka_unit_test(users_may_be_looked_up),
+        cmocka_unit_test(challenges_are_throttled),
         cmocka_unit_test(a_reserved_port_is_redeemed_elsewhere),
         cmocka_unit_test(users_are_counted_in_all_workers),
         cmocka_unit_test(an_idle_allocation_is_small),
