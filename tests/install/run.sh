@@ -96,6 +96,20 @@ try_pkg_config() {
     done
 }
 
+# ICE from C++17, against the core library as a C++ program links it.
+try_cxx() {
+    cxx=g++
+    case $cc in *clang*) cxx=clang++ ;; esac
+    command -v $cxx >/dev/null 2>&1 || return 0
+    pc=$(dirname "$(find "$work/prefix" -name bodkin.pc)")
+    options=$(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs bodkin-core)
+    # shellcheck disable=SC2086 -- the options are words
+    quietly $cxx -std=c++17 -Wall -Wextra -Wpedantic -Werror $flags "$program/ice.cpp" \
+        -o "$work/ice-cxx" $options
+    said=$(LD_LIBRARY_PATH=$(dirname "$pc") "$work/ice-cxx") || die "ice.cpp: $said"
+    [ "$said" = "hello from C++" ] || die "ice.cpp said '$said'"
+}
+
 try_cmake() {
     quietly cmake -S "$program" -B "$work/stranger" -DCMAKE_C_COMPILER="$cc" \
         -DCMAKE_C_FLAGS="$flags" "$@"
@@ -118,6 +132,7 @@ else
     install_libraries "$@"
     try_headers
     try_pkg_config
+    try_cxx
     try_cmake -DCMAKE_PREFIX_PATH="$work/prefix"
     try_program_and_manual
 fi
