@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,7 @@ HEADING = "# TURN clients of others"
 
 class Server:
     """One of the two, on `addresses`; ports from `port` on: STUN and TURN, the second one of RFC
-    5780, HTTPS, the echoing peer, TLS and DTLS."""
+    5780, HTTPS, the echoing peer (two), TLS and DTLS."""
 
     def __init__(self, kind, folder, addresses, port, within=()):
         self.kind, self.folder, self.addresses, self.port = kind, folder, addresses, port
@@ -57,14 +58,14 @@ class Server:
             for a in self.addresses:
                 words += ["-L", a, "-E", a]
             return ["turnserver", "-n", "-p", str(self.port), "--tls-listening-port",
-                    str(self.port + 4), "--no-cli", "--lt-cred-mech", "-u", f"{USER}:{PASSWORD}",
+                    str(self.port + 6), "--no-cli", "--lt-cred-mech", "-u", f"{USER}:{PASSWORD}",
                     "-r", "bodkin", "--allow-loopback-peers", "--mobility", "--simple-log", *words]
         words = []
         for a in self.addresses:
             words += ["--listen", a, "--relay-address", a]
         for kid, key in TOKEN_KEYS.items():
             words += ["--turn-token-key", f"{kid}:{key}"]
-        return [BODKIN, "serve", "--stun", str(self.port), "--turns", str(self.port + 4), "--https",
+        return [BODKIN, "serve", "--stun", str(self.port), "--turns", str(self.port + 6), "--https",
                 str(self.port + 2), "--state", self.folder, "--name", "localhost", "--realm", "bodkin",
                 "--turn-user", f"{USER}:{PASSWORD}", "--turn-secret", SECRET, "--throttle", "0",
                 "--address-allocations-max", "0", "--user-allocations-max", "0",
@@ -102,6 +103,24 @@ class Server:
             self.process.kill()
             self.process.wait()
             return False
+
+
+def free_ports(count):
+    """The first of so many neighbouring ports that nobody has, UDP and TCP."""
+    for base in range(20000 + os.getpid() % 8000, 40000, count):
+        held = []
+        try:
+            for port in range(base, base + count):
+                for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                    held.append(socket.socket(socket.AF_INET, kind))
+                    held[-1].bind((V4, port))
+            return base
+        except OSError:
+            continue
+        finally:
+            for s in held:
+                s.close()
+    sys.exit("no free ports")
 
 
 # ---- turnutils_uclient -------------------------------------------------------------------------
@@ -169,7 +188,7 @@ MODES = [
 
 
 def uclient(mode, server):
-    argv = ["turnutils_uclient", "-p", str(server.port + (4 if mode.secure else 0)), "-r",
+    argv = ["turnutils_uclient", "-p", str(server.port + (6 if mode.secure else 0)), "-r",
             str(server.port + 3), "-n", "20", "-z", "10", "-m", "4"]
     argv += ["-u", USER]
     if mode.user:
@@ -229,7 +248,7 @@ def uclient_rows(options, folder):
     if not modes:
         return []
     make_certificate(folder)
-    base = 20000 + os.getpid() % 8000
+    base = free_ports(20)
     ours = Server("bodkin", folder, [V4, V6], base)
     theirs = Server("coturn", folder, [V4, V6], base + 10)
     peers = [subprocess.Popen(["turnutils_peer", "-L", V4, "-L", V6, "-p", str(s.port + 3)],
@@ -265,7 +284,7 @@ def uclient_rows(options, folder):
 def stun_rows(options, folder):
     if not wanted(options, "stun tools"):
         return []
-    server = Server("bodkin", folder, [V4], 29000 + os.getpid() % 900)
+    server = Server("bodkin", folder, [V4], free_ports(10))
     if not server.start():
         return [Row("bodkin serve", False, "does not start")]
     rows = []
@@ -363,9 +382,9 @@ def agent_kinds():
     yield "bodkin ice, relay only, UDP", [BODKIN, "ice", "--protocol"], uri
     yield "bodkin ice, relay only, TCP", [BODKIN, "ice", "--protocol"], uri + tcp
     yield "bodkin ice, relay only, TLS", [BODKIN, "ice", "--protocol", "--insecure"], \
-        f"turns:{Net.SERVER}:3482"
+        f"turns:{Net.SERVER}:3484"
     yield "bodkin ice, relay only, DTLS", [BODKIN, "ice", "--protocol", "--insecure"], \
-        f"turns:{Net.SERVER}:3482?transport=udp"
+        f"turns:{Net.SERVER}:3484?transport=udp"
 
 
 def absent(argv):
