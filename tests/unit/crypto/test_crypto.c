@@ -59,6 +59,14 @@ static void test_crc32(void **state) {
         uint32_t first = crc32(0, "123456789", cut);
         assert_int_equal(crc32(first, &"123456789"[cut], 9 - cut), 0xcbf43926);
     }
+    /* At once or byte by byte, whatever the length. */
+    uint8_t data[67];
+    uint32_t singly = 0;
+    for (size_t len = 0; len < sizeof data; len++) {
+        data[len] = (uint8_t)(len * 89 + 7);
+        singly = crc32(singly, &data[len], 1);
+        assert_int_equal(crc32(0, data, len + 1), singly);
+    }
 }
 
 /* The Galois/Counter Mode of Operation (McGrew and Viega), appendix B, test cases 4 and 16. */
