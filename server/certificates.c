@@ -14,13 +14,14 @@ const char *server_or_null(const struct server_text *t) {
 }
 
 /* Reads the certificate's files, or makes the self-signed one. */
-enum bk_err server_load_tls(const struct server *s, struct net_tls **out, char *reason) {
+enum bk_err server_load_tls(const struct server *s, const struct server_options *o,
+                            struct net_tls **out, char *reason) {
     gnutls_datum_t metacert;
     enum bk_err err = make_metacert(s, &metacert);
     if (err != BK_OK)
         return server_say(reason, err, "cannot make the relay's certificate", bk_err_text(err));
-    const struct net_tls_server_config config = {.cert_file = server_or_null(&s->options->cert),
-                                                 .key_file = server_or_null(&s->options->key),
+    const struct net_tls_server_config config = {.cert_file = server_or_null(&o->cert),
+                                                 .key_file = server_or_null(&o->key),
                                                  .state_dir = s->state_dir,
                                                  .name = s->name,
                                                  .metacert = metacert.data,

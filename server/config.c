@@ -71,7 +71,7 @@ enum bk_err config_parse(const char *text, size_t len, struct server_options *op
         wrong(&p, "not `name = value`");
     } else if (first < 0) {
         p.line = 0;
-        wrong(&p, "cannot be read");
+        wrong(&p, "cannot read the file");
     }
     return p.mistakes == 0 ? BK_OK : BK_ERR_MALFORMED;
 }
@@ -84,7 +84,7 @@ enum bk_err config_read(const char *path, struct server_options *options,
     char *text = file == NULL ? NULL : alloc->get(alloc->ctx, FILE_MAX);
     size_t len = text == NULL ? 0 : fread(text, 1, FILE_MAX, file);
     if (text == NULL || ferror(file) != 0)
-        reader->wrong(reader->ctx, 0, "cannot be read");
+        reader->wrong(reader->ctx, 0, "cannot read the file");
     else if (len == FILE_MAX)
         reader->wrong(reader->ctx, 0, "is too long for a configuration");
     else

@@ -11,8 +11,8 @@
 enum { BURST = 5, TIME_MAX = 32 };
 
 static struct {
-    enum log_level least;
-    bool json;
+    atomic_int least; /* enum log_level; both may change while others write */
+    atomic_bool json;
 } setup = {LOG_INFO, false};
 
 /* Lines in the present second, and what was left out. Races lose a count at worst. */
@@ -24,7 +24,7 @@ static struct {
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 void log_setup(enum log_level least, bool json) {
-    setup.least = least;
+    setup.least = (int)least;
     setup.json = json;
 }
 
@@ -96,7 +96,7 @@ void log_begin(struct log_line *l, enum log_level level, enum log_topic topic, c
     char date[TIME_MAX], fraction[TIME_MAX];
     unsigned left_out = 0;
     l->len = 0;
-    l->wanted = level >= setup.least;
+    l->wanted = (int)level >= setup.least;
     clock_gettime(CLOCK_REALTIME, &now);
     if (l->wanted)
         l->wanted = within_limit(topic, (long long)now.tv_sec, &left_out);

@@ -12,7 +12,7 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-/* Before threads start. */
+/* Any time: the next lines are so. */
 void log_setup(enum log_level least, bool json);
 /* "debug", "info", "warn" or "error". false: none of them. */
 bool log_level_parse(const char *text, enum log_level *out);

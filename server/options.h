@@ -44,7 +44,7 @@ enum server_option_type {
 };
 
 /* Which page of the help. */
-enum server_option_group { SERVER_GROUP_GENERAL, SERVER_GROUP_TURN };
+enum server_option_group { SERVER_GROUP_GENERAL, SERVER_GROUP_MORE, SERVER_GROUP_TURN };
 
 struct server_option {
     const char *name; /* "plain-http": the same word on the command line and in the file */
@@ -71,6 +71,10 @@ BK_MUST_USE enum bk_err server_options_check(const struct server_options *o, cha
 /* Do the two differ in that option? */
 bool server_option_differs(const struct server_options *a, const struct server_options *b,
                            const struct server_option *row);
+
+/* Gives `to` the value that the option has in `from`. */
+void server_option_copy(struct server_options *to, const struct server_options *from,
+                        const struct server_option *row);
 
 enum { SERVER_HELP_MAX = 4096 };
 /* The lines of --help: one per option, at most 80 columns. `out` has room for SERVER_HELP_MAX.

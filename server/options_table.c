@@ -33,6 +33,7 @@ const struct server_options server_options_default = {
 #define AT(field) offsetof(struct server_options, field)
 #define GENERAL SERVER_GROUP_GENERAL
 #define TURN SERVER_GROUP_TURN
+#define MORE SERVER_GROUP_MORE
 
 const struct server_option server_option_table[] = {
     {"listen", SERVER_LISTEN, AT(listen), 0, 0, "ADDR",
@@ -42,9 +43,9 @@ const struct server_option server_option_table[] = {
     {"stun", SERVER_NUMBER, AT(stun_port), 0, 65535, "PORT",
      "STUN and TURN, UDP and TCP (default 3478)", GENERAL, false},
     {"stun-address", SERVER_OUTSIDE, AT(stun_address), 0, 0, "ADDR",
-     "one of two per family for NAT tests; ADDR=OUTSIDE", GENERAL, false},
+     "one of two per family for NAT tests; ADDR=OUTSIDE", MORE, false},
     {"plain-http", SERVER_NUMBER, AT(plain_http_port), 0, 65535, "PORT",
-     "relay without TLS, for reverse proxies (off)", GENERAL, false},
+     "relay without TLS, for reverse proxies (off)", MORE, false},
     {"name", SERVER_TEXT, AT(name), 0, 0, "HOST",
      "what clients are told (default: an address of this host)", GENERAL, false},
     {"cert", SERVER_TEXT, AT(cert), 0, 0, "FILE", "certificate chain, PEM (default: self-signed)",
@@ -58,16 +59,16 @@ const struct server_option server_option_table[] = {
     {"workers", SERVER_NUMBER, AT(workers), 0, SERVER_WORKERS_MAX, "N",
      "threads (default 0: one per core)", GENERAL, false},
     {"connections-max", SERVER_NUMBER, AT(connections_max), 1, 1000000, "N",
-     "TCP connections in all (default 20000)", GENERAL, false},
+     "TCP connections in all (default 20000)", MORE, false},
     {"per-address-max", SERVER_NUMBER, AT(per_address_max), 0, 1000000, "N",
-     "of one address or IPv6 /64, 0: any (default 1024)", GENERAL, false},
+     "of one address or IPv6 /64, 0: any (default 1024)", MORE, false},
     {"metrics-from", SERVER_RANGES, AT(metrics_from), 0, 0, "RANGE",
-     "who may read /metrics (default: private addresses)", GENERAL, false},
+     "who may read /metrics (default: private addresses)", MORE, false},
     {"log-level", SERVER_LEVEL, AT(log_level), 0, 0, "LEVEL", "debug, info, warn, error (info)",
      GENERAL, true},
-    {"log-json", SERVER_FLAG, AT(log_json), 0, 0, NULL, "one JSON object per line", GENERAL, true},
+    {"log-json", SERVER_FLAG, AT(log_json), 0, 0, NULL, "one JSON object per line", MORE, true},
     {"no-sandbox", SERVER_FLAG, AT(no_sandbox), 0, 0, NULL,
-     "without seccomp and landlock (on where there are any)", GENERAL, false},
+     "without seccomp and landlock (on where there are any)", MORE, false},
 
     {"turn-user", SERVER_USERS, AT(turn.users), 0, 0, "NAME:PASS",
      "a user, repeatable; NAME:0xKEY takes a key", TURN, true},
@@ -118,6 +119,6 @@ const struct server_option server_option_table[] = {
     {"alternate-server", SERVER_ADDR, AT(turn.alternate), 0, 0, "ADDR",
      "new clients are sent there; ADDR:PORT", TURN, true},
     {"proxy-from", SERVER_RANGES, AT(turn.proxy_from), 0, 0, "RANGE",
-     "believe PROXY v2 headers from there", TURN, true},
+     "believe PROXY v2 headers from there", TURN, false},
     {NULL, SERVER_FLAG, 0, 0, 0, NULL, NULL, GENERAL, false},
 };

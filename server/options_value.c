@@ -300,3 +300,8 @@ bool server_option_differs(const struct server_options *a, const struct server_o
     return memcmp((const char *)a + row->offset, (const char *)b + row->offset,
                   size_of(row->type)) != 0;
 }
+
+void server_option_copy(struct server_options *to, const struct server_options *from,
+                        const struct server_option *row) {
+    memcpy((char *)to + row->offset, (const char *)from + row->offset, size_of(row->type));
+}

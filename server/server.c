@@ -57,8 +57,9 @@ static enum bk_err make_workers(struct server *s, const uint8_t *secret, char *r
     s->fleet.workers = s->workers;
     s->fleet.metrics = s->metrics;
     s->fleet.count = count;
-    s->fleet.proxies.allow = s->options->turn.proxy_from.list;
-    s->fleet.proxies.allow_count = s->options->turn.proxy_from.count;
+    s->proxies = s->options->turn.proxy_from; /* options are replaced, this list is not */
+    s->fleet.proxies.allow = s->proxies.list;
+    s->fleet.proxies.allow_count = s->proxies.count;
     s->fleet.plane = server_turn_plane(s->options);
     for (size_t i = 0; i < count && err == BK_OK; i++) {
         err = worker_new(&s->fleet, (uint32_t)i, &hub, &s->workers[i]);
@@ -115,7 +116,7 @@ static enum bk_err read_keys(struct server *s, uint8_t secret[STORE_KEY_LEN], ch
         memcpy(s->name, s->options->name.text, sizeof s->name);
     else
         home_line_host(s->ips, s->ip_count, s->name, sizeof s->name);
-    return server_load_tls(s, &s->tls, reason);
+    return server_load_tls(s, s->options, &s->tls, reason);
 }
 
 static enum bk_err lock_down(const struct server *s, char *reason) {
@@ -234,17 +235,32 @@ static void stop(struct server *s) {
     for (int i = 0; i < 3; i++)
         net_signal_free(s->signals[i]);
     net_timer_set(&s->renew, BK_NEVER);
+    server_unwatch_certificate(s);
     net_tls_unref(s->tls);
     log_event(LOG_INFO, "stopped", "clients", "told to come back");
 }
 
-enum bk_err server_run(const struct server_options *options, char *reason) {
+static enum bk_err read_options(struct server *s, const struct server_source *source,
+                                char *reason) {
+    s->source = source;
+    s->held = options_copy_new();
+    if (s->held == NULL)
+        return server_say(reason, BK_ERR_NO_MEMORY, "cannot start", "out of memory");
+    s->options = &s->held->options;
+    enum bk_err err = source->read(source->ctx, &s->held->options, reason);
+    if (err == BK_OK)
+        log_setup(s->options->log_level, s->options->log_json);
+    return err;
+}
+
+enum bk_err server_run(const struct server_source *source, char *reason) {
     static struct server server; /* one in a process: signals and ports are too */
     struct server *s = &server;
-    s->options = options;
+    enum bk_err err = read_options(s, source, reason);
+    if (err != BK_OK)
+        return err;
     net_alloc_return_large();
-    log_setup(options->log_level, options->log_json);
-    enum bk_err err = net_loop_new(net_alloc(), &s->loop);
+    err = net_loop_new(net_alloc(), &s->loop);
     if (err != BK_OK)
         return server_say(reason, err, "cannot start", bk_err_text(err));
     err = start(s, reason);
@@ -252,9 +268,11 @@ enum bk_err server_run(const struct server_options *options, char *reason) {
         return err; /* the program ends: the system takes everything back */
     net_timer_init(&s->renew, s->loop, server_on_renew, s);
     net_timer_set(&s->renew, bk_after(net_now(s->loop), SERVER_RENEW_US));
+    server_watch_certificate(s);
     announce(s);
     net_loop_run(s->loop);
     stop(s);
     net_loop_free(s->loop);
+    options_copy_unref(s->held);
     return BK_OK;
 }

@@ -9,6 +9,8 @@
 #define SERVER_SERVER_INT_H
 
 #include "net/tls.h"
+#include "server/cert_watch.h"
+#include "server/options_copy.h"
 #include "server/server.h"
 #include "server/users_keeper.h"
 #include "server/worker.h"
@@ -19,7 +21,10 @@ enum { SERVER_PATH_MAX = 4096 };
 #define SERVER_RENEW_US (INT64_C(7) * 86400 * BK_US_PER_S)
 
 struct server {
-    const struct server_options *options;
+    const struct server_source *source;
+    struct options_copy *held;
+    const struct server_options *options; /* in `held` */
+    struct cert_watch cert_watch;
     struct fleet fleet;
     struct worker *workers[SERVER_WORKERS_MAX];
     struct metrics *metrics[SERVER_WORKERS_MAX];
@@ -35,6 +40,7 @@ struct server {
     struct net_signal *signals[3];
     bool stopping;
     struct users_keeper users;
+    struct server_ranges proxies;
 };
 
 /* "what: why" into `reason` (room for SERVER_TEXT_MAX); gives `err`. */
@@ -45,7 +51,8 @@ const char *server_or_null(const struct server_text *t);
 /* ---- certificates.c */
 
 /* Reads the certificate's files as `options` name them, or makes the self-signed one. */
-BK_MUST_USE enum bk_err server_load_tls(const struct server *s, struct net_tls **out, char *reason);
+BK_MUST_USE enum bk_err server_load_tls(const struct server *s, const struct server_options *o,
+                                        struct net_tls **out, char *reason);
 /* Takes the reference. */
 void server_use_tls(struct server *s, struct net_tls *tls);
 void server_on_renew(void *ctx, struct bk_time now);
@@ -58,5 +65,8 @@ BK_MUST_USE enum bk_err server_bind(struct server *s, char *reason);
 /* ---- reload.c */
 
 void server_reload(struct server *s);
+/* Reads the certificate whenever its files have changed. */
+void server_watch_certificate(struct server *s);
+void server_unwatch_certificate(struct server *s);
 
 #endif

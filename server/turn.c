@@ -104,6 +104,7 @@ enum bk_err server_turn_new(struct worker *w, const struct server_turn_config *c
     if (t == NULL)
         return BK_ERR_NO_MEMORY;
     struct turn_service_config service = config->service;
+    t->users = config->service.users;
     t->worker = w;
     service.worker = (uint16_t)w->index;
     service.workers = (uint16_t)w->fleet->count;

@@ -22,6 +22,7 @@ struct turn_relays {
 struct server_turn {
     struct worker *worker;
     struct turn_service *service;
+    struct turn_users users; /* the service's */
     struct net_timer timer;
     struct bk_time deadline; /* what the timer is set to */
     struct turn_relays relays[2];

@@ -4,6 +4,8 @@
 #include "base/wipe.h"
 #include "box/box.h"
 #include "net/interfaces.h"
+#include "server/log.h"
+#include "server/turn_int.h"
 #include "server/turn_ledger.h"
 #include <stdio.h>
 #include <string.h>
@@ -82,6 +84,22 @@ static void set_limits(const struct turn_options *o, struct turn_service_config 
     c->filter.deny_count = o->deny.count;
 }
 
+static const struct bk_addr *alternate_of(const struct turn_options *o) {
+    return o->alternate.ip.family == BK_FAMILY_NONE ? NULL : &o->alternate;
+}
+
+void server_turn_change(struct server_turn *t, const struct turn_options *o) {
+    struct turn_service_config c = turn_service_config_default;
+    set_limits(o, &c);
+    c.realm = o->realm.text;
+    c.users = t->users;
+    c.relay[0] = bk_ipv4(192, 0, 2, 1); /* not looked at, but a service has one */
+    enum bk_err err = turn_service_change(t->service, &c);
+    if (err != BK_OK)
+        log_event(LOG_ERROR, "reload_failed", "reason", bk_err_text(err));
+    turn_service_drain(t->service, alternate_of(o));
+}
+
 enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *o,
                               const struct bk_ip *served, size_t count,
                               const struct turn_users users[], char *reason) {
@@ -108,6 +126,8 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
     for (size_t i = 0; i < fleet->count && wrong == NULL && err == BK_OK; i++) {
         c->users = users[i];
         err = server_turn_new(fleet->workers[i], &config, &fleet->workers[i]->turn);
+        if (err == BK_OK)
+            turn_service_drain(fleet->workers[i]->turn->service, alternate_of(&o->turn));
     }
     wipe(c->secret, sizeof c->secret);
     if (wrong == NULL && err == BK_OK)

@@ -16,6 +16,10 @@ void server_turn_addresses(const struct server_options *o, const struct bk_ip *s
 /* How sockets are driven, --io. */
 struct net_plane_config server_turn_plane(const struct server_options *o);
 
+/* In the worker's thread: the limits and the filter of these options from now on, and whether new
+ * clients are sent elsewhere. */
+void server_turn_change(struct server_turn *t, const struct turn_options *o);
+
 /* After binding, before the threads. Does nothing where nobody can log in. `users`: one source for
  * each worker. `reason` (room for SERVER_TEXT_MAX) gets one sentence. */
 BK_MUST_USE enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *o,

@@ -7,6 +7,7 @@
 #include "net/alloc.h"
 #include "server/conn.h"
 #include "server/log.h"
+#include "server/turn_start.h"
 #include "server/udp_proxy.h"
 #include <string.h>
 #include <time.h>
@@ -253,11 +254,20 @@ static void change_tls(struct worker *w) {
     net_tls_unref(tls);
 }
 
+static void change_options(struct worker *w) {
+    struct options_copy *options = atomic_exchange(&w->options, NULL);
+    if (options != NULL && w->turn != NULL)
+        server_turn_change(w->turn, &options->options.turn);
+    options_copy_unref(options);
+}
+
 static void on_wake(void *ctx) {
     struct worker *w = ctx;
     unsigned commands = atomic_exchange(&w->commands, 0);
     if ((commands & WORKER_TLS) != 0)
         change_tls(w);
+    if ((commands & WORKER_OPTIONS) != 0)
+        change_options(w);
     if ((commands & WORKER_STOP) != 0)
         stop(w);
     read_inbox(w);
@@ -321,6 +331,7 @@ void worker_free(struct worker *w) {
     net_plane_free(w->plane);
     net_loop_free(w->loop);
     net_tls_unref(atomic_exchange(&w->tls, NULL));
+    options_copy_unref(atomic_exchange(&w->options, NULL));
     relay_hub_free(w->hub);
     empty_inbox(w);
     inbox_fini(&w->inbox);
@@ -408,4 +419,9 @@ void worker_join(struct worker *w) {
 void worker_set_tls(struct worker *w, struct net_tls *tls) {
     net_tls_unref(atomic_exchange(&w->tls, net_tls_ref(tls)));
     command(w, WORKER_TLS);
+}
+
+void worker_set_options(struct worker *w, struct options_copy *options) {
+    options_copy_unref(atomic_exchange(&w->options, options_copy_ref(options)));
+    command(w, WORKER_OPTIONS);
 }

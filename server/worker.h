@@ -12,6 +12,7 @@
 #include "server/inbox.h"
 #include "server/limits.h"
 #include "server/metrics.h"
+#include "server/options_copy.h"
 #include "server/turn.h"
 #include "server/udp.h"
 #include "server/udp_dtls.h"
@@ -59,7 +60,7 @@ struct fleet {
     uint8_t relay_key[RELAY_HUB_KEY_LEN]; /* public */
 };
 
-enum worker_command { WORKER_STOP = 1, WORKER_TLS = 2 };
+enum worker_command { WORKER_STOP = 1, WORKER_TLS = 2, WORKER_OPTIONS = 4 };
 
 struct worker {
     struct fleet *fleet;
@@ -81,6 +82,7 @@ struct worker {
     struct net_wakeup *wakeup;
     atomic_uint commands;          /* set of enum worker_command, from main */
     _Atomic(struct net_tls *) tls; /* with WORKER_TLS: what HTTPS shows from now on, a reference */
+    _Atomic(struct options_copy *) options; /* with WORKER_OPTIONS: TURN's, a reference */
     struct net_timer hub_timer, goodbye, count_timer;
     struct bk_time goodbye_by; /* when stopping: end all connections then */
     struct net_deferred drain;
@@ -114,6 +116,8 @@ void worker_stop(struct worker *w);
 void worker_join(struct worker *w);
 /* Any thread: later TLS connections use `tls`. */
 void worker_set_tls(struct worker *w, struct net_tls *tls);
+/* Any thread: TURN's limits are those of `options` from now on. */
+void worker_set_options(struct worker *w, struct options_copy *options);
 
 /* For conn.c. The hub has got input: everything it now wants is done at the end of the turn. */
 static inline void worker_hub_touched(struct worker *w) {

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""SIGHUP: everything but the listeners changes, nothing that was granted is lost, and a broken
+configuration changes nothing."""
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+from serve import Server, run
+from turn import Client, Refused, udp_peer
+
+
+def client(server, user="alice", password="sesame"):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.connect(("127.0.0.1", server.stun))
+    return Client(sock, user, password)
+
+
+def code_of(action, *arguments):
+    try:
+        action(*arguments)
+        return 0
+    except Refused as refused:
+        return refused.code
+
+
+class Configured:
+    """A server with a configuration file that it can read as whoever it becomes."""
+
+    def __init__(self, text):
+        self.folder = tempfile.mkdtemp(prefix="bodkin-test-")
+        os.chmod(self.folder, 0o755)
+        self.file = os.path.join(self.folder, "bodkin.conf")
+        self.write(text)
+        self.server = Server("--config", self.file, "--turns", "0")
+
+    def write(self, text):
+        with open(self.file, "w") as file:
+            file.write(text)
+        os.chmod(self.file, 0o644)
+
+    def reload(self, text, wanted=" reload "):
+        before = self.server.logged().count(wanted)
+        self.write(text)
+        self.server.signal(signal.SIGHUP)
+        until = time.monotonic() + 10
+        while self.server.logged().count(wanted) == before:
+            assert time.monotonic() < until, self.server.logged()
+            time.sleep(0.02)
+
+    def close(self):
+        self.server.close()
+        shutil.rmtree(self.folder)
+
+
+def users_limits_and_filters_change():
+    peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    peer.bind(("127.0.0.2", 0))  # relays of one server may always talk to each other
+    peer.settimeout(15)
+    one = Configured("turn-user = alice:sesame\n")
+    old = client(one.server)
+    old.allocate()
+    assert code_of(old.permit, "127.0.0.2") == 403
+    one.reload("turn-user = bob:tahini\nallow-peer = 127.0.0.0/8\nuser-allocations-max = 1\n")
+    until = time.monotonic() + 10  # each worker takes it up in its own time
+    while True:
+        probes = [code_of(client(one.server, "alice").allocate) for _ in range(8)]
+        if all(code == 401 for code in probes):
+            break
+        assert time.monotonic() < until, probes
+        time.sleep(0.05)
+    new = client(one.server, "bob", "tahini")
+    new.allocate()
+    new.bind(0x4000, peer.getsockname())
+    new.send_channel(0x4000, b"hello")
+    assert peer.recv(100) == b"hello"
+    codes = [code_of(client(one.server, "bob", "tahini").allocate) for _ in range(4)]
+    assert codes == [486] * 4, codes
+    one.reload("turn-user = bob:tahini\ndeny-peer = 127.0.0.0/8\nallow-peer = 10.0.0.0/8\n")
+    until = time.monotonic() + 10
+    while code_of(new.permit, "127.0.0.2") != 403:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    new.send_channel(0x4000, b"still here")  # what was granted stays until it ends
+    assert peer.recv(100) == b"still here"
+    one.close()
+
+
+def a_broken_file_changes_nothing():
+    one = Configured("turn-user = alice:sesame\nallow-peer = 127.0.0.0/8\n")
+    kept = client(one.server)
+    kept.allocate()
+    one.reload("turn-user = bob:tahini\nstun = many\n", "reload_failed")
+    assert "bodkin.conf, line 2: " in one.server.logged()
+    one.reload("turn-user = bob:tahini\ncert = /nowhere/cert.pem\n", "reload_failed")
+    assert code_of(client(one.server, "bob", "tahini").allocate) == 401
+    kept.refresh(600)
+    assert code_of(client(one.server).allocate) == 0
+    one.reload("turn-user = alice:sesame\nworkers = 3\n", "restart_needed option=workers")
+    assert "sesame" not in one.server.logged() and "tahini" not in one.server.logged()
+    one.close()
+
+
+def a_hundred_reloads_lose_nothing():
+    text = "turn-user = alice:sesame\nallow-peer = 127.0.0.0/8\n"
+    peer = udp_peer()
+    one = Configured(text)
+    kept = client(one.server)
+    kept.allocate()
+    kept.bind(0x4000, peer.getsockname())
+    for i in range(100):
+        one.server.signal(signal.SIGHUP)
+        kept.send_channel(0x4000, b"%d" % i)
+        data, relay = peer.recvfrom(100)
+        assert data == b"%d" % i
+        peer.sendto(data, relay)
+        assert kept.data() == (0x4000, data)
+    one.server.signal(signal.SIGHUP)
+    kept.refresh(600)
+    one.close()
+
+
+def the_log_level_changes():
+    one = Configured("log-level = info\n")
+    one.reload("log-level = debug\n")
+    one.server.get("/")
+    one.server.wait_for_log(" debug closed ")
+    one.close()
+
+
+def clients_are_sent_elsewhere():
+    one = Configured("turn-user = alice:sesame\n")
+    stays = client(one.server)
+    stays.allocate()
+    one.reload("turn-user = alice:sesame\nalternate-server = 192.0.2.9\n")
+    until = time.monotonic() + 10
+    while [code_of(client(one.server).allocate) for _ in range(4)] != [300] * 4:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    stays.refresh(600)
+    one.close()
+
+
+run([users_limits_and_filters_change, a_broken_file_changes_nothing,
+     a_hundred_reloads_lose_nothing, the_log_level_changes, clients_are_sent_elsewhere])
