@@ -4,14 +4,10 @@
 import os
 import socket
 import struct
-import sys
 import time
 
 import serve
 import turn
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-
 
 def free_port():
     with socket.socket() as s:
