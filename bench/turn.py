@@ -108,24 +108,28 @@ class Network:
 
     def threaded(self, on):
         """Polls the server's interfaces in kernel threads on the server's core, and gives their
-        process numbers: their time is in their own account then."""
-        value = "1" if on else "0"
+        process numbers: their time is in their own account then. The other ends must poll, too, or
+        XDP has no way to them; they do it where they are woken, so that what it costs to receive is
+        in the account as well, as it is with sockets."""
+        for ns in (self.c, self.p):
+            self.within(ns, "ethtool", "-K", "eth0", "gro", "on" if on else "off", check=False)
         for dev in ("client", "peer"):
-            self.within(self.s, "sh", "-c", f"echo {value} >/sys/class/net/{dev}/threaded",
-                        check=False)
-        if not on:
-            return []
-        pids = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
-                    name = f.read().strip()
-            except OSError:
-                continue
-            if name.startswith(("napi/client-", "napi/peer-")):
-                sh("taskset", "-pc", SERVER_CORE, pid, check=False)
-                pids.append(int(pid))
-        return pids
+            self.within(self.s, "sh", "-c",
+                        f"echo {int(on)} >/sys/class/net/{dev}/threaded", check=False)
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+                if self._is_poller(pid)] if on else []
+
+    def _is_poller(self, pid):
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+                if not f.read().startswith(("napi/client-", "napi/peer-")):
+                    return False
+        except OSError:
+            return False
+        sh("taskset", "-pc", SERVER_CORE, str(pid), check=False)
+        if "chrt" in PINNED:
+            sh("chrt", "-r", "-p", "1", str(pid), check=False)
+        return True
 
 
 # ---- The servers -------------------------------------------------------------------------------
@@ -410,18 +414,51 @@ def number(value):
 
 def table(results, servers):
     names = [s.name for s in servers if any(s.name in r for r in results.values())]
-    print("| load | figure | " + " | ".join(names) + " | coturn / bodkin |")
-    print("|---|---|" + "---|" * (len(names) + 1))
+    print("| load | figure | " + " | ".join(names) + " | coturn / bodkin |"
+          " coturn / fast path |")
+    print("|---|---|" + "---|" * (len(names) + 2))
     for load, by_server in results.items():
         figures = []
         for rounds in by_server.values():
             figures += [f for r in rounds for f in r if f != "raw" and f not in figures]
         for figure in figures:
             row = {n: median([r.get(figure) for r in by_server.get(n, [])]) for n in names}
-            ours, theirs = row.get("bodkin"), row.get("coturn")
-            ratio = f"{theirs / ours:.2f}" if ours and theirs else ""
+            theirs = row.get("coturn")
+            ratios = [f"{theirs / row[n]:.2f}" if theirs and row.get(n) else ""
+                      for n in ("bodkin", "bodkin fast path")]
             print(f"| {LOADS[load][0]} | {figure} | "
-                  + " | ".join(number(row[n]) for n in names) + f" | {ratio} |")
+                  + " | ".join([number(row[n]) for n in names] + ratios) + " |")
+    print()
+
+
+# load: (figure, goal, goal with the fast path, beside whom, what that one had when the goals were set).
+# A machine that is slower, or busy, is so for everybody: so the goal is a part of what another costs.
+GOALS = {
+    "one": ("CPU-s/M", 1.9, 1.3, "floor plain", 3.8),
+    "frames": ("CPU-s/M", 2.3, None, "floor plain", 4.4),
+    "up": ("CPU-s/M", 4.3, 2.0, "floor plain", 4.2),
+    "down": ("CPU-s/M", 4.8, 2.0, "floor plain", 4.7),
+    "paced": ("CPU-s/M", 6.0, None, "floor plain", 9.4),
+    "allocate": ("CPU-s/M", 35, None, "coturn", 105),
+    "binding": ("CPU-s/M", 4.2, None, "coturn", 5.7),
+}
+
+
+def goals(results):
+    print("| load | beside | its figure then, now | goal then, now | bodkin | goal, fast path | fast path |")
+    print("|---|---|---|---|---|---|---|")
+    for load, (figure, plain, fast, other, then) in GOALS.items():
+        by = results.get(load, {})
+        now = median([r.get(figure) for r in by.get(other, [])])
+        if now is None:
+            continue
+        cells = []
+        for goal, name in ((plain, "bodkin"), (fast, "bodkin fast path")):
+            ours = median([r.get(figure) for r in by.get(name, [])])
+            limit = goal * now / then if goal else None
+            verdict = "" if not limit or not ours else " met" if ours <= limit else " **missed**"
+            cells.append(f"{goal or '–'}, {number(limit)} | {number(ours)}{verdict}")
+        print(f"| {LOADS[load][0]} | {other} | {then}, {number(now)} | " + " | ".join(cells) + " |")
     print()
 
 
@@ -459,12 +496,14 @@ def run_all(options, net, folder):
             for load in options.loads:
                 if load in NEEDS_TURN and not server.turn:
                     continue
+                threads = net.threaded(True) if server.fast else []  # before it looks at them
                 if not server.start(net, folder):
+                    net.threaded(False)
                     print(f"skipped: {server.name} does not start; {folder} has its log")
                     dead.add(server.name)
                     break
                 run = Run(net, server, options, folder)
-                run.threads = net.threaded(True) if server.fast else []
+                run.threads = threads
                 begun = time.monotonic()
                 results[load].setdefault(server.name, []).append(LOADS[load][1](run))
                 if server.fast:
@@ -476,6 +515,7 @@ def run_all(options, net, folder):
         print(f"- {s.name}: {s.note}" + (" (does not start)" if s.name in dead else ""))
     print()
     table(results, servers)
+    goals(results)
     failures(results)
     return results
 
