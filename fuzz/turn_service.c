@@ -213,6 +213,12 @@ static bool feed(struct script *s, const struct bk_addr *from, const struct bk_a
     return answered;
 }
 
+static void put_token(struct script *s, struct stun_builder *b, size_t len) {
+    if (len > wire_left(&s->r))
+        len = wire_left(&s->r);
+    stun_put_bytes(b, STUN_ACCESS_TOKEN, wire_bytes(&s->r, len), len);
+}
+
 static void put_attribute(struct script *s, struct stun_builder *b) {
     unsigned what = wire_u8(&s->r), value = wire_u8(&s->r);
     struct bk_addr peer = peer_of(value, (what & 0x80) != 0);
@@ -245,6 +251,9 @@ static void put_attribute(struct script *s, struct stun_builder *b) {
     case 8:
         stun_put_u32(b, TURN_CONNECTION_ID,
                      value >= CONNS ? value << 24 | value : s->conns[value].number);
+        break;
+    case 10:
+        put_token(s, b, value);
         break;
     case 9:
         stun_put_bytes(b, TURN_MOBILITY_TICKET, s->ticket, value == 0 ? 0 : s->ticket_len);
@@ -382,6 +391,9 @@ static void set_up(struct script *s, unsigned kind) {
     s->config.mobility = (kind & 8) != 0;
     s->config.flows = (kind & 16) != 0;
     s->config.workers = (kind & 32) != 0 ? 2 : 1;
+    static const struct turn_token_key maker = {"u", {0}, 16};
+    if ((kind & 128) != 0)
+        s->config.tokens = (struct turn_tokens){"s", &maker, 1, 0};
     s->config.bytes_per_s = (kind & 64) != 0 ? 100 : 0;
     for (size_t i = 0; i < CLIENTS; i++)
         fuzz_check(stun_login_init(&s->login[i], "u", "p") == BK_OK);

@@ -39,6 +39,8 @@ struct turn_alloc {
     uint16_t port[TURN_FAMILIES]; /* relay port of IPv4 and IPv6; 0: none */
     uint16_t trouble;             /* error code for the family that was wanted too; 0: none */
     uint8_t txid[STUN_TXID_LEN];  /* of its Allocate, to know a retransmission by */
+    uint8_t token_key[32], token_key_len; /* of its ACCESS-TOKEN, RFC 7635; 0: it has none */
+    uint32_t kid;                         /* a hash of who made that */
     uint8_t protocol;
     uint8_t relayed; /* enum bk_protocol of the relay ports: TCP is RFC 6062 */
     bool over;       /* its bandwidth: the refusal was told */

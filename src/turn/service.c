@@ -44,6 +44,15 @@ static bool families_are_right(const struct turn_service_config *c) {
     return c->relay[0].family != BK_FAMILY_NONE || c->relay[1].family != BK_FAMILY_NONE;
 }
 
+static bool tokens_are_right(const struct turn_tokens *t) {
+    size_t len = t->server == NULL ? 0 : strlen(t->server);
+    for (size_t i = 0; i < t->count; i++)
+        if (t->keys[i].len != AEAD_KEY_128 && t->keys[i].len != AEAD_KEY_256)
+            return false;
+    return t->server == NULL ||
+           (len <= TURN_TOKEN_SERVER_MAX && stun_text_check(t->server, len) == BK_OK);
+}
+
 const char *turn_service_config_check(const struct turn_service_config *c) {
     if (c->realm == NULL || strlen(c->realm) > REALM_MAX ||
         stun_text_check(c->realm, strlen(c->realm)) != BK_OK)
@@ -52,6 +61,8 @@ const char *turn_service_config_check(const struct turn_service_config *c) {
         return "nonce_us";
     if (c->users.find == NULL)
         return "users";
+    if (!tokens_are_right(&c->tokens))
+        return "tokens";
     if (!families_are_right(c))
         return "relay";
     /* RFC 8656 section 7.2: not below 1024 */
@@ -100,6 +111,9 @@ static enum bk_err copy_config(struct turn_service *s, const struct turn_service
         s->config.channels_all = c->allocations_max * 4;
     s->config.realm = NULL; /* s->realm has it */
     f->allow = copy(s, c->filter.allow, f->allow_count * sizeof *f->allow, &err);
+    if (c->tokens.server != NULL)
+        s->config.tokens.server = copy(s, c->tokens.server, strlen(c->tokens.server) + 1, &err);
+    s->config.tokens.keys = copy(s, c->tokens.keys, c->tokens.count * sizeof *c->tokens.keys, &err);
     f->deny = copy(s, c->filter.deny, f->deny_count * sizeof *f->deny, &err);
     return err;
 }
@@ -196,6 +210,11 @@ void turn_service_free(struct turn_service *service) {
     turn_book_free(service->book);
     put_back(service, service->config.filter.allow);
     put_back(service, service->config.filter.deny);
+    if (service->config.tokens.keys != NULL)
+        wipe((void *)(uintptr_t)service->config.tokens.keys,
+             service->config.tokens.count * sizeof *service->config.tokens.keys);
+    put_back(service, service->config.tokens.keys);
+    put_back(service, service->config.tokens.server);
     put_back(service, service->actions);
     put_back(service, service->refusals);
     put_back(service, service->buf);

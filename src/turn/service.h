@@ -27,6 +27,7 @@
 #include "stun/throttle.h"
 #include "turn/filter.h"
 #include "turn/ledger.h"
+#include "turn/token.h"
 #include "turn/users.h"
 
 #include <bodkin/env.h>
@@ -44,6 +45,7 @@ struct turn_service_config {
     int64_t nonce_us;   /* life of a nonce; 1 s..1 h; 1 h, RFC 8656 section 5 */
     bool anonymous;     /* offer USERHASH, RFC 8489 section 14.4 */
     struct turn_users users;
+    struct turn_tokens tokens;        /* RFC 7635; copied */
     struct throttle *throttle;        /* of answers to who has proved nothing; shared; NULL: none */
     const struct turn_ledger *ledger; /* what the workers of one server share; NULL: alone */
     uint16_t worker;                  /* this one's number, in tickets and connection numbers; 0 */
@@ -88,9 +90,9 @@ BK_MUST_USE enum bk_err turn_service_new(const struct turn_service_config *confi
 /* Wipes. NULL is fine. The caller closes what it opened. */
 void turn_service_free(struct turn_service *service);
 
-/* Other limits from now on: the quotas, bandwidths and the filter of `config`, whose lists are copied;
- * the rest of it is not looked at. What was granted stays; a permission that is no longer allowed is
- * not renewed. BK_ERR_ARGUMENT, BK_ERR_NO_MEMORY: nothing changed. */
+/* Other limits from now on: the quotas, bandwidths and the filter of `config`, whose lists are
+ * copied; the rest of it is not looked at. What was granted stays; a permission that is no longer
+ * allowed is not renewed. BK_ERR_ARGUMENT, BK_ERR_NO_MEMORY: nothing changed. */
 BK_MUST_USE enum bk_err turn_service_change(struct turn_service *service,
                                             const struct turn_service_config *config);
 

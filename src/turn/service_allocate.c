@@ -143,6 +143,7 @@ static void create(struct turn_service *s, struct turn_ask *ask, const struct tu
     a->via = s->via;
     a->ticket = w->mobile ? rng_u64(&s->rng) | 1 : 0;
     memcpy(a->txid, ask->m.txid, STUN_TXID_LEN);
+    turn_keep_token(s, ask, i);
     turn_bucket_start(&a->bucket, s->config.bytes_per_s, s->now);
     set_lifetime(s, i, lifetime_for(s, ask));
     s->counts[TURN_COUNT_ALLOCATED]++;
@@ -209,6 +210,7 @@ void turn_do_refresh(struct turn_service *s, struct turn_ask *ask) {
     } else if (end) {
         turn_service_end(s, ask->alloc);
     } else {
+        turn_keep_token(s, ask, ask->alloc);
         set_lifetime(s, ask->alloc, lifetime_s);
     }
     s->counts[TURN_COUNT_REFRESHED]++;

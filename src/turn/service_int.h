@@ -88,6 +88,7 @@ struct turn_ask {
     struct turn_user user;
     uint32_t alloc;      /* TURN_NONE: this 5-tuple has none */
     struct bk_addr peer; /* the one at hand, for refusals */
+    uint32_t kid;        /* of its ACCESS-TOKEN, hashed; 0: it brought none */
     struct stun_builder b;
 };
 
@@ -169,6 +170,8 @@ BK_MUST_USE enum bk_err turn_service_request(struct turn_service *s, const struc
 void turn_answer_start(struct turn_service *s, struct turn_ask *ask);
 void turn_answer_send(struct turn_service *s, struct turn_ask *ask);
 void turn_answer_error(struct turn_service *s, struct turn_ask *ask, uint16_t code);
+/* RFC 7635: what a token said is kept with the allocation. */
+void turn_keep_token(struct turn_service *s, const struct turn_ask *ask, uint32_t alloc);
 void turn_answer_error_start(struct turn_service *s, struct turn_ask *ask, uint16_t code);
 
 /* ---- service_allocate.c, service_peers.c */

@@ -3,8 +3,11 @@
 #include "turn/service_int.h"
 
 #include "base/assert.h"
+#include "base/table.h"
 #include "base/wipe.h"
 #include "stun/seal.h"
+
+#include <string.h>
 
 enum { AMPLIFY_TENTHS = 26 };
 
@@ -57,19 +60,31 @@ void turn_answer_error(struct turn_service *s, struct turn_ask *ask, uint16_t co
     turn_answer_send(s, ask);
 }
 
+/* A stream's address is its own; a datagram's may be a victim's. */
+static bool may_be_forged(const struct bk_datagram *in) {
+    return in->protocol != BK_TCP && in->protocol != TURN_DTLS;
+}
+
 /* What an unproved request gets must not be worth forging its source for. */
 static bool is_amplifier(const struct turn_service *s, const struct bk_datagram *in) {
     size_t headers = in->remote.ip.family == BK_IPV6 ? 48 : 28;
-    return in->protocol == BK_UDP &&
-           (s->out.len + headers) * 10 > (in->len + headers) * AMPLIFY_TENTHS;
+    return may_be_forged(in) && (s->out.len + headers) * 10 > (in->len + headers) * AMPLIFY_TENTHS;
 }
 
-/* A stream's address is its own; a datagram's may be a victim's. */
 static bool is_too_often(struct turn_service *s, const struct bk_datagram *in) {
     struct bk_ip ip = in->remote.ip;
     bk_ip_unmap(&ip);
-    return in->protocol != BK_TCP && in->protocol != TURN_DTLS && s->config.throttle != NULL &&
+    return may_be_forged(in) && s->config.throttle != NULL &&
            !throttle_take(s->config.throttle, &ip, s->now);
+}
+
+/* RFC 7635 section 3; left out where it would make an amplifier of the answer. */
+static void offer_tokens(const struct turn_service *s, struct turn_ask *ask) {
+    size_t headers = ask->in->remote.ip.family == BK_IPV6 ? 48 : 28;
+    size_t tail = ask->m.fingerprint_at != 0 ? 8 : 0, len = strlen(s->config.tokens.server);
+    size_t whole = ask->b.w.len + 4 + ((len + 3) & ~(size_t)3) + tail + headers;
+    if (!may_be_forged(ask->in) || whole * 10 <= (ask->in->len + headers) * AMPLIFY_TENTHS)
+        stun_put_bytes(&ask->b, STUN_THIRD_PARTY_AUTHORIZATION, s->config.tokens.server, len);
 }
 
 static void answer_unproved(struct turn_service *s, struct turn_ask *ask, uint16_t code) {
@@ -81,6 +96,8 @@ static void answer_unproved(struct turn_service *s, struct turn_ask *ask, uint16
     stun_put_error(&ask->b, code, NULL);
     if (code != STUN_CODE_BAD_REQUEST)
         stun_realm_challenge(&s->realm, &ask->b, &ask->in->remote, s->now);
+    if (code == STUN_CODE_UNAUTHENTICATED && s->config.tokens.server != NULL)
+        offer_tokens(s, ask);
     send(s, ask);
     if (is_amplifier(s, ask->in)) {
         s->has_out = false;
@@ -100,6 +117,68 @@ static uint16_t verify(const struct turn_users *users, struct turn_ask *ask, boo
     return code;
 }
 
+/* ---- Third-party authorization, RFC 7635 --------------------------------------------------- */
+
+/* A token of one of the makers we share a key with. What it says stands for the user: no two
+ * clients have the same key. */
+static enum turn_found find_token(const struct turn_service *s, struct turn_ask *ask) {
+    struct wire_span bytes;
+    struct turn_token token;
+    const struct turn_token_key *key = turn_token_key(&s->config.tokens, &ask->claim.user);
+    if (key == NULL || stun_get_bytes(&ask->m, STUN_ACCESS_TOKEN, &bytes) != BK_OK ||
+        turn_token_open(&s->config.tokens, key, &bytes, s->now, &token) != BK_OK)
+        return TURN_USER_UNKNOWN;
+    memcpy(ask->user.key.bytes, token.key, token.key_len);
+    ask->user.key.len = token.key_len;
+    ask->user.id = siphash24(s->accounts.seed, token.key, token.key_len) | 1;
+    ask->user.lifetime_s = token.lifetime_s;
+    ask->kid = (uint32_t)siphash24(s->accounts.seed, key->kid, strlen(key->kid)) | 1;
+    wipe(&token, sizeof token);
+    /* A newer token for what an older one of the same maker began. */
+    uint32_t i = turn_allocs_find(&s->allocs, ask->in);
+    if (i != TURN_NONE && turn_service_alloc(s, i)->kid == ask->kid)
+        ask->user.id = turn_service_alloc(s, i)->user;
+    return TURN_USER_FOUND;
+}
+
+/* Later requests of a 5-tuple need not bring the token again. */
+static bool remember_token(const struct turn_service *s, struct turn_ask *ask) {
+    uint32_t i = turn_allocs_find(&s->allocs, ask->in);
+    const struct turn_token_key *key = turn_token_key(&s->config.tokens, &ask->claim.user);
+    const struct turn_alloc *a = i == TURN_NONE ? NULL : turn_service_alloc(s, i);
+    if (key == NULL || a == NULL || a->token_key_len == 0 ||
+        a->kid != ((uint32_t)siphash24(s->accounts.seed, key->kid, strlen(key->kid)) | 1))
+        return false;
+    memcpy(ask->user.key.bytes, a->token_key, a->token_key_len);
+    ask->user.key.len = a->token_key_len;
+    ask->user.id = a->user;
+    ask->user.lifetime_s = (a->good_until.us - s->now.us) / BK_US_PER_S;
+    if (ask->user.lifetime_s < 1)
+        ask->user.lifetime_s = 1;
+    return true;
+}
+
+static enum turn_found find_user(const struct turn_service *s, struct turn_ask *ask) {
+    const struct turn_users *users = &s->config.users;
+    if (s->config.tokens.server != NULL) {
+        if (stun_has(&ask->m, STUN_ACCESS_TOKEN))
+            return find_token(s, ask);
+        if (remember_token(s, ask))
+            return TURN_USER_FOUND;
+    }
+    return users->find(users->ctx, &ask->claim, &ask->user);
+}
+
+void turn_keep_token(struct turn_service *s, const struct turn_ask *ask, uint32_t alloc) {
+    struct turn_alloc *a = turn_service_alloc(s, alloc);
+    if (ask->kid == 0)
+        return;
+    a->kid = ask->kid;
+    a->token_key_len = (uint8_t)ask->user.key.len;
+    memcpy(a->token_key, ask->user.key.bytes, a->token_key_len);
+    a->good_until = bk_after(s->now, ask->user.lifetime_s * BK_US_PER_S);
+}
+
 /* RFC 8656 section 7.2: MUST be authenticated by the long-term mechanism. BK_ERR_AUTH: it was not,
  * and has its answer. BK_ERR_UNREACHABLE: whether it is remains to be seen. */
 static enum bk_err authenticate(struct turn_service *s, struct turn_ask *ask) {
@@ -108,7 +187,7 @@ static enum bk_err authenticate(struct turn_service *s, struct turn_ask *ask) {
     enum turn_count count =
         code == STUN_CODE_UNAUTHENTICATED ? TURN_COUNT_CHALLENGED : TURN_COUNT_REFUSED;
     if (code == 0) {
-        enum turn_found found = users->find(users->ctx, &ask->claim, &ask->user);
+        enum turn_found found = find_user(s, ask);
         if (found == TURN_USER_LATER)
             return BK_ERR_UNREACHABLE;
         code = verify(users, ask, found == TURN_USER_FOUND);
@@ -133,6 +212,9 @@ static bool has_unknown(struct turn_service *s, struct turn_ask *ask) {
     if (!s->config.dont_fragment && stun_has(&ask->m, TURN_DONT_FRAGMENT) &&
         unknown.count < STUN_UNKNOWN_MAX)
         unknown.types[unknown.count++] = TURN_DONT_FRAGMENT;
+    if (s->config.tokens.server == NULL && stun_has(&ask->m, STUN_ACCESS_TOKEN) &&
+        unknown.count < STUN_UNKNOWN_MAX)
+        unknown.types[unknown.count++] = STUN_ACCESS_TOKEN;
     if (unknown.count == 0)
         return false;
     s->counts[TURN_COUNT_REFUSED]++;
