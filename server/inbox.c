@@ -38,7 +38,8 @@ static size_t room_for(size_t len) {
 }
 
 enum bk_err inbox_put(struct inbox *box, const struct inbox_message *message, bool *first) {
-    size_t len = message->kind == INBOX_PACKET ? message->len : 0, need = room_for(len);
+    bool has_data = message->kind == INBOX_PACKET || message->kind == INBOX_DATAGRAM;
+    size_t len = has_data ? message->len : 0, need = room_for(len);
     bool news = message->kind == INBOX_PRESENT || message->kind == INBOX_GONE;
     size_t limit = news ? INBOX_BYTES : PACKETS_MAX;
     struct header h = {.kind = message->kind, .from = message->from, .len = len};

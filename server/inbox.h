@@ -2,7 +2,8 @@
  * A worker's inbox: a bounded queue of messages that any worker writes and its owner reads. It
  * carries what hubs tell each other: a key came, a key went, a packet for one of your keys, one of
  * your keys sends too much to one of mine (PRESSURE), or may go on (RELIEF); and a connection that
- * belongs to you (CONN, `key` begins with a pointer to it). */
+ * belongs to you (CONN, `key` begins with a pointer to it), or a datagram of a client whose
+ * allocation you have (DATAGRAM, from `key` to `dst`). */
 #ifndef SERVER_INBOX_H
 #define SERVER_INBOX_H
 
@@ -20,7 +21,8 @@ enum inbox_kind {
     INBOX_PRESSURE,
     INBOX_RELIEF,
     INBOX_PACKET,
-    INBOX_CONN
+    INBOX_CONN,
+    INBOX_DATAGRAM
 };
 
 struct inbox_message {
@@ -28,7 +30,7 @@ struct inbox_message {
     uint32_t from;              /* worker */
     uint8_t key[INBOX_KEY_LEN]; /* all but PRESENT, GONE: the sender */
     uint8_t dst[INBOX_KEY_LEN]; /* all but PRESENT, GONE */
-    const uint8_t *data;        /* PACKET: a view into the taken batch */
+    const uint8_t *data;        /* PACKET, DATAGRAM: a view into the taken batch */
     size_t len;
 };
 

@@ -229,6 +229,7 @@ static void stop(struct server *s) {
     for (size_t i = 0; i < s->fleet.count; i++)
         worker_free(s->workers[i]);
     users_keeper_stop(&s->users);
+    server_turn_stop(&s->fleet);
     server_ledger_free(s->fleet.ledger);
     limits_fini(&s->fleet.limits);
     stun_discovery_free(s->fleet.discovery);

@@ -84,7 +84,10 @@ size_t turn_run(struct server_turn *t, const struct bk_datagram *train, bool of_
                 struct bk_time now) {
     struct turn_route route;
     struct bk_datagram one = *train;
+    one.segment = 0;
     one.len = train->segment < train->len ? train->segment : train->len;
+    if (of_client && turn_pass_on(t, &one))
+        return one.len;
     enum bk_err err = turn_service_route(t->service, &one, now, &route);
     if (err == BK_ERR_NOT_OURS)
         return 0;

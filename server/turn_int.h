@@ -4,6 +4,8 @@
  *     turn.c          creation, the service's verbs, its timer
  *     turn_data.c     data, whole trains at a time
  *     turn_relay.c    the UDP sockets of relay ports
+ *     turn_flow.c     channels that a fast path carries
+ *     turn_pass.c     datagrams of clients that another worker has
  *     turn_start.c    configuration */
 #ifndef SERVER_TURN_INT_H
 #define SERVER_TURN_INT_H
@@ -19,6 +21,28 @@ struct turn_relays {
     uint32_t first, count;
 };
 
+struct turn_flows {
+    struct fastpath *fastpath;   /* of all workers; NULL: none */
+    struct turn_flow_seen *seen; /* by id */
+    uint32_t *live;              /* ids of those that are carried */
+    uint32_t max, count, next;
+    struct net_timer tick;
+};
+
+enum { TURN_PASSES = 4096 };
+
+/* A 5-tuple whose allocation is at `worker`. */
+struct turn_pass {
+    struct bk_addr remote, local;
+    uint16_t worker;
+};
+
+struct turn_passes {
+    struct turn_pass list[TURN_PASSES]; /* by hash */
+    uint32_t count;                     /* 0: nobody ever moved */
+    uint64_t seed[2];
+};
+
 struct server_turn {
     struct worker *worker;
     struct turn_service *service;
@@ -26,13 +50,18 @@ struct server_turn {
     struct net_timer timer;
     struct bk_time deadline; /* what the timer is set to */
     struct turn_relays relays[2];
+    struct turn_tcp *tcp; /* NULL: no RFC 6062 */
+    struct turn_flows flows;
+    struct turn_passes passes;
+    struct turn_link *link;       /* whose message is being served, ... */
+    const struct bk_datagram *in; /* ... and this is it; NULL: nobody's */
 };
 
 /* ---- turn.c */
 
-/* After each call to the service that may have changed something: what it wants done, then the
- * timer. `link`: whom an answer goes to; NULL: nobody waits. */
-void turn_serve(struct server_turn *t, struct turn_link *link, struct bk_time now);
+/* After each call to the service that may have changed something: what it wants done, what it has
+ * to say, then the timer. */
+void turn_serve(struct server_turn *t, struct bk_time now);
 
 /* ---- turn_data.c */
 
@@ -42,6 +71,23 @@ size_t turn_run(struct server_turn *t, const struct bk_datagram *train, bool of_
 /* Sends a run to a client over UDP. */
 void turn_port_send(struct net_port *port, const struct turn_route *route,
                     const struct bk_datagram *in, size_t count);
+
+/* ---- turn_flow.c */
+
+/* `max`: of channels. Without a fast path the flows cost nothing. */
+BK_MUST_USE enum bk_err turn_flows_init(struct server_turn *t, uint32_t max);
+void turn_flows_fini(struct server_turn *t);
+void turn_flow_set(struct server_turn *t, const struct turn_flow *flow);
+/* Not one more datagram is carried when this returns. */
+void turn_flow_stop(struct server_turn *t, uint32_t id, struct bk_time now);
+
+/* ---- turn_pass.c */
+
+void turn_passes_init(struct turn_passes *p);
+/* true: it is another worker's, and on its way there. */
+bool turn_pass_on(struct server_turn *t, const struct bk_datagram *in);
+/* This one, and all later ones of its 5-tuple. */
+void turn_pass_start(struct server_turn *t, const struct bk_datagram *in, uint16_t worker);
 
 /* ---- turn_relay.c */
 

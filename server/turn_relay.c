@@ -72,7 +72,7 @@ static void on_icmp(void *ctx, const struct net_icmp *e, struct bk_time now) {
     const struct turn_icmp error = {
         .local = e->local, .peer = e->remote, .type = e->type, .code = e->code, .mtu = e->mtu};
     if (turn_service_icmp(t->service, &error, now) == BK_OK)
-        turn_serve(t, NULL, now);
+        turn_serve(t, now);
 }
 
 enum bk_err turn_relay_open(struct server_turn *t, const struct bk_addr *addr) {

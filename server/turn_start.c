@@ -3,6 +3,8 @@
 
 #include "base/wipe.h"
 #include "box/box.h"
+#include "fastpath/fastpath.h"
+#include "net/alloc.h"
 #include "net/interfaces.h"
 #include "server/log.h"
 #include "server/turn_int.h"
@@ -10,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BITS = 8 };
+enum { BITS = 8, FLOWS_MAX = 262144 };
 
 static const uint8_t families[2] = {BK_IPV4, BK_IPV6};
 
@@ -100,6 +102,58 @@ void server_turn_change(struct server_turn *t, const struct turn_options *o) {
     turn_service_drain(t->service, alternate_of(o));
 }
 
+static void say_fastpath(const struct fastpath *f, const char *reason) {
+    struct fastpath_interface list[FASTPATH_INTERFACES_MAX];
+    size_t count = f == NULL ? 0 : fastpath_interfaces(f, list, FASTPATH_INTERFACES_MAX);
+    if (count == 0)
+        log_event(LOG_INFO, "fastpath", "off", reason);
+    for (size_t i = 0; i < count; i++) {
+        struct log_line l;
+        log_begin(&l, LOG_INFO, LOG_ALWAYS, "fastpath");
+        log_text(&l, "interface", list[i].name);
+        log_text(&l, "as",
+                 list[i].mode == FASTPATH_XDP  ? list[i].offloaded ? "xdp" : "generic xdp"
+                 : list[i].mode == FASTPATH_TC ? "tc"
+                                               : "nothing");
+        if (list[i].reason[0] != '\0')
+            log_text(&l, "reason", list[i].reason);
+        log_end(&l);
+    }
+}
+
+/* A server without it relays as well, only dearer. */
+static void open_fastpath(struct fleet *fleet, const struct server_options *o,
+                          const struct turn_service_config *c, const struct bk_ip *served,
+                          size_t count) {
+    struct bk_ip serve[SERVER_LISTEN_MAX + 2];
+    char reason[FASTPATH_REASON_MAX] = "";
+    size_t n = 0;
+    bool wildcard = false;
+    for (size_t i = 0; i < count && i < SERVER_LISTEN_MAX; i++) {
+        wildcard = wildcard || bk_ip_is_any(&served[i]);
+        serve[n++] = served[i];
+    }
+    for (size_t i = 0; i < 2; i++)
+        if (c->relay[i].family != BK_FAMILY_NONE)
+            serve[n++] = c->relay[i];
+    const struct fastpath_config config = {
+        .mode = (enum fastpath_mode)o->turn.fastpath,
+        .flows_max = c->allocations_max < FLOWS_MAX / 2 ? c->allocations_max * 2 : FLOWS_MAX,
+        .allocs_max = c->allocations_max,
+        .serve = serve,
+        .serve_count = wildcard ? 0 : n};
+    if (config.mode == FASTPATH_OFF)
+        return;
+    if (fastpath_open(&config, net_alloc(), &fleet->fastpath, reason) != BK_OK)
+        fleet->fastpath = NULL;
+    say_fastpath(fleet->fastpath, reason);
+}
+
+void server_turn_stop(struct fleet *fleet) {
+    fastpath_close(fleet->fastpath);
+    fleet->fastpath = NULL;
+}
+
 enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *o,
                               const struct bk_ip *served, size_t count,
                               const struct turn_users users[], char *reason) {
@@ -121,6 +175,8 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
     if (wrong == NULL)
         err = server_ledger_new((uint16_t)fleet->count,
                                 c->allocations_max * 2 * (uint32_t)fleet->count, &fleet->ledger);
+    if (wrong == NULL && err == BK_OK)
+        open_fastpath(fleet, o, c, served, count);
     if (wrong == NULL && err == BK_OK)
         c->ledger = server_ledger_face(fleet->ledger);
     for (size_t i = 0; i < fleet->count && wrong == NULL && err == BK_OK; i++) {

@@ -26,4 +26,7 @@ BK_MUST_USE enum bk_err server_turn_start(struct fleet *fleet, const struct serv
                                           const struct bk_ip *served, size_t count,
                                           const struct turn_users users[], char *reason);
 
+/* After the workers. */
+void server_turn_stop(struct fleet *fleet);
+
 #endif

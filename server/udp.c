@@ -115,6 +115,12 @@ static void on_train(void *ctx, const struct bk_datagram *in, struct bk_time now
     } while (rest.len > 0);
 }
 
+void udp_doors_recv(struct worker *w, const struct bk_datagram *in, struct bk_time now) {
+    struct udp_door *door = door_for(w, &in->local);
+    if (door != NULL)
+        on_train(door, in, now);
+}
+
 void udp_door_send(struct udp_door *door, const struct bk_datagram *out) {
     const struct net_out o = {.local = out->local,
                               .remote = out->remote,

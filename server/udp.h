@@ -27,6 +27,8 @@ struct udp_records {
 void udp_door_send(struct udp_door *door, const struct bk_datagram *out);
 /* The socket of a link that is such a door. NULL: it is something else. */
 struct net_port *udp_link_port(const struct turn_link *link);
+/* What another worker got: as if it had come to the door of the address it was sent to. */
+void udp_doors_recv(struct worker *w, const struct bk_datagram *in, struct bk_time now);
 void udp_doors_close(struct worker *w);
 
 #endif

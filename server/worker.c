@@ -24,6 +24,13 @@ enum {
 /* --- between the workers -----------------------------------------------------------------------
  */
 
+static void take_datagram(struct worker *w, const struct inbox_message *m) {
+    struct bk_datagram in = {.data = m->data, .len = m->len};
+    memcpy(&in.remote, m->key, sizeof in.remote);
+    memcpy(&in.local, m->dst, sizeof in.local);
+    udp_doors_recv(w, &in, net_now(w->loop));
+}
+
 static void read_inbox(struct worker *w) {
     struct inbox_message m;
     while (inbox_take(&w->inbox, &m)) {
@@ -46,6 +53,9 @@ static void read_inbox(struct worker *w) {
             conn_turn_arrive(w, parcel);
             break;
         }
+        case INBOX_DATAGRAM:
+            take_datagram(w, &m);
+            break;
         case INBOX_PACKET:
             relay_hub_remote_packet(w->hub, m.key, m.dst, m.data, m.len, net_now(w->loop));
             break;
@@ -62,6 +72,15 @@ static bool post(const struct worker *w, size_t to, const struct inbox_message *
     if (first)
         net_wakeup_send(other->wakeup);
     return true;
+}
+
+void worker_pass_datagram(struct worker *w, uint16_t to, const struct bk_datagram *in) {
+    struct inbox_message m = {
+        .kind = INBOX_DATAGRAM, .from = w->index, .data = in->data, .len = in->len};
+    memcpy(m.key, &in->remote, sizeof in->remote);
+    memcpy(m.dst, &in->local, sizeof in->local);
+    if (to < w->fleet->count && to != w->index && in->len <= INBOX_DATA_MAX)
+        (void)post(w, to, &m); /* full: lost, as datagrams may be */
 }
 
 void worker_send_conn(struct worker *w, uint16_t to, struct conn_parcel *parcel) {

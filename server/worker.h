@@ -46,6 +46,7 @@ struct door {
 
 /* What all workers share. Read-only once threads run, but for `limits`, which has a lock,
  * and `discovery`, which is made of atomics. */
+struct fastpath;
 struct server_ledger;
 
 struct fleet {
@@ -57,6 +58,7 @@ struct fleet {
     struct turn_filter proxies;       /* `allow`: who may say whom it speaks for, server/proxy.h */
     struct stun_discovery *discovery; /* its tables are made for sharing */
     struct server_ledger *ledger;     /* of TURN; NULL: no TURN */
+    struct fastpath *fastpath;        /* NULL: none */
     uint8_t relay_key[RELAY_HUB_KEY_LEN]; /* public */
 };
 
@@ -97,6 +99,8 @@ struct worker {
 BK_MUST_USE enum bk_err worker_new(struct fleet *fleet, uint32_t index,
                                    const struct relay_hub_config *hub, struct worker **out);
 void worker_free(struct worker *w);
+/* Hands a client's datagram over to worker `to`; may be lost. */
+void worker_pass_datagram(struct worker *w, uint16_t to, const struct bk_datagram *in);
 /* Hands a connection over to worker `to`; takes `parcel`. */
 void worker_send_conn(struct worker *w, uint16_t to, struct conn_parcel *parcel);
 /* Binds. `tls`: what this port may start; a reference is taken. `at` may have port 0; *bound is
