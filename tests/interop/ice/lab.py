@@ -5,7 +5,8 @@
                                         ├─ core ─ server 198.51.100.1: coturn, STUN and TURN
     b 192.168.2.2 ─ [boxb 203.0.113.5] ─┘
 
-Without NATs ("direct") `core` routes between a and b. With them each box is one of the kinds of
+Without NATs ("direct") `core` routes between a and b; with `ipv6` they are 2001:db8:1::2 and
+2001:db8:2::2 and have no IPv4 address. With NATs each box is one of the kinds of
 tests/system/kernel_nat.py. The caller has called kernel_nat.need().
 
 Run as a program, `lab.py FILE` writes every packet its namespace sends or receives, until killed:
@@ -25,14 +26,15 @@ import kernel_nat  # noqa: E402
 SERVER = "198.51.100.1"
 USER, PASSWORD = "bodkin", "Tr0ub4dor-and-3-horses"
 HOSTS = {"a": "192.168.1", "b": "192.168.2"}
+HOSTS6 = {"a": "2001:db8:1:", "b": "2001:db8:2:"}
 PUBLIC = {"a": "203.0.113.1", "b": "203.0.113.5"}
 
 
 class Lab:
     """A context manager. `nat`: a kind of box before each host, None: none. `tag` begins the names."""
 
-    def __init__(self, tag, nat=None):
-        self.tag, self.nat = tag, nat
+    def __init__(self, tag, nat=None, ipv6=False):
+        self.tag, self.nat, self.ipv6 = tag, nat, ipv6
         self.made, self.programs = [], []
 
     def ns(self, name):
@@ -68,6 +70,10 @@ class Lab:
         for name in ("core", "server", "a", "b"):
             self._make(name)
         for name, net in HOSTS.items():
+            if self.ipv6:
+                net = HOSTS6[name]
+                self._link("core", "to" + name, net + ":1", name, "eth0", net + ":2", prefix=64)
+                continue
             if self.nat is None:
                 self._link("core", "to" + name, net + ".1", name, "eth0", net + ".2")
                 continue
@@ -78,6 +84,7 @@ class Lab:
             self._link(box, "in1", net + ".1", name, "eth0", net + ".2")
         self._link("core", "srv", "198.51.100.126", "server", "eth0", SERVER)
         self._sysctl("core", "net/ipv4/ip_forward", 1)
+        self._sysctl("core", "net/ipv6/conf/all/forwarding", 1)
         for name in HOSTS:
             if self.nat is not None:
                 kernel_nat.configure_box(self.ns("box" + name), self.nat, PUBLIC[name])
@@ -100,6 +107,14 @@ class Lab:
         p = subprocess.Popen([*self.within(name), *argv], **how)
         self.programs.append(p)
         return p
+
+    def certificate(self, folder):
+        """For turnserver(): SERVER's, signed by itself."""
+        key, cert = (os.path.join(folder, self.tag + end) for end in (".key", ".pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                        "-subj", "/CN=relay", "-addext", "subjectAltName=IP:" + SERVER, "-keyout",
+                        key, "-out", cert], check=True, capture_output=True)
+        return ["--cert", cert, "--pkey", key]
 
     def turnserver(self, *more, log=subprocess.DEVNULL):
         """coturn on SERVER, ports 3478 (and 5349 where `more` has a certificate)."""

@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import lab
@@ -30,21 +31,31 @@ SERVERS = [(f"stun:{lab.SERVER}:3478",),
            (f"turn:{lab.SERVER}:3478", lab.USER, lab.PASSWORD)]
 NETWORKS = {  # name: (NATs, policy)
     "direct": (None, "all"),
+    "direct, IPv6": (None, "all"),  # and nothing else: no IPv4, no servers
     "NATs": ("prc", "all"),
     "relay only": ("prc", "relay"),
 }
+
+
+def turn(uri):
+    """Servers: this one alone."""
+    return [(uri.format(lab.SERVER), lab.USER, lab.PASSWORD)]
+
+
+OVER_TCP, OVER_TLS = turn("turn:{}:3478?transport=tcp"), turn("turns:{}:5349?transport=tcp")
 
 
 class Kind:
     """A peer: how it is started, and what it can."""
 
     def __init__(self, name, argv, us=(), restart=False, sends=True, tells=True,
-                 networks=tuple(NETWORKS), note=""):
+                 networks=tuple(NETWORKS), servers=(SERVERS, SERVERS), note=""):
         self.name, self.argv, self.us = name, argv, list(us)
         self.restart = restart  # has ICE restarts
         self.sends = sends      # can send text; else its DTLS is awaited
         self.tells = tells      # tells what it received: "text", or the count: "bytes", or nothing
         self.networks, self.note = networks, note
+        self.servers = servers  # ours, its
 
 
 KINDS = [
@@ -64,6 +75,15 @@ KINDS = [
          note="GStreamer's; no restart in this version, data from it is its DTLS"),
     Kind("libnice, TCP", [os.path.join(PEERS, "peer_nice"), "--tcp"], us=["--tcp"],
          restart=True, networks=("direct", "NATs"), note="both with TCP candidates as well"),
+    Kind("libnice, our TURN over TCP", [os.path.join(PEERS, "peer_nice")], restart=True,
+         networks=("relay only",), servers=(OVER_TCP, SERVERS)),
+    Kind("libnice, our TURN over TLS", [os.path.join(PEERS, "peer_nice")], us=["--insecure"],
+         restart=True, networks=("relay only",), servers=(OVER_TLS, SERVERS)),
+    Kind("Chromium, both TURN over TCP", ["node", os.path.join(HERE, "peer_chromium.js")],
+         restart=True, sends=False, tells="bytes", networks=("relay only",),
+         servers=(OVER_TCP, OVER_TCP)),
+    Kind("bodkin, both TURN over TLS", [BODKIN, "ice", "--protocol", "--insecure"],
+         us=["--insecure"], restart=True, networks=("relay only",), servers=(OVER_TLS, OVER_TLS)),
     Kind("libnice, us lite", [os.path.join(PEERS, "peer_nice")], us=["--lite"],
          networks=("direct",), note="an ICE-lite agent never offers to control"),
 ]
@@ -138,8 +158,10 @@ class Run:
         first, second = (peer, us) if self.offers else (us, peer)
         policy = NETWORKS[self.network][1]
         lines.cross(us, peer)
-        lines.begin(first, "controlling", SERVERS, policy)
-        lines.begin(second, "controlled", SERVERS, policy)
+        six = self.network.endswith("IPv6")
+        servers = {p: [] if six else s for p, s in zip((us, peer), kind.servers)}
+        lines.begin(first, "controlling", servers[first], policy)
+        lines.begin(second, "controlled", servers[second], policy)
         await us.wait("connected", 60)
         await peer.wait("connected", 60)
         await self.data(True)
@@ -159,10 +181,14 @@ class Run:
         if self.logs:
             log = open(self.log_path() + ".log", "w", encoding="utf8")
             errors = open(self.log_path() + ".err", "wb")
-        scene = lab.Lab(f"im{os.getpid()}-{number}", nat)
+        scene = lab.Lab(f"im{os.getpid()}-{number}", nat, self.network.endswith("IPv6"))
+        folder = tempfile.mkdtemp()
         try:
             await asyncio.to_thread(scene.__enter__)
-            await asyncio.to_thread(scene.turnserver)
+            more = []
+            if OVER_TLS in self.kind.servers:
+                more = await asyncio.to_thread(scene.certificate, folder)
+            await asyncio.to_thread(scene.turnserver, *more)
             self.us = await lines.start("us", [BODKIN, "ice", "--protocol", *self.trace, *self.kind.us],
                                         scene.within("a"), log, errors)
             self.peer = await lines.start("peer", self.kind.argv, scene.within("b"), log, errors)
@@ -177,6 +203,7 @@ class Run:
             self.ok, self.result = False, f"FAILED: {e}"
         finally:
             await asyncio.to_thread(scene.__exit__)
+            shutil.rmtree(folder)
             if log:
                 log.close()
                 errors.close()
