@@ -351,6 +351,11 @@ int main(int argc, char **argv) {
     drop_at(&w, p.down ? CLIENT : PEER, p.down ? "c0" : "p0");
     (void)world_switch(&w, SERVER, "s0", ETHTOOL_SGRO, 1);
     (void)world_switch(&w, SERVER, "s1", ETHTOOL_SGRO, 1);
+    /* Without XDP a virtual link has a queue of its own only for what might be merged. */
+    if (p.mode == FASTPATH_TC)
+        (void)world_run(&w, SERVER,
+                        "ethtool -K s0 rx-udp-gro-forwarding on; "
+                        "ethtool -K s1 rx-udp-gro-forwarding on");
     if (p.mode == FASTPATH_OFF) {
         floor_at(&w, p.down ? "s1" : "s0", p.down ? "s0" : "s1");
     } else if (fastpath_open(&config, net_alloc(), &path, reason) != BK_OK) {

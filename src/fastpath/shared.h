@@ -56,7 +56,8 @@ struct fast_flow {
     /* And what the program writes. */
     uint32_t users, unused2;
     uint64_t packets[2], bytes[2], dropped;
-    uint64_t unused3[2];
+    uint64_t trains_ns; /* when a train of datagrams last went to the sockets (tc) */
+    uint64_t unused3;
 };
 
 /* A bandwidth, as GCRA (ITU-T I.371): `next` is when a sender that kept to the rate would have sent

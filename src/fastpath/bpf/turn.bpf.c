@@ -11,7 +11,8 @@ enum {
     BYTES_MAX = 2048, /* of data that is summed or moved by us */
     CHUNK = 512,      /* older kernels sum no more at once */
     HEADS_MAX = 72,   /* Ethernet, IPv6, UDP, channel: 66 */
-    TC_NEXT = -1,     /* whatever else is attached, and then up */
+    HOLD_NS = 20 * 1000 * 1000,
+    TC_NEXT = -1, /* whatever else is attached, and then up */
     TC_SHOT = 2
 };
 
@@ -287,10 +288,21 @@ INLINE bool write_tc(struct __sk_buff *skb, const struct plan *plan, const struc
     return plan->way == FAST_DOWN || bpf_skb_change_tail(skb, head + data, 0) == 0;
 }
 
+/* A train of datagrams (GRO), each with its channel header, is for the sockets, which send it on as
+ * it is. What comes alone soon after goes the same way, or it would overtake. */
+INLINE bool is_for_sockets(const struct __sk_buff *skb, struct fast_flow *f) {
+    volatile __u64 *trains_ns = (volatile __u64 *)&f->trains_ns;
+    if (skb->gso_size != 0) {
+        *trains_ns = bpf_ktime_get_ns();
+        return true;
+    }
+    return *trains_ns != 0 && bpf_ktime_get_ns() - *trains_ns < HOLD_NS;
+}
+
 INLINE int carry_tc(struct __sk_buff *skb, struct plan *plan, const struct packet *p) {
     __u32 zero = 0;
     struct scratch *s = bpf_map_lookup_elem(&scratches, &zero);
-    if (!s || !plan_for(skb, plan, p, skb->ifindex))
+    if (!s || is_for_sockets(skb, plan->flow) || !plan_for(skb, plan, p, skb->ifindex))
         return TC_NEXT;
     if (plan->family != p->family || (plan->may & FAST_OUT) == 0)
         return TC_NEXT; /* an skb does not change its family that easily */
@@ -318,8 +330,7 @@ int turn_tc(struct __sk_buff *skb) {
     struct plan plan = {0};
     int verdict = TC_NEXT;
     __u32 len = skb->len, linear = len < HEADS_MAX ? len : HEADS_MAX;
-    /* For this host; not tagged; not a train of segments (GRO), of which each has its header. */
-    if (skb->pkt_type != 0 || skb->vlan_present || skb->gso_size != 0)
+    if (skb->pkt_type != 0 || skb->vlan_present) /* for another host, or a network in the network */
         return TC_NEXT;
     if ((const void *)(long)skb->data + HEADS_MAX > (const void *)(long)skb->data_end &&
         bpf_skb_pull_data(skb, linear) != 0)
