@@ -149,6 +149,15 @@ static void answer_error(struct conn *c, unsigned status, const char *body) {
     conn_end(c, written ? LINGER_US : 0);
 }
 
+/* Numbers are for whoever runs the server. */
+static bool is_watcher(const struct worker *w, const struct bk_ip *remote) {
+    struct bk_ip ip = *remote;
+    bk_ip_unmap(&ip);
+    if (w->fleet->watchers.allow_count > 0)
+        return turn_filter_opens(&w->fleet->watchers, &ip);
+    return bk_ip_scope(&ip) < BK_SCOPE_GLOBAL;
+}
+
 /* Answers the complete request. false: the connection is gone or no longer HTTP. */
 static bool answer(struct conn *c, const uint8_t *rest, size_t len) {
     struct worker *w = c->worker;
@@ -158,7 +167,10 @@ static bool answer(struct conn *c, const uint8_t *rest, size_t len) {
     bool close = false;
     metric_add(&w->metrics, METRIC_HTTP_REQUESTS, 1);
     if (route == RELAY_ROUTE_OTHER)
-        pages_put(&t, c->request, w->fleet->metrics, w->fleet->count, &close);
+        pages_put(&t, c->request,
+                  &(struct pages_source){w->fleet->metrics, w->fleet->count,
+                                         is_watcher(w, &c->remote.ip)},
+                  &close);
     else
         relay_response_put(&t, c->request, route, w->fleet->relay_key, &close);
     bk_assert(!t.cut);

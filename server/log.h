@@ -26,6 +26,8 @@ struct log_line {
     bool wanted;
 };
 
+enum { LOG_TURN_RULES = 32 }; /* no fewer than TURN_RULES */
+
 /* What may be logged often, by whose doing. */
 enum log_topic {
     LOG_ALWAYS, /* our own doing: never limited */
@@ -34,7 +36,8 @@ enum log_topic {
     LOG_RELAY_CLOSED,
     LOG_REFUSED,
     LOG_CONNECTION,
-    LOG_TOPICS
+    LOG_TURN_REFUSED, /* one for each enum turn_rule */
+    LOG_TOPICS = LOG_TURN_REFUSED + LOG_TURN_RULES
 };
 
 void log_begin(struct log_line *l, enum log_level level, enum log_topic topic, const char *event);

@@ -2,6 +2,7 @@
 #include "server/metrics.h"
 
 #include "base/text.h"
+#include "server/turn_metrics.h"
 
 struct row {
     enum metric metric;
@@ -59,6 +60,14 @@ static const struct row rows[] = {
     {METRIC_UDP_BYTES_OUT, false, "bodkin_udp_bytes_total", "direction=\"out\"", NULL},
     {METRIC_UDP_LOST, false, "bodkin_udp_lost_total", NULL,
      "UDP datagrams the kernel did not take."},
+    {METRIC_TURN_ALLOCATIONS, true, "bodkin_turn_allocations", NULL, "Live TURN allocations."},
+    {METRIC_TURN_PERMISSIONS, true, "bodkin_turn_permissions", NULL, "Their permissions."},
+    {METRIC_TURN_CHANNELS, true, "bodkin_turn_channels", NULL, "Their channels."},
+    {METRIC_TURN_FLOWS, true, "bodkin_turn_flows", NULL, "Channels carried in the kernel."},
+    {METRIC_TURN_BYTES_TO_PEER, false, "bodkin_turn_bytes_total", "direction=\"to_peer\"",
+     "Bytes of data relayed, of live sessions, too."},
+    {METRIC_TURN_BYTES_TO_CLIENT, false, "bodkin_turn_bytes_total", "direction=\"to_client\"",
+     NULL},
 };
 
 void metrics_from_hub(struct metrics *m, const struct relay_hub *hub) {
@@ -89,14 +98,14 @@ void metrics_from_stun(struct metrics *m, const struct stun_service *udp,
         metric_set(m, METRIC_STUN + i, udp->counts[i] + tcp->counts[i]);
 }
 
-static uint64_t sum_of(struct metrics *const *sets, size_t count, unsigned which) {
+uint64_t metrics_sum(struct metrics *const *sets, size_t count, unsigned which) {
     uint64_t sum = 0;
     for (size_t i = 0; i < count; i++)
         sum += atomic_load_explicit(&sets[i]->values[which], memory_order_relaxed);
     return sum;
 }
 
-static void print_head(struct text *t, const char *name, const char *help, bool gauge) {
+void metrics_print_head(struct text *t, const char *name, const char *help, bool gauge) {
     text_str(t, "# HELP ");
     text_str(t, name);
     text_char(t, ' ');
@@ -106,7 +115,7 @@ static void print_head(struct text *t, const char *name, const char *help, bool 
     text_str(t, gauge ? " gauge\n" : " counter\n");
 }
 
-static void print_value(struct text *t, const char *name, const char *labels, uint64_t value) {
+void metrics_print_value(struct text *t, const char *name, const char *labels, uint64_t value) {
     text_str(t, name);
     if (labels != NULL) {
         text_char(t, '{');
@@ -119,27 +128,30 @@ static void print_value(struct text *t, const char *name, const char *labels, ui
 }
 
 static void print_stun(struct text *t, struct metrics *const *sets, size_t count) {
-    print_head(t, "bodkin_stun_requests_total", "STUN packets over UDP and TCP by result.", false);
+    metrics_print_head(t, "bodkin_stun_requests_total", "STUN packets over UDP and TCP by result.",
+                       false);
     for (unsigned i = 0; i < STUN_SERVICE_RESULTS; i++) {
         char labels[64];
         struct text l = text_in(labels, sizeof labels);
         text_str(&l, "result=\"");
         text_str(&l, stun_service_result_name((enum stun_service_result)i));
         text_char(&l, '"');
-        print_value(t, "bodkin_stun_requests_total", labels, sum_of(sets, count, METRIC_STUN + i));
+        metrics_print_value(t, "bodkin_stun_requests_total", labels,
+                            metrics_sum(sets, count, METRIC_STUN + i));
     }
 }
 
 static void print_drops(struct text *t, struct metrics *const *sets, size_t count) {
-    print_head(t, "bodkin_relay_dropped_total", "Relayed packets dropped, by reason.", false);
+    metrics_print_head(t, "bodkin_relay_dropped_total", "Relayed packets dropped, by reason.",
+                       false);
     for (unsigned i = 0; i < 2 * RELAY_DROPS; i++) {
         char labels[96];
         struct text l = text_in(labels, sizeof labels);
         text_str(&l, "reason=\"");
         text_str(&l, relay_hub_drop_name((enum relay_hub_drop)(i / 2)));
         text_str(&l, i % 2 == 1 ? "\",kind=\"urgent\"" : "\",kind=\"other\"");
-        print_value(t, "bodkin_relay_dropped_total", labels,
-                    sum_of(sets, count, METRIC_RELAY_DROPPED + i));
+        metrics_print_value(t, "bodkin_relay_dropped_total", labels,
+                            metrics_sum(sets, count, METRIC_RELAY_DROPPED + i));
     }
 }
 
@@ -147,10 +159,12 @@ size_t metrics_print(struct metrics *const *sets, size_t count, char *out) {
     struct text t = text_in(out, METRICS_TEXT_MAX);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].help != NULL)
-            print_head(&t, rows[i].name, rows[i].help, rows[i].gauge);
-        print_value(&t, rows[i].name, rows[i].labels, sum_of(sets, count, rows[i].metric));
+            metrics_print_head(&t, rows[i].name, rows[i].help, rows[i].gauge);
+        metrics_print_value(&t, rows[i].name, rows[i].labels,
+                            metrics_sum(sets, count, rows[i].metric));
     }
     print_stun(&t, sets, count);
     print_drops(&t, sets, count);
+    turn_metrics_print(&t, sets, count);
     return t.len;
 }

@@ -4,8 +4,10 @@
 #ifndef SERVER_METRICS_H
 #define SERVER_METRICS_H
 
+#include "base/text.h"
 #include "relay/hub.h"
 #include "stun/service.h"
+#include "turn/service.h"
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,7 +44,15 @@ enum metric {
     METRIC_UDP_BYTES_IN,
     METRIC_UDP_BYTES_OUT,
     METRIC_UDP_LOST,
-    METRIC_STUN, /* one for each enum stun_service_result */
+    METRIC_TURN_ALLOCATIONS, /* gauge, like the next three */
+    METRIC_TURN_PERMISSIONS,
+    METRIC_TURN_CHANNELS,
+    METRIC_TURN_FLOWS,
+    METRIC_TURN_BYTES_TO_PEER,
+    METRIC_TURN_BYTES_TO_CLIENT,
+    METRIC_TURN,                                     /* one for each enum turn_count */
+    METRIC_TURN_REFUSED = METRIC_TURN + TURN_COUNTS, /* one for each enum turn_rule */
+    METRIC_STUN = METRIC_TURN_REFUSED + TURN_RULES,  /* one for each enum stun_service_result */
     METRIC_RELAY_DROPPED = METRIC_STUN + STUN_SERVICE_RESULTS, /* two for each relay_hub_drop */
     METRICS = METRIC_RELAY_DROPPED + 2 * RELAY_DROPS
 };
@@ -71,7 +81,12 @@ void metrics_from_hub(struct metrics *m, const struct relay_hub *hub);
 void metrics_from_stun(struct metrics *m, const struct stun_service *udp,
                        const struct stun_service *tcp);
 
-enum { METRICS_TEXT_MAX = 16384 };
+enum { METRICS_TEXT_MAX = 32768 };
+
+/* For whoever prints families of their own. */
+uint64_t metrics_sum(struct metrics *const *sets, size_t count, unsigned which);
+void metrics_print_head(struct text *t, const char *name, const char *help, bool gauge);
+void metrics_print_value(struct text *t, const char *name, const char *labels, uint64_t value);
 
 /* The sum of `count` sets as text (Prometheus exposition format 0.0.4) in `out`, which has room for
  * METRICS_TEXT_MAX. Returns its length. */

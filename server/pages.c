@@ -30,8 +30,8 @@ static const struct page {
     {"/metrics", "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n", metrics_print},
 };
 
-void pages_put(struct text *out, const struct relay_request *request, struct metrics *const *sets,
-               size_t count, bool *close) {
+void pages_put(struct text *out, const struct relay_request *request,
+               const struct pages_source *source, bool *close) {
     static _Thread_local char body[METRICS_TEXT_MAX]; /* one answer at a time in each thread */
     bool head = request->method == HTTP_HEAD, keep = request->keep_alive;
     *close = !keep;
@@ -42,7 +42,11 @@ void pages_put(struct text *out, const struct relay_request *request, struct met
             relay_status_put(out, 405, "Allow: GET, HEAD\r\n", "only GET and HEAD\n", keep, head);
             return;
         }
-        body[pages[i].put(sets, count, body)] = '\0';
+        if (pages[i].put == metrics_print && !source->watcher) {
+            relay_status_put(out, 403, NULL, "not from there; --metrics-from\n", keep, head);
+            return;
+        }
+        body[pages[i].put(source->sets, source->count, body)] = '\0';
         relay_status_put(out, 200, pages[i].type, body, keep, head);
         return;
     }

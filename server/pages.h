@@ -9,9 +9,15 @@
 
 enum { PAGES_HEAD_MAX = 1024, PAGES_TEXT_MAX = METRICS_TEXT_MAX + PAGES_HEAD_MAX };
 
+struct pages_source {
+    struct metrics *const *sets;
+    size_t count;
+    bool watcher; /* may the client read /metrics? else 403 */
+};
+
 /* Answers a request that is not the relay's: `/`, `/healthz`, `/metrics`, or 404. `out` has room
  * for PAGES_TEXT_MAX. *close: close the stream when it is written. */
-void pages_put(struct text *out, const struct relay_request *request, struct metrics *const *sets,
-               size_t count, bool *close);
+void pages_put(struct text *out, const struct relay_request *request,
+               const struct pages_source *source, bool *close);
 
 #endif

@@ -57,6 +57,9 @@ static enum bk_err make_workers(struct server *s, const uint8_t *secret, char *r
     s->fleet.workers = s->workers;
     s->fleet.metrics = s->metrics;
     s->fleet.count = count;
+    s->watchers = s->options->metrics_from;
+    s->fleet.watchers.allow = s->watchers.list;
+    s->fleet.watchers.allow_count = s->watchers.count;
     s->proxies = s->options->turn.proxy_from; /* options are replaced, this list is not */
     s->fleet.proxies.allow = s->proxies.list;
     s->fleet.proxies.allow_count = s->proxies.count;

@@ -40,7 +40,7 @@ struct server {
     struct net_signal *signals[3];
     bool stopping;
     struct users_keeper users;
-    struct server_ranges proxies;
+    struct server_ranges proxies, watchers;
 };
 
 /* "what: why" into `reason` (room for SERVER_TEXT_MAX); gives `err`. */

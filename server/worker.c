@@ -7,6 +7,7 @@
 #include "net/alloc.h"
 #include "server/conn.h"
 #include "server/log.h"
+#include "server/turn_metrics.h"
 #include "server/turn_start.h"
 #include "server/udp_proxy.h"
 #include <string.h>
@@ -197,6 +198,7 @@ static void count(struct worker *w) {
                c->out_full + c->out_unreachable + c->out_too_long + c->out_error);
     metrics_from_stun(&w->metrics, &w->stun, &w->stun_tcp);
     metrics_from_hub(&w->metrics, w->hub);
+    turn_metrics_collect(w->turn, &w->metrics);
 }
 
 /* The end of every turn in which the hub got something. */

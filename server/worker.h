@@ -55,6 +55,7 @@ struct fleet {
     size_t count;
     struct net_plane_config plane; /* how sockets are driven */
     struct limits limits;
+    struct turn_filter watchers;      /* `allow`: who may read /metrics; none: private networks */
     struct turn_filter proxies;       /* `allow`: who may say whom it speaks for, server/proxy.h */
     struct stun_discovery *discovery; /* its tables are made for sharing */
     struct server_ledger *ledger;     /* of TURN; NULL: no TURN */

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What the server tells of TURN: numbers of live sessions, and refusals with address and rule."""
+import os
+import re
+import socket
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+from serve import Server, run
+from turn import Client, Refused, udp_peer
+
+
+def client(server, password="sesame"):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.connect(("127.0.0.1", server.stun))
+    return Client(sock, "alice", password)
+
+
+def live_sessions_are_counted():
+    peer = udp_peer()
+    server = Server("--turn-user", "alice:sesame", "--allow-peer", "127.0.0.0/8", "--turns", "0")
+    one = client(server)
+    one.allocate()
+    one.bind(0x4000, peer.getsockname())
+    one.send_channel(0x4000, b"12345")
+    data, relay = peer.recvfrom(100)
+    peer.sendto(data + b"678", relay)
+    assert one.data() == (0x4000, b"12345678")
+    server.wait_for_metric("bodkin_turn_allocations", 1)
+    server.wait_for_metric("bodkin_turn_channels", 1)
+    server.wait_for_metric('bodkin_turn_bytes_total{direction="to_peer"}', 5)
+    server.wait_for_metric('bodkin_turn_bytes_total{direction="to_client"}', 8)
+    server.wait_for_metric('bodkin_turn_events_total{event="allocated"}', 1)
+    one.refresh(0)
+    server.wait_for_metric("bodkin_turn_allocations", 0)
+    server.close()
+
+
+def refusals_are_logged_with_address_and_rule():
+    server = Server("--turn-user", "alice:sesame", "--turns", "0")
+    wrong = client(server, "simsim")
+    try:
+        wrong.allocate()
+        raise AssertionError("granted")
+    except Refused as refused:
+        assert refused.code == 401
+    right = client(server)
+    right.allocate()
+    try:
+        right.permit("10.1.2.3")
+        raise AssertionError("granted")
+    except Refused as refused:
+        assert refused.code == 403
+    for one, code in ((wrong, 401), (right, 403)):
+        port = one.sock.getsockname()[1]
+        pattern = rf" warn turn_refused remote=127\.0\.0\.1:{port} rule=.* code={code}.* user=alice"
+        until = time.monotonic() + 10
+        while not re.search(pattern, server.logged()):
+            assert time.monotonic() < until, (pattern, server.logged())
+            time.sleep(0.05)
+    assert "peer=10.1.2.3" in server.logged()
+    assert "sesame" not in server.logged() and "simsim" not in server.logged()
+    server.close()
+
+
+def metrics_are_not_for_everybody():
+    server = Server("--metrics-from", "10.0.0.0/8")
+    assert server.get("/metrics")[0] == 403
+    assert server.get("/healthz")[0] == 200
+    server.close()
+    server = Server("--metrics-from", "127.0.0.0/8")
+    assert server.get("/metrics")[0] == 200
+    server.close()
+
+
+run([live_sessions_are_counted, refusals_are_logged_with_address_and_rule,
+     metrics_are_not_for_everybody])
