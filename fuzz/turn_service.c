@@ -6,7 +6,8 @@
  * for an address that the filter refuses or that was not permitted, nothing unproved is answered
  * with more than 2.6 times its length, answers go where the question came from, ports are opened
  * and closed in step with the allocations, and all ends when its time is over. So do flows and peer
- * connections, which nobody hears of after their end. */
+ * connections, which nobody hears of after their end. What is handed to a new process may be
+ * damaged. */
 #include "stun_input.h"
 
 #include "base/rng.h"
@@ -351,8 +352,55 @@ static void raw(struct script *s) {
     free(copy);
 }
 
+/* What another process of ours would be told, or something like it. */
+static void take_over(struct script *s, uint8_t *bytes, size_t len, unsigned how) {
+    struct turn_imported made;
+    struct turn_action action;
+    if ((how & 1) != 0 && len > 0)
+        bytes[wire_u16(&s->r) % len] ^= (uint8_t)(1u << how / 2 % 8);
+    uint8_t *copy = fuzz_copy(bytes, (how & 0x80) != 0 ? len / 2 : len);
+    enum bk_err err =
+        turn_service_import(s->service, copy, (how & 0x80) != 0 ? len / 2 : len, s->now, &made);
+    free(copy);
+    for (size_t i = 0; err == BK_OK && i < 2; i++) {
+        if (made.relay[i].ip.family == BK_FAMILY_NONE)
+            continue;
+        bool *open = &s->open[i][made.relay[i].port - s->config.port_min];
+        fuzz_check(is_relay(s, &made.relay[i]) && !*open);
+        *open = true;
+        s->opened++;
+    }
+    if (err == BK_OK)
+        take_actions(s);
+    while (err != BK_OK && turn_service_next_action(s->service, &action))
+        fuzz_check(action.kind == TURN_CLOSE || action.kind == TURN_FLOW_END ||
+                   action.kind == TURN_FLOW);
+}
+
+static void hand_over(struct script *s) {
+    static uint8_t bytes[CLIENTS][4096];
+    size_t len[CLIENTS], count = 0;
+    uint32_t cursor = 0;
+    unsigned how = wire_u8(&s->r);
+    while (count < CLIENTS &&
+           turn_service_export(s->service, &cursor, bytes[count], sizeof *bytes, &len[count]))
+        count++;
+    fuzz_check(turn_service_export_max(s->service) <= sizeof *bytes);
+    turn_service_free(s->service);
+    fuzz_check(turn_service_new(&s->config, &fuzz_alloc, &s->rng, s->now, &s->service) == BK_OK);
+    memset(s->open, 0, sizeof s->open);
+    memset(s->conns, 0, sizeof s->conns);
+    memset(s->flows, 0, sizeof s->flows);
+    s->opened = 0;
+    for (size_t i = 0; i < count; i++)
+        take_over(s, bytes[i], len[i], how);
+}
+
 static void stream_or_raw(struct script *s) {
-    if (wire_u8(&s->r) % 4 == 0)
+    unsigned what = wire_u8(&s->r) % 8;
+    if (what == 0)
+        hand_over(s);
+    else if (what < 3)
         raw(s);
     else
         stream(s);

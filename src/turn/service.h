@@ -268,6 +268,32 @@ void turn_service_drain_to(struct turn_service *service, const struct bk_addr *a
 void turn_service_set_secret(struct turn_service *service, const uint8_t current[32],
                              const uint8_t previous[32]);
 
+/* ---- Handing over -------------------------------------------------------------------------------
+ *
+ * Allocations as bytes, for a new process that takes over: the old one exports each and stops, the
+ * new one, with the same configuration and the same number of workers, imports it at the worker of
+ * the same number. The sockets of relay ports go another way (SCM_RIGHTS). TCP allocations stay
+ * behind, and so do peer connections, reservations and mobility tickets: the first Refresh
+ * brings a new ticket. */
+
+/* Enough for any allocation of this service. */
+size_t turn_service_export_max(const struct turn_service *service);
+/* The next allocation, as `len` bytes of `buf`. *cursor: 0 at first. false: there are no more. */
+bool turn_service_export(const struct turn_service *service, uint32_t *cursor, uint8_t *buf,
+                         size_t cap, size_t *len);
+struct turn_imported {
+    struct bk_datagram client; /* its 5-tuple */
+    struct bk_addr relay[2];   /* family NONE: not of this family */
+};
+/* Takes one over: *out says which relay ports it has; no TURN_OPEN follows, say
+ * turn_service_opened(). Its door is the one of turn_service_from(). Fetch the actions: what failed
+ * half way closes the ports it had got. BK_ERR_MALFORMED: not made by an export, or of another
+ * version. BK_ERR_ARGUMENT: it does not fit this configuration. BK_ERR_FULL: no room, over a quota,
+ * or what it has is somebody's. BK_ERR_TIMEOUT: it has ended meanwhile. */
+BK_MUST_USE enum bk_err turn_service_import(struct turn_service *service, const uint8_t *bytes,
+                                            size_t len, struct bk_time now,
+                                            struct turn_imported *out);
+
 /* ---- What was refused ----------------------------------------------------------------------- */
 
 enum turn_rule {

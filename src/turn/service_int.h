@@ -9,6 +9,7 @@
  *     service_peers.c     CreatePermission and ChannelBind
  *     service_connect.c   TCP allocations, RFC 6062
  *     service_move.c      mobility, RFC 8016
+ *     service_export.c    allocations as bytes, for a new process
  *     service_quota.c     who may have how much; refusals
  *     service_route.c     where data goes, both ways
  *     service_data.c      the same with copying; ICMP errors
@@ -121,6 +122,8 @@ struct turn_wish {
     bool mobile;     /* RFC 8016 */
 };
 
+/* Takes one port that another process had, for `alloc`. false: it cannot be had. */
+bool turn_take_over_port(struct turn_service *s, uint32_t alloc, size_t family, uint16_t port);
 /* Takes the ports that `w` asks for and has them opened; or an error code. */
 uint16_t turn_take_ports(struct turn_service *s, uint32_t alloc, const struct turn_wish *w);
 /* Ends one relayed address: nothing comes in from now on, and the port is to be closed. */
@@ -143,6 +146,8 @@ struct bk_addr turn_service_public(const struct turn_service *s, size_t family, 
 
 /* Counts a new allocation in; 0, or 486 and 508. */
 uint16_t turn_quota_enter(struct turn_service *s, const struct turn_ask *ask, struct turn_alloc *a);
+/* The same for one that is taken over: its user's own limits are not known. */
+bool turn_quota_take_over(struct turn_service *s, struct turn_alloc *a);
 void turn_quota_leave(struct turn_service *s, struct turn_alloc *a);
 /* May this allocation have so many more? 0 or 486. */
 uint16_t turn_quota_permissions(struct turn_service *s, const struct turn_ask *ask, size_t more);
@@ -180,6 +185,12 @@ void turn_do_allocate(struct turn_service *s, struct turn_ask *ask);
 void turn_do_refresh(struct turn_service *s, struct turn_ask *ask);
 void turn_do_create_permission(struct turn_service *s, struct turn_ask *ask);
 void turn_do_channel_bind(struct turn_service *s, struct turn_ask *ask);
+/* false: there is no memory. */
+bool turn_add_permission(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip,
+                         struct bk_time expires);
+/* TURN_NONE: there is no memory. */
+uint32_t turn_add_channel(struct turn_service *s, uint32_t alloc, uint16_t number,
+                          const struct bk_addr *peer);
 /* 0: this peer may be permitted; else the error code. */
 uint16_t turn_peer_judge(const struct turn_service *s, const struct turn_alloc *a,
                          const struct bk_addr *peer);

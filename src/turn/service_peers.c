@@ -38,8 +38,8 @@ uint16_t turn_peer_judge(const struct turn_service *s, const struct turn_alloc *
     return may_permit(s, &peer->ip) ? 0 : STUN_CODE_FORBIDDEN;
 }
 
-/* false: there is no memory. */
-static bool permit(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip) {
+bool turn_add_permission(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip,
+                         struct bk_time expires) {
     struct turn_alloc *a = turn_service_alloc(s, alloc);
     uint32_t i = turn_permissions_find(&s->perms, alloc, ip);
     if (i == TURN_NONE) {
@@ -49,9 +49,13 @@ static bool permit(struct turn_service *s, uint32_t alloc, const struct bk_ip *i
         for (size_t p = 0; p < TURN_PAYERS; p++)
             turn_account_at(&s->accounts, a->payer[p])->perms++;
     }
-    waits_set(&s->perms.waits, i, bk_after(s->now, PERMISSION_US), s->now);
+    waits_set(&s->perms.waits, i, expires, s->now);
     turn_flows_again(s, alloc, ip);
     return true;
+}
+
+static bool permit(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip) {
+    return turn_add_permission(s, alloc, ip, bk_after(s->now, PERMISSION_US));
 }
 
 /* All peers of a request, checked before anything is done: all or nothing. */
@@ -108,8 +112,8 @@ static uint16_t find_channel(struct turn_service *s, const struct turn_ask *ask,
     return by_number != TURN_NONE ? 0 : turn_quota_channels(s, ask, 1);
 }
 
-static uint32_t add_channel(struct turn_service *s, uint32_t alloc, uint16_t number,
-                            const struct bk_addr *peer) {
+uint32_t turn_add_channel(struct turn_service *s, uint32_t alloc, uint16_t number,
+                          const struct bk_addr *peer) {
     struct turn_alloc *a = turn_service_alloc(s, alloc);
     uint32_t i = turn_channels_add(&s->chans, a, alloc, number, peer);
     for (size_t p = 0; i != TURN_NONE && p < TURN_PAYERS; p++)
@@ -141,7 +145,7 @@ static uint16_t bind(struct turn_service *s, struct turn_ask *ask) {
     if (code != 0)
         return code;
     if (i == TURN_NONE)
-        i = add_channel(s, ask->alloc, number, &peer);
+        i = turn_add_channel(s, ask->alloc, number, &peer);
     if (i == TURN_NONE)
         return TURN_CODE_INSUFFICIENT_CAPACITY;
     waits_set(&s->chans.waits, i, bk_after(s->now, CHANNEL_US), s->now);

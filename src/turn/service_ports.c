@@ -118,6 +118,15 @@ uint16_t turn_take_ports(struct turn_service *s, uint32_t alloc, const struct tu
     return code;
 }
 
+bool turn_take_over_port(struct turn_service *s, uint32_t alloc, size_t family, uint16_t port) {
+    if (!has_family(s, family) || !turn_ports_take_this(&s->ports[family], port))
+        return false;
+    turn_service_alloc(s, alloc)->port[family] = port;
+    turn_ports_set_owner(&s->ports[family], port, alloc);
+    s->ledger.set_open(s->ledger.ctx, (uint8_t)family, port, true);
+    return true;
+}
+
 void turn_close_port(struct turn_service *s, struct turn_alloc *a, size_t family) {
     const struct turn_due due = {.kind = TURN_CLOSE,
                                  .family = (uint8_t)family,

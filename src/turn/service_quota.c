@@ -79,6 +79,23 @@ uint16_t turn_quota_enter(struct turn_service *s, const struct turn_ask *ask,
     return refuse(s, ask, TURN_RULE_ROOM, TURN_CODE_INSUFFICIENT_CAPACITY);
 }
 
+bool turn_quota_take_over(struct turn_service *s, struct turn_alloc *a) {
+    const struct turn_ledger *l = &s->ledger;
+    const struct turn_user user = {.id = a->user};
+    uint64_t address = turn_account_key(&s->accounts, &a->client.ip);
+    if (!l->enter(l->ctx, user.id, UINT32_MAX))
+        return false;
+    if (!l->enter(l->ctx, address, UINT32_MAX)) {
+        l->leave(l->ctx, user.id);
+        return false;
+    }
+    if (open_accounts(s, &user, address, a))
+        return true;
+    l->leave(l->ctx, user.id);
+    l->leave(l->ctx, address);
+    return false;
+}
+
 void turn_quota_leave(struct turn_service *s, struct turn_alloc *a) {
     const struct turn_ledger *l = &s->ledger;
     for (size_t p = 0; p < TURN_PAYERS; p++) {
