@@ -19,7 +19,8 @@ group() {
     gcc) echo "gcc=gcc" ;;
     test) echo "libcmocka-dev python3=python3 openssl=openssl iproute2 nftables c++=g++
         python3-cffi" ;;
-    peers) echo "turnutils_natdiscovery=coturn libnice-dev" ;; # programs of others that tests/system can use
+    peers) echo "turnutils_natdiscovery=coturn libnice-dev avahi-daemon avahi-utils
+        dbus-daemon=dbus-daemon" ;; # programs of others that tests/system can use
     demo) echo "ip=iproute2 sha256sum=coreutils" ;;
     clang) echo "clang=clang libclang-rt-%clang%-dev" ;;
     fastpath) echo "clang=clang libbpf-dev" ;; # optional: TURN in the kernel
