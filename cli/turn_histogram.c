@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/turn_histogram.h"
 
+enum { TWICE = 2 * TURN_HISTOGRAM_STEPS };
+
 /* Below 32 ns a bucket is 1 ns, then 32 of them for every doubling. */
 static size_t bucket_of(uint64_t ns) {
     unsigned shift = 0;
-    while (ns >> shift >= 2 * TURN_HISTOGRAM_STEPS)
+    while (ns >> shift >= TWICE)
         shift++;
     size_t at = (size_t)shift * TURN_HISTOGRAM_STEPS + (size_t)(ns >> shift);
     return at < TURN_HISTOGRAM_BUCKETS ? at : TURN_HISTOGRAM_BUCKETS - 1;
 }
 
 static int64_t bucket_from(size_t at) {
-    if (at < 2 * TURN_HISTOGRAM_STEPS)
+    if (at < TWICE)
         return (int64_t)at;
     size_t shift = at / TURN_HISTOGRAM_STEPS - 1;
     return (int64_t)((at - shift * TURN_HISTOGRAM_STEPS) << shift);

@@ -362,7 +362,7 @@ static void run_binding(struct rate *r, int64_t until) {
 
 int turn_binding_rate(struct turn_cli *t) {
     struct rate r;
-    bool ok = begin_rate(&r, t, t->flows);
+    bool ok = begin_rate(&r, t, t->flows) && r.count > 0;
     if (ok) {
         for (size_t i = 0; i < r.count; i++)
             rng_fill(&r.rng, r.list[i].txid, STUN_TXID_LEN);
