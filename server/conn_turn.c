@@ -14,6 +14,7 @@
 #include "net/alloc.h"
 #include "server/lease.h"
 #include "server/turn_tcp.h"
+#include "wire/channel.h"
 #include "wire/stun.h"
 #include "wire/stun_stream.h"
 #include <string.h>
@@ -296,7 +297,7 @@ static bool take_frames(struct conn *c, const uint8_t *data, size_t len) {
     while (len > 0) {
         struct stun_frame frame;
         size_t whole;
-        enum bk_err err = stun_stream_cut(data, len, true, &frame, &whole);
+        enum bk_err err = stun_stream_cut(data, len, CHANNEL_OLD_MAX, &frame, &whole);
         if (err == BK_ERR_SHORT)
             return keep(c, data, len, whole);
         if (err != BK_OK)
@@ -317,7 +318,8 @@ static size_t complete(struct conn *c, const uint8_t *data, size_t len, bool *go
     struct stun_frame frame;
     size_t whole, used = 0;
     enum bk_err err;
-    while ((err = stun_stream_cut(t->rest, t->rest_len, true, &frame, &whole)) == BK_ERR_SHORT &&
+    while ((err = stun_stream_cut(t->rest, t->rest_len, CHANNEL_OLD_MAX, &frame, &whole)) ==
+               BK_ERR_SHORT &&
            used < len) {
         size_t lacks = whole - t->rest_len, n = lacks < len - used ? lacks : len - used;
         if (!keep(c, data + used, n, whole)) {

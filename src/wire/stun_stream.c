@@ -39,13 +39,13 @@ size_t stun_stream_push(struct stun_stream *s, const void *data, size_t len) {
     return taken;
 }
 
-static bool is_channel(uint8_t first) {
-    return channel_is_old_data(&first, 1); /* some clients still go by RFC 5766 */
+static bool is_channel(uint8_t first, uint16_t channel_max) {
+    return first >= CHANNEL_MIN >> 8 && first <= channel_max >> 8;
 }
 
 /* What can be told from the first bytes; garbage is refused before its body is awaited. */
-static enum bk_err check_prefix(const uint8_t *p, size_t len, bool channels) {
-    bool channel = len > 0 && channels && is_channel(p[0]);
+static enum bk_err check_prefix(const uint8_t *p, size_t len, uint16_t channel_max) {
+    bool channel = len > 0 && is_channel(p[0], channel_max);
     if (len > 0 && (p[0] & 0xc0) != 0 && !channel)
         return BK_ERR_NOT_OURS;
     if (len < PREFIX_LEN)
@@ -59,13 +59,13 @@ static enum bk_err check_prefix(const uint8_t *p, size_t len, bool channels) {
     return stun_is_message(p, len) ? BK_OK : BK_ERR_NOT_OURS;
 }
 
-enum bk_err stun_stream_cut(const uint8_t *data, size_t len, bool channels, struct stun_frame *out,
-                            size_t *whole) {
+enum bk_err stun_stream_cut(const uint8_t *data, size_t len, uint16_t channel_max,
+                            struct stun_frame *out, size_t *whole) {
     *whole = len < PREFIX_LEN ? PREFIX_LEN : STUN_HEADER_LEN;
-    enum bk_err err = check_prefix(data, len, channels);
+    enum bk_err err = check_prefix(data, len, channel_max);
     if (err != BK_OK)
         return err;
-    bool channel = channels && is_channel(data[0]);
+    bool channel = is_channel(data[0], channel_max);
     size_t frame = ((size_t)data[2] << 8 | data[3]) + (channel ? PREFIX_LEN : STUN_HEADER_LEN);
     *whole = (frame + 3) & ~(size_t)3; /* RFC 8656 section 12.5: on streams, to four bytes */
     if (*whole > len)
@@ -80,8 +80,8 @@ enum bk_err stun_stream_next(struct stun_stream *s, struct stun_frame *out) {
     size_t whole;
     if (s->trouble != BK_OK)
         return s->trouble;
-    enum bk_err err =
-        stun_stream_cut(s->buf + s->head, s->tail - s->head, s->channels, out, &whole);
+    enum bk_err err = stun_stream_cut(s->buf + s->head, s->tail - s->head,
+                                      s->channels ? CHANNEL_MAX : 0, out, &whole);
     if (err == BK_OK)
         s->head += whole;
     else if (err != BK_ERR_SHORT)

@@ -46,10 +46,11 @@ size_t stun_stream_push(struct stun_stream *s, const void *data, size_t len);
  * else. BK_ERR_TOO_LONG: a frame larger than the buffer. The last two are for good: close. */
 BK_MUST_USE enum bk_err stun_stream_next(struct stun_stream *s, struct stun_frame *out);
 
-/* The same without a buffer: the first frame of `data`. *whole: how many bytes it takes, padding
- * included; with BK_ERR_SHORT, how many are needed before more can be said. BK_ERR_SHORT,
- * BK_ERR_NOT_OURS. */
-BK_MUST_USE enum bk_err stun_stream_cut(const uint8_t *data, size_t len, bool channels,
+/* The same without a buffer: the first frame of `data`. `channel_max`: the highest number that is
+ * ChannelData (CHANNEL_MAX, or for servers CHANNEL_OLD_MAX); 0: none is. *whole: how many bytes it
+ * takes, padding included; with BK_ERR_SHORT, how many are needed before more can be said.
+ * BK_ERR_SHORT, BK_ERR_NOT_OURS. */
+BK_MUST_USE enum bk_err stun_stream_cut(const uint8_t *data, size_t len, uint16_t channel_max,
                                         struct stun_frame *out, size_t *whole);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "../../vectors/stun.h"
 #include "base/rng.h"
+#include "wire/channel.h"
 #include "wire/stun.h"
 #include "wire/stun_stream.h"
 
@@ -125,12 +126,36 @@ static void test_garbage_is_refused_as_early_as_can_be(void **state) {
     }
 }
 
+/* The same frames without a buffer, and how much is lacking at every length. */
+static void test_frames_are_cut_in_place(void **state) {
+    (void)state;
+    uint8_t stream[STREAM_CAP];
+    size_t len = make_stream(stream), at = 0, whole;
+    struct stun_frame f;
+    for (size_t i = 0; i < FRAMES; i++) {
+        assert_int_equal(stun_stream_cut(stream + at, len - at, CHANNEL_MAX, &f, &whole), BK_OK);
+        expect_frame(&f, i);
+        for (size_t n = 0; n < whole; n++) {
+            size_t needed;
+            assert_int_equal(stun_stream_cut(stream + at, n, CHANNEL_MAX, &f, &needed),
+                             BK_ERR_SHORT);
+            assert_true(needed > n && needed <= whole);
+        }
+        at += whole;
+    }
+    assert_int_equal(at, len);
+    const uint8_t old[] = {0x7f, 0xff, 0, 0}; /* RFC 5766's numbers */
+    assert_int_equal(stun_stream_cut(old, sizeof old, CHANNEL_OLD_MAX, &f, &whole), BK_OK);
+    assert_int_equal(stun_stream_cut(old, sizeof old, CHANNEL_MAX, &f, &whole), BK_ERR_NOT_OURS);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_split_in_two),
         cmocka_unit_test(test_random_splits_in_a_tight_buffer),
         cmocka_unit_test(test_a_frame_too_long_ends_the_stream),
         cmocka_unit_test(test_garbage_is_refused_as_early_as_can_be),
+        cmocka_unit_test(test_frames_are_cut_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
