@@ -42,6 +42,25 @@ static size_t worker_count(const struct server_options *o) {
     return cores < 1 ? 1 : cores > SERVER_WORKERS_MAX ? SERVER_WORKERS_MAX : (size_t)cores;
 }
 
+/* Rooms for networks; the loudest stay. */
+enum { THROTTLE_NETWORKS = 65536 };
+
+static enum bk_err make_throttle(struct server *s) {
+    struct bk_rng rng = box_rng();
+    uint32_t per_s = (uint32_t)s->options->turn.throttle;
+    if (per_s == 0)
+        return BK_OK;
+    enum bk_err err =
+        throttle_init(&s->fleet.throttle, THROTTLE_NETWORKS, per_s, 2 * per_s, &rng, net_alloc());
+    if (err != BK_OK)
+        return err;
+    throttle_by_network(&s->fleet.throttle);
+    s->fleet.throttled = true;
+    for (size_t i = 0; i < s->fleet.count; i++)
+        s->workers[i]->stun.throttle = &s->fleet.throttle;
+    return BK_OK;
+}
+
 static enum bk_err make_workers(struct server *s, const uint8_t *secret, char *reason) {
     struct relay_hub_config hub = relay_hub_config_default;
     struct bk_rng rng = box_rng();
@@ -69,6 +88,8 @@ static enum bk_err make_workers(struct server *s, const uint8_t *secret, char *r
         if (err == BK_OK)
             s->metrics[i] = &s->workers[i]->metrics;
     }
+    if (err == BK_OK)
+        err = make_throttle(s);
     wipe(&hub, sizeof hub);
     return err == BK_OK ? BK_OK
                         : server_say(reason, err, "cannot start the workers", bk_err_text(err));
@@ -235,6 +256,7 @@ static void stop(struct server *s) {
     server_turn_stop(&s->fleet);
     server_ledger_free(s->fleet.ledger);
     limits_fini(&s->fleet.limits);
+    throttle_fini(&s->fleet.throttle);
     stun_discovery_free(s->fleet.discovery);
     for (int i = 0; i < 3; i++)
         net_signal_free(s->signals[i]);

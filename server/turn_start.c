@@ -170,6 +170,8 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
     set_limits(&o->turn, c);
     server_turn_addresses(o, served, count, c->relay, c->public);
     config.tcp_relay = !o->turn.no_tcp_relay;
+    c->throttle = fleet->throttled ? &fleet->throttle : NULL;
+    c->mobility = !o->turn.no_mobility;
     c->users = users[0];
     const char *wrong = turn_service_config_check(c);
     if (wrong == NULL)
