@@ -23,7 +23,7 @@
 enum { FAST_SLOTS = 8, FAST_WORDS_MAX = 5 };
 struct fast_bucket {
     uint64_t slots[FAST_SLOTS];
-};
+} __attribute__((aligned(8))); /* on all machines: these words change whole */
 
 /* What a packet is looked up by: source, destination, both ports, and its channel (0: a peer's);
  * addresses as fast_pair() has them. */
@@ -58,7 +58,7 @@ struct fast_flow {
     uint64_t packets[2], bytes[2], dropped;
     uint64_t trains_ns; /* when a train of datagrams last went to the sockets (tc) */
     uint64_t unused3;
-};
+} __attribute__((aligned(8)));
 
 /* A bandwidth, as GCRA (ITU-T I.371): `next` is when a sender that kept to the rate would have sent
  * what was sent so far. It may not be further ahead than `burst`. All in 1/256 ns since `epoch`. */
@@ -66,7 +66,7 @@ struct fast_limit {
     uint64_t next, burst;
     uint64_t per_byte; /* ns << 20 */
     uint64_t unused[5];
-};
+} __attribute__((aligned(8)));
 
 /* FAST_XDP_OUT: XDP_REDIRECT to here; FAST_XDP_BACK: XDP_TX; FAST_OUT: tc to here. */
 enum { FAST_XDP_BACK = 1, FAST_XDP_OUT = 2, FAST_OUT = 4, FAST_INTERFACES = 16 };
