@@ -155,6 +155,7 @@ static enum bk_err lock_down(const struct server *s, char *reason) {
                                                                     : s->options->user.text);
     if (outcome == PRIVILEGES_KEPT)
         log_event(LOG_WARN, "still_root", "reason", why);
+    server_sandbox(s);
     return BK_OK;
 }
 

@@ -4,6 +4,7 @@
  *     server.c        starting and stopping, the order of things
  *     bind.c          which addresses and ports
  *     certificates.c  the certificate, and its renewal
+ *     lockdown.c      what the process keeps of the system
  *     reload.c        other options and certificates while it runs */
 #ifndef SERVER_SERVER_INT_H
 #define SERVER_SERVER_INT_H
@@ -61,6 +62,11 @@ void server_on_renew(void *ctx, struct bk_time now);
 
 void server_choose_addresses(struct server *s);
 BK_MUST_USE enum bk_err server_bind(struct server *s, char *reason);
+
+/* ---- lockdown.c */
+
+/* After privileges were given up, before there are threads. */
+void server_sandbox(const struct server *s);
 
 /* ---- reload.c */
 

@@ -397,8 +397,10 @@ enum bk_err worker_listen(struct worker *w, enum port_kind kind, const struct bk
     enum bk_err err = is_free(w, at, &config);
     if (err == BK_OK)
         err = net_listener_open(w->loop, at, &config, &events, &door->listener);
-    if (err != BK_OK)
+    if (err != BK_OK) {
+        net_tls_unref(door->tls);
         return err;
+    }
     *bound = net_listener_local(door->listener);
     w->door_count++;
     return BK_OK;

@@ -234,6 +234,7 @@ static const char *status_text(unsigned status) {
         {200, "OK"},
         {204, "No Content"},
         {400, "Bad Request"},
+        {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {408, "Request Timeout"},

@@ -1,29 +1,22 @@
-#!/usr/bin/env python3
-# SPDX-License-Identifier: MIT
-"""SIGHUP: everything but the listeners changes, nothing that was granted is lost, and a broken
-configuration changes nothing."""
-import os
-import shutil
-import signal
-import socket
-import sys
-import tempfile
-import time
+#!/ usr / bin / env python3
+#SPDX - License - Identifier : MIT
+""
+    "SIGHUP: everything but the listeners changes, nothing that was granted is lost, and a broken
+    configuration changes nothing
+        .""
+         "
+    import os import shutil import signal import socket import sys import tempfile import time
 
-sys.path.insert(0, os.path.dirname(__file__))
-from serve import Server, run
-from turn import Client, Refused, udp_peer
+        sys.path.insert(0, os.path.dirname(__file__)) from serve import Server,
+    run from turn import Client, Refused,
+    udp_peer
 
+    def client(server, user = "alice", password = "sesame")
+    : sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) sock.connect(
+          ("127.0.0.1", server.stun)) return Client(sock, user, password)
 
-def client(server, user="alice", password="sesame"):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.connect(("127.0.0.1", server.stun))
-    return Client(sock, user, password)
-
-
-def code_of(action, *arguments):
-    try:
-        action(*arguments)
+                 def code_of(action, *arguments)
+    : try : action(*arguments)
         return 0
     except Refused as refused:
         return refused.code
@@ -133,6 +126,23 @@ def the_log_level_changes():
     one.close()
 
 
+def a_renewed_certificate_is_read_by_itself():
+    folder = tempfile.mkdtemp(prefix="bodkin-test-")
+    os.chmod(folder, 0o755)
+    chain = os.path.join(folder, "chain.pem")
+    maker = Server("--turns", "0")  # makes certificates
+    shutil.copy(os.path.join(maker.state, "tls.pem"), chain)
+    os.chmod(chain, 0o644)  # so that whoever the server becomes can read it again
+    server = Server("--turns", "0", "--cert", chain)
+    shutil.copy(chain, chain + ".new")
+    os.rename(chain + ".new", chain)  # as certificate clients do
+    server.wait_for_log(" certificate file=", 20)
+    assert "certificate_failed" not in server.logged()
+    server.close()
+    maker.close()
+    shutil.rmtree(folder)
+
+
 def clients_are_sent_elsewhere():
     one = Configured("turn-user = alice:sesame\n")
     stays = client(one.server)
@@ -147,4 +157,5 @@ def clients_are_sent_elsewhere():
 
 
 run([users_limits_and_filters_change, a_broken_file_changes_nothing,
-     a_hundred_reloads_lose_nothing, the_log_level_changes, clients_are_sent_elsewhere])
+     a_hundred_reloads_lose_nothing, the_log_level_changes, clients_are_sent_elsewhere,
+     a_renewed_certificate_is_read_by_itself])
