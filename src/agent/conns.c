@@ -100,8 +100,8 @@ static bool is_peers(const struct agent_conn *c) {
            !c->query;
 }
 
-/* One that is up, if there is: with simultaneous open the peer may get through while we still try.
- */
+/* The connection that matches a pair serves it (RFC 6544 section 9.2); one that is up, if there is:
+ * with simultaneous open the peer may get through while we still try. */
 static uint16_t find_pair(const struct bk_ice *ice, const struct bk_addr *base,
                           const struct bk_addr *remote) {
     uint16_t best = AGENT_NONE;
