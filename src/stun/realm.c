@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * The server's side of the long-term mechanism, RFC 8489 section 9.2.4.
  *
- * A nonce is cookie (13) | base64 of: issue time in ms (6 bytes), MAC (12 bytes). It is short
+ * A nonce is cookie (13) | base64 of: issue time in ms (6 bytes), port (2), MAC (10). It is short
  * because every challenge carries it, and challenges must not amplify. The MAC covers the time and
- * the client's address and port, so that no two clients share a nonce (section 9.2.4). */
+ * the client's address and port, so that no two clients are given the same nonce (section 9.2.4).
+ * From which port it comes back is not looked at: clients sign the ConnectionBind of a new TCP
+ * connection with the nonce of the control connection (RFC 6062 section 4.3; coturn's does not try
+ * again after a 438 there). */
 #include "base/wipe.h"
 #include "crypto/hmac.h"
 #include "stun/auth.h"
@@ -14,9 +17,10 @@
 
 enum {
     TIME_LEN = 6,
-    MAC_LEN = 12,
+    PORT_LEN = 2,
+    MAC_LEN = 10,
     TIME_DIGITS = TIME_LEN / 3 * 4,
-    NONCE_LEN = NONCE_COOKIE_LEN + (TIME_LEN + MAC_LEN) / 3 * 4
+    NONCE_LEN = NONCE_COOKIE_LEN + (TIME_LEN + PORT_LEN + MAC_LEN) / 3 * 4
 };
 
 /* Workers read their clocks at different moments: a nonce may come from a little ahead. */
@@ -71,7 +75,8 @@ void stun_realm_set_secret(struct stun_realm *s, const uint8_t current[32],
 
 static void make_nonce(const struct stun_realm *s, const uint8_t secret[32],
                        const struct bk_addr *from, uint64_t issued_ms, uint8_t out[NONCE_LEN]) {
-    uint8_t bound[8 + 1 + 16 + 2], mac[SHA256_LEN], raw[TIME_LEN + MAC_LEN];
+    uint8_t bound[8 + 1 + 16 + 2], mac[SHA256_LEN];
+    uint8_t raw[TIME_LEN + PORT_LEN + MAC_LEN];
     struct wire_writer w = wire_writer(bound, sizeof bound);
     wire_put_u64(&w, issued_ms);
     wire_put_u8(&w, from->ip.family);
@@ -80,15 +85,17 @@ static void make_nonce(const struct stun_realm *s, const uint8_t secret[32],
     const struct crypto_piece piece = {bound, w.len};
     hmac_sha256(secret, sizeof s->secret, &piece, 1, mac);
     memcpy(raw, bound + 8 - TIME_LEN, TIME_LEN);
-    memcpy(raw + TIME_LEN, mac, MAC_LEN);
+    raw[TIME_LEN] = (uint8_t)(from->port >> 8);
+    raw[TIME_LEN + 1] = (uint8_t)from->port;
+    memcpy(raw + TIME_LEN + PORT_LEN, mac, MAC_LEN);
     nonce_cookie_write(NONCE_ALGORITHMS | (s->anonymous ? NONCE_ANONYMITY : 0u), out);
     put_base64(out + NONCE_COOKIE_LEN, raw, sizeof raw);
 }
 
-/* false: not a time */
-static bool read_time(const uint8_t *digits, uint64_t *out) {
+/* false: not base64 */
+static bool read_base64(const uint8_t *digits, size_t count, uint64_t *out) {
     uint64_t value = 0;
-    for (size_t i = 0; i < TIME_DIGITS; i++) {
+    for (size_t i = 0; i < count; i++) {
         const char *at = digits[i] == 0 ? NULL : strchr(digits64, digits[i]);
         if (at == NULL)
             return false;
@@ -101,13 +108,16 @@ static bool read_time(const uint8_t *digits, uint64_t *out) {
 static bool nonce_is_fresh(const struct stun_realm *s, const struct wire_span *nonce,
                            const struct bk_addr *from, struct bk_time now) {
     uint8_t ours[NONCE_LEN];
-    uint64_t issued_ms;
-    if (nonce->len != NONCE_LEN || !read_time(nonce->data + NONCE_COOKIE_LEN, &issued_ms))
+    uint64_t issued_ms, port;
+    const uint8_t *digits = nonce->data + NONCE_COOKIE_LEN;
+    if (nonce->len != NONCE_LEN || !read_base64(digits, TIME_DIGITS, &issued_ms) ||
+        !read_base64(digits + TIME_DIGITS, 4, &port))
         return false;
-    make_nonce(s, s->secret, from, issued_ms, ours);
+    const struct bk_addr given = bk_addr(from->ip, (uint16_t)(port >> 8)); /* with a byte of MAC */
+    make_nonce(s, s->secret, &given, issued_ms, ours);
     bool made_here = equal_secret(ours, nonce->data, NONCE_LEN);
     if (!made_here && s->has_previous) {
-        make_nonce(s, s->previous, from, issued_ms, ours);
+        make_nonce(s, s->previous, &given, issued_ms, ours);
         made_here = equal_secret(ours, nonce->data, NONCE_LEN);
     }
     if (!made_here)

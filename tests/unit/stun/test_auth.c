@@ -319,13 +319,20 @@ static void test_endless_438_ends(void **state) {
     assert_int_equal(tries, STUN_STALE_MAX + 1);
 }
 
-/* RFC 8489 section 9.2.4: a nonce belongs to one source address and port. */
+/* RFC 8489 section 9.2.4: no two source addresses or ports are given the same nonce. It is good
+ * from its address only; a second connection may use that of the first, RFC 6062 section 4.3. */
 static void test_a_nonce_is_bound_to_its_client(void **state) {
     (void)state;
     struct server s = server_with(false);
     struct stun_login l = login("alice", "sesame");
     assert_int_equal(exchange(&l, &s), STUN_LOGIN_RETRY);
+    struct stun_login other = login("alice", "sesame");
     s.from.port++;
+    assert_int_equal(exchange(&other, &s), STUN_LOGIN_RETRY);
+    assert_int_equal(l.nonce_len, other.nonce_len);
+    assert_memory_not_equal(l.nonce, other.nonce, l.nonce_len);
+    assert_int_equal(exchange(&l, &s), STUN_LOGIN_ACCEPT);
+    s.from.ip.bytes[3]++;
     assert_int_equal(exchange(&l, &s), STUN_LOGIN_RETRY);
     assert_int_equal(s.last_code, 438);
     assert_int_equal(exchange(&l, &s), STUN_LOGIN_ACCEPT);
