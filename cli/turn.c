@@ -44,7 +44,7 @@ static const struct verb {
     bool all_transports, user;
 } verbs[] = {
     {"allocate", turn_allocate, 1, 1, 0, true, true},
-    {"echo", turn_echo, 1, 1, 100, false, true},
+    {"echo", turn_echo, 1, 1, 100, true, true},
     {"flood", turn_flood, 1, 16, 0, false, true},
     {"alloc-rate", turn_alloc_rate, 1, 1, 0, false, true},
     {"binding-rate", turn_binding_rate, 64, 1, 0, false, false},

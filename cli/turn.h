@@ -2,7 +2,8 @@
  * The parts of `bodkin turn`, a TURN client that measures servers. Who does what:
  *
  *     turn.c            the command line
- *     turn_allocate.c   one allocation, over UDP, TCP, TLS or DTLS: what do I get?
+ *     turn_allocate.c   one allocation, over UDP, TCP, TLS or DTLS: what do I get? Echoes over the
+ *                       latter three
  *     turn_flows.c      many allocations with a channel to one peer, each on its own UDP socket
  *     turn_flood.c      loads them: bursts, rates, both ways; echo measures round trips
  *     turn_peer.c       the other end of the loads, which may be another machine
@@ -23,6 +24,7 @@
 #include "sdp/uri.h"
 
 #include <bodkin/turn.h>
+#include <sys/types.h>
 
 enum turn_way { TURN_UP = 1, TURN_DOWN = 2 };
 
@@ -41,11 +43,15 @@ struct turn_cli {
 
 int turn_allocate(struct turn_cli *t);
 int turn_echo(struct turn_cli *t);
+int turn_echo_line(struct turn_cli *t); /* the same over TCP, TLS or DTLS: one client */
 int turn_flood(struct turn_cli *t);
 int turn_alloc_rate(struct turn_cli *t);
 int turn_binding_rate(struct turn_cli *t);
 
 /* Serves loads on `at` until SIGINT or SIGTERM, or the end of the process that started it. */
 int turn_peer(const struct bk_addr *at);
+/* One of our own, as a child, on the address from which the server is reached: t->peer is where. */
+bool turn_peer_start(struct turn_cli *t, pid_t *out);
+void turn_peer_stop(pid_t pid);
 
 #endif

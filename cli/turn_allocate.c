@@ -4,6 +4,8 @@
 #include "box/box.h"
 #include "cli/command.h"
 #include "cli/turn.h"
+#include "cli/turn_load.h"
+#include "cli/turn_socket.h"
 #include "net/alloc.h"
 #include "net/dtls.h"
 #include "net/interfaces.h"
@@ -12,7 +14,10 @@
 
 #include <stdio.h>
 
-enum { PATIENCE_S = 45 }; /* UDP's retransmissions end after 39.5 s, RFC 8489 section 6.2.1 */
+enum {
+    SETTLE_NS = 300000000, /* the last echo comes back */
+    PATIENCE_S = 45
+}; /* UDP's retransmissions end after 39.5 s, RFC 8489 section 6.2.1 */
 
 struct line { /* to the server */
     struct turn_cli *cli;
@@ -24,8 +29,14 @@ struct line { /* to the server */
     struct bk_turn *turn;
     struct net_timer timer, limit;
     struct net_deferred round;
-    int64_t begun_us, open_us, allocated_us;
+    int64_t begun_us, open_us, closing_us;
     bool closing, ok;
+    /* Echoes */
+    bool echo;
+    struct net_timer next;
+    struct turn_pace pace;
+    struct turn_histogram times;
+    struct turn_usage before;
 };
 
 static void finish(struct line *l, bool ok) {
@@ -47,23 +58,88 @@ static void send_out(struct line *l, const struct bk_datagram *out) {
         fprintf(stderr, "bodkin turn: sending: %s\n", bk_err_text(err));
 }
 
+static void give_back(struct line *l) {
+    l->closing = true;
+    l->closing_us = net_clock().us;
+    if (l->cli->keep)
+        finish(l, true);
+    else
+        bk_turn_close(l->turn, net_now(l->loop));
+}
+
+/* ---- echoes ------------------------------------------------------------------------------- */
+
+static void end_echoes(struct line *l) {
+    struct turn_usage after = turn_usage_of(l->cli->pid);
+    turn_result_addr(&l->cli->result, "peer", &l->cli->peer);
+    turn_result_number(&l->cli->result, "sent", (double)l->pace.sent);
+    turn_result_number(&l->cli->result, "came_back", (double)l->times.count);
+    turn_result_histogram(&l->cli->result, "round_trip", &l->times);
+    turn_result_usage(&l->cli->result, &l->before, &after, 2 * l->times.count);
+    give_back(l);
+    net_defer(&l->round);
+}
+
+static void send_echo(struct line *l) {
+    const struct turn_message m = {.word = TURN_WORD_ECHO, .sent_ns = turn_wall_ns()};
+    uint8_t data[TURN_DATAGRAM] = {0};
+    struct bk_datagram out;
+    (void)turn_message_write(&m, data);
+    if (bk_turn_send(l->turn, &l->cli->peer, data, l->cli->size, &out) == BK_OK)
+        send_out(l, &out);
+    l->pace.sent++;
+}
+
+static void on_next(void *ctx, struct bk_time now) {
+    struct line *l = ctx;
+    int64_t ns = now.us * 1000;
+    if (ns >= l->pace.until_ns + SETTLE_NS) {
+        end_echoes(l);
+        return;
+    }
+    if (turn_pace_due(&l->pace, ns) > 0)
+        send_echo(l);
+    int64_t at = ns < l->pace.until_ns ? turn_pace_next(&l->pace) : l->pace.until_ns + SETTLE_NS;
+    net_timer_set(&l->next, (struct bk_time){at / 1000 + 1});
+}
+
+static void start_echoes(struct line *l) {
+    const struct turn_cli *t = l->cli;
+    const struct turn_load load = {
+        .burst = 1, .size = t->size, .rate = t->rate, .ms = t->seconds * 1000};
+    l->before = turn_usage_of(t->pid);
+    net_timer_set(&l->limit, BK_NEVER);
+    turn_pace_start(&l->pace, &load, net_clock().us * 1000);
+    on_next(l, net_clock());
+}
+
+static void on_data(struct line *l, const struct bk_turn_data *data) {
+    struct turn_message m;
+    if (data->data != NULL && turn_message_read(data->data, data->len, &m) &&
+        m.word == TURN_WORD_ECHO)
+        turn_histogram_add(&l->times, turn_wall_ns() - m.sent_ns);
+}
+
+/* ---- events ------------------------------------------------------------------------------- */
+
 static void on_allocated(struct line *l, const struct bk_turn_event *e) {
     struct turn_result *r = &l->cli->result;
-    l->allocated_us = net_clock().us;
+    int64_t now_us = net_clock().us;
     turn_result_addr(r, "relayed", &e->relayed);
     turn_result_addr(r, "relayed_ipv6", &e->relayed6);
     turn_result_addr(r, "mapped", &e->mapped);
     turn_result_number(r, "lifetime_s", e->lifetime_s);
     if (l->open_us > l->begun_us)
         turn_result_number(r, "connect_ms", (double)(l->open_us - l->begun_us) / 1000);
-    turn_result_number(r, "allocate_ms", (double)(l->allocated_us - l->open_us) / 1000);
+    turn_result_number(r, "allocate_ms", (double)(now_us - l->open_us) / 1000);
     if (e->rtt_us >= 0)
         turn_result_number(r, "round_trip_ms", (double)e->rtt_us / 1000);
-    l->closing = true;
-    if (l->cli->keep)
-        finish(l, true);
-    else
-        bk_turn_close(l->turn, net_now(l->loop));
+    if (l->echo) {
+        if (bk_turn_permit(l->turn, &l->cli->peer, true, net_now(l->loop)) != BK_OK)
+            finish(l, false);
+        return;
+    }
+    give_back(l);
 }
 
 static void on_event(struct line *l, const struct bk_turn_event *e) {
@@ -74,7 +150,7 @@ static void on_event(struct line *l, const struct bk_turn_event *e) {
         break;
     case BK_TURN_CLOSED:
         turn_result_number(&l->cli->result, "release_ms",
-                           (double)(net_clock().us - l->allocated_us) / 1000);
+                           (double)(net_clock().us - l->closing_us) / 1000);
         finish(l, true);
         break;
     case BK_TURN_REDIRECT:
@@ -88,8 +164,14 @@ static void on_event(struct line *l, const struct bk_turn_event *e) {
         fprintf(stderr, e->code != 0 ? ", code %u\n" : "\n", (unsigned)e->code);
         finish(l, false);
         break;
-    case BK_TURN_PERMITTED:
     case BK_TURN_REFUSED:
+        fprintf(stderr, "bodkin turn: the peer is not permitted, code %u\n", (unsigned)e->code);
+        finish(l, false);
+        break;
+    case BK_TURN_PERMITTED:
+        if (l->pace.until_ns == 0)
+            start_echoes(l);
+        break;
     case BK_TURN_ICMP:
         break;
     }
@@ -162,8 +244,10 @@ static void on_message(void *ctx, const uint8_t *data, size_t len) {
     struct bk_turn_data out;
     const struct bk_datagram in = {
         .local = net_dtls_local(l->dtls), .remote = l->cli->server, .data = data, .len = len};
-    if (bk_turn_recv(l->turn, &in, net_now(l->loop), &out) == BK_OK)
-        net_defer(&l->round);
+    if (bk_turn_recv(l->turn, &in, net_now(l->loop), &out) != BK_OK)
+        return;
+    on_data(l, &out);
+    net_defer(&l->round);
 }
 
 static void on_bytes(void *ctx, const uint8_t *data, size_t len) {
@@ -172,7 +256,7 @@ static void on_bytes(void *ctx, const uint8_t *data, size_t len) {
     if (bk_turn_stream_recv(l->turn, data, len, net_now(l->loop)) != BK_OK)
         finish(l, false);
     while (bk_turn_next_data(l->turn, &out))
-        ;
+        on_data(l, &out);
     net_defer(&l->round);
 }
 
@@ -256,6 +340,7 @@ static bool open_line(struct line *l) {
 static void close_line(struct line *l) {
     net_timer_set(&l->timer, BK_NEVER);
     net_timer_set(&l->limit, BK_NEVER);
+    net_timer_set(&l->next, BK_NEVER);
     net_defer_cancel(&l->round);
     net_udp_close(l->udp);
     net_stream_close(l->stream);
@@ -265,13 +350,15 @@ static void close_line(struct line *l) {
     net_loop_free(l->loop);
 }
 
-int turn_allocate(struct turn_cli *t) {
+static int run_line(struct turn_cli *t, bool echo) {
     static const char *const names[2][2] = {{"udp", "dtls"}, {"tcp", "tls"}};
-    struct line l = {.cli = t, .begun_us = net_clock().us};
+    static struct line l;
+    l = (struct line){.cli = t, .begun_us = net_clock().us, .echo = echo};
     if (net_loop_new(net_alloc(), &l.loop) != BK_OK)
         return EXIT_OTHER;
     net_timer_init(&l.timer, l.loop, on_due, &l);
     net_timer_init(&l.limit, l.loop, on_limit, &l);
+    net_timer_init(&l.next, l.loop, on_next, &l);
     net_deferred_init(&l.round, l.loop, round_of, &l);
     net_timer_set(&l.limit, bk_after(net_clock(), PATIENCE_S * BK_US_PER_S));
     turn_result_addr(&t->result, "server", &t->server);
@@ -280,4 +367,20 @@ int turn_allocate(struct turn_cli *t) {
         net_loop_run(l.loop);
     close_line(&l);
     return l.ok ? EXIT_FINE : EXIT_OTHER;
+}
+
+int turn_allocate(struct turn_cli *t) {
+    return run_line(t, false);
+}
+
+int turn_echo_line(struct turn_cli *t) {
+    pid_t own = 0;
+    if (t->peer.ip.family == BK_FAMILY_NONE && !turn_peer_start(t, &own)) {
+        fprintf(stderr, "bodkin turn: no peer\n");
+        turn_peer_stop(own);
+        return EXIT_OTHER;
+    }
+    int code = run_line(t, true);
+    turn_peer_stop(own);
+    return code;
 }

@@ -11,12 +11,9 @@
 #include "wire/channel.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum {
     ACT_MS = 10000,  /* the most that HELLO, START and ASK may take */
@@ -227,47 +224,13 @@ static void run_load(struct flood *f, uint8_t word) {
 
 /* ---- the whole ---------------------------------------------------------------------------- */
 
-/* A peer of our own, as a child, on the address from which the server is reached. */
-static bool start_own_peer(struct flood *f) {
-    const struct bk_addr any = {.port = 0};
-    struct turn_cli *t = f->cli;
-    int probe = turn_socket(&any, &t->server);
-    struct bk_addr at = probe >= 0 ? turn_socket_local(probe) : any;
-    int ends[2];
-    if (probe >= 0)
-        close(probe);
-    probe = turn_socket(&(struct bk_addr){.ip = at.ip}, &any); /* a port that is free */
-    t->peer = probe >= 0 ? turn_socket_local(probe) : any;
-    if (probe >= 0)
-        close(probe);
-    if (t->peer.port == 0 || pipe(ends) != 0)
-        return false;
-    f->own_peer = fork();
-    if (f->own_peer == 0) {
-        (void)dup2(ends[1], STDOUT_FILENO);
-        close(ends[0]);
-        _exit(turn_peer(&t->peer));
-    }
-    char line[8];
-    close(ends[1]);
-    bool ready = f->own_peer > 0 && read(ends[0], line, sizeof line) > 0;
-    close(ends[0]);
-    return ready;
-}
-
-static void stop_own_peer(const struct flood *f) {
-    if (f->own_peer <= 0)
-        return;
-    (void)kill(f->own_peer, SIGTERM);
-    (void)waitpid(f->own_peer, NULL, 0);
-}
-
 static bool begin(struct flood *f, struct turn_cli *t) {
     *f = (struct flood){.cli = t};
     const struct bk_rng rng = box_rng();
     f->run = rng_u32(&rng);
     f->train = calloc(t->burst, CHANNEL_HEADER_LEN + (size_t)t->size);
-    if (f->train == NULL || (t->peer.ip.family == BK_FAMILY_NONE && !start_own_peer(f))) {
+    if (f->train == NULL ||
+        (t->peer.ip.family == BK_FAMILY_NONE && !turn_peer_start(t, &f->own_peer))) {
         fprintf(stderr, "bodkin turn: no peer: %s\n", strerror(errno));
         return false;
     }
@@ -284,7 +247,7 @@ static bool set_up(struct flood *f) {
 
 static void end(struct flood *f) {
     turn_flows_close(&f->flows);
-    stop_own_peer(f);
+    turn_peer_stop(f->own_peer);
     free(f->train);
 }
 
@@ -350,6 +313,8 @@ int turn_flood(struct turn_cli *t) {
 
 int turn_echo(struct turn_cli *t) {
     struct flood f;
+    if (t->uri.protocol == BK_TCP || t->uri.secure)
+        return turn_echo_line(t);
     bool ok = begin(&f, t) && set_up(&f);
     if (ok) {
         struct turn_usage before = turn_usage_of(t->pid);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -255,4 +256,36 @@ int turn_peer(const struct bk_addr *at) {
     free(places);
     free(p);
     return code;
+}
+
+bool turn_peer_start(struct turn_cli *t, pid_t *out) {
+    const struct bk_addr any = {.port = 0};
+    int probe = turn_socket(&any, &t->server), ends[2];
+    struct bk_addr at = probe >= 0 ? turn_socket_local(probe) : any;
+    if (probe >= 0)
+        close(probe);
+    probe = turn_socket(&(struct bk_addr){.ip = at.ip}, &any); /* a port that is free */
+    t->peer = probe >= 0 ? turn_socket_local(probe) : any;
+    if (probe >= 0)
+        close(probe);
+    if (t->peer.port == 0 || pipe(ends) != 0)
+        return false;
+    *out = fork();
+    if (*out == 0) {
+        (void)dup2(ends[1], STDOUT_FILENO);
+        close(ends[0]);
+        _exit(turn_peer(&t->peer));
+    }
+    char line[8];
+    close(ends[1]);
+    bool ready = *out > 0 && read(ends[0], line, sizeof line) > 0;
+    close(ends[0]);
+    return ready;
+}
+
+void turn_peer_stop(pid_t pid) {
+    if (pid <= 0)
+        return;
+    (void)kill(pid, SIGTERM);
+    (void)waitpid(pid, NULL, 0);
 }

@@ -38,10 +38,12 @@ def test_allocate():
     at = f"127.0.0.1:{server.stun}"
     said = measured("allocate", at, "--lifetime", "700")
     assert said["relayed"].startswith("127.0.0.1:") and said["mapped"].startswith("127.0.0.1:"), said
-    assert said["transport"] == "udp" and said["lifetime_s"] == 700 and said["round_trip_ms"] > 0, said
+    assert said["transport"] == "udp" and said["lifetime_s"] == 700 and said["allocate_ms"] > 0, said
     assert "relayed" in turn("allocate", at).stdout
     said = measured("allocate", f"turn:{at}?transport=tcp")
     assert said["transport"] == "tcp" and said["relayed"].startswith("127.0.0.1:"), said
+    said = measured("echo", f"turn:{at}?transport=tcp", "--seconds", "1", "--rate", "50")
+    assert said["came_back"] == said["sent"] > 20, said
     wrong = turn("allocate", at, "--user", "joe:wrong", status=1, user=False)
     assert "401" in wrong.stderr, wrong.stderr
     server.close()
