@@ -30,6 +30,12 @@ struct driven *driven_find(const struct bk_run *run, const struct bk_ice *ice) {
     return NULL;
 }
 
+struct driven *driven_find_again(struct bk_run *run, const struct bk_ice *ice) {
+    if (run->sender == NULL || run->sender->ice != ice)
+        run->sender = driven_find(run, ice);
+    return run->sender;
+}
+
 void driven_release(struct driven *a) {
     if (--a->holders == 0)
         run_put(a);
@@ -227,6 +233,8 @@ static enum bk_err make_room(struct bk_run *run) {
 static void leave(struct bk_run *run, struct driven *a) {
     if (run->fed == a)
         run->fed = NULL;
+    if (run->sender == a)
+        run->sender = NULL;
     (void)multimap_remove(&run->by_ice, hash_ice(run, a->ice), a->number);
     demux_leave(&run->demux, a->number);
     run->agents[a->number] = NULL;

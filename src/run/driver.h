@@ -79,6 +79,7 @@ struct bk_run {
     struct driven **agents; /* by number; NULL: free */
     uint32_t agent_cap, agent_count, first_free;
     struct driven *fed;                   /* who gets datagrams just now; NULL: nobody */
+    struct driven *sender;                /* who sent last; NULL: not known */
     struct run_port ports[RUN_PORTS_MAX]; /* shared */
     bool turn_taken;                      /* they were used by an agent with TURN over UDP, ... */
     bool stun_taken;                      /* ... with STUN over TCP for TCP candidates */
@@ -93,6 +94,8 @@ struct bk_run {
 
 /* driven.c */
 struct driven *driven_find(const struct bk_run *run, const struct bk_ice *ice);
+/* The same for senders, who often come again. */
+struct driven *driven_find_again(struct bk_run *run, const struct bk_ice *ice);
 static inline void driven_hold(struct driven *a) {
     a->holders++;
 }

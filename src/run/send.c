@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Data out. A datagram is queued until the end of the turn, so that neighbours to one destination
- * leave with one system call and, by UDP segmentation offload, as one train. */
+ * leave with one system call and, by UDP segmentation offload, as one train; one that is expected
+ * to stay alone leaves at once (net_udp_config.prompt). */
 #include "run/driver.h"
 
 /* Sends what bk_ice_send() made of a message, and what it put into connections instead. */
@@ -14,7 +15,7 @@ static enum bk_err put_out(struct driven *a, const struct bk_datagram *out) {
 enum bk_err bk_run_send(struct bk_run *run, struct bk_ice *ice, uint16_t stream, uint16_t component,
                         const void *data, size_t len) {
     struct bk_datagram out = {.len = 0};
-    struct driven *a = driven_find(run, ice);
+    struct driven *a = driven_find_again(run, ice);
     if (a == NULL)
         return BK_ERR_NOT_FOUND;
     enum bk_err err = bk_ice_send(ice, stream, component, data, len, &out);
@@ -41,7 +42,7 @@ enum bk_err bk_run_send_train(struct bk_run *run, struct bk_ice *ice, uint16_t s
                               uint16_t component, const void *data, size_t len, size_t segment) {
     struct bk_datagram first = {.len = 0};
     const struct bk_datagram train = {.data = data, .len = len, .segment = segment};
-    struct driven *a = driven_find(run, ice);
+    struct driven *a = driven_find_again(run, ice);
     if (a == NULL)
         return BK_ERR_NOT_FOUND;
     if (segment == 0)
