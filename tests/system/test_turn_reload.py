@@ -1,22 +1,29 @@
-#!/ usr / bin / env python3
-#SPDX - License - Identifier : MIT
-""
-    "SIGHUP: everything but the listeners changes, nothing that was granted is lost, and a broken
-    configuration changes nothing
-        .""
-         "
-    import os import shutil import signal import socket import sys import tempfile import time
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""SIGHUP: everything but the listeners changes, nothing that was granted is lost, and a broken
+configuration changes nothing."""
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
 
-        sys.path.insert(0, os.path.dirname(__file__)) from serve import Server,
-    run from turn import Client, Refused,
-    udp_peer
+sys.path.insert(0, os.path.dirname(__file__))
+from serve import Server, run
+from turn import Client, Refused, udp_peer
 
-    def client(server, user = "alice", password = "sesame")
-    : sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) sock.connect(
-          ("127.0.0.1", server.stun)) return Client(sock, user, password)
 
-                 def code_of(action, *arguments)
-    : try : action(*arguments)
+def client(server, user="alice", password="sesame"):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.connect(("127.0.0.1", server.stun))
+    return Client(sock, user, password)
+
+
+def code_of(action, *arguments):
+    try:
+        action(*arguments)
         return 0
     except Refused as refused:
         return refused.code
