@@ -118,14 +118,13 @@ static void check_turn(struct check *c) {
     char reason[SERVER_TEXT_MAX] = "";
     size_t users = 0;
     if (!turn_options_on(&o->turn)) {
-        fputs("TURN: off; nobody can log in: turn-user, turn-secret, users or users-url\n", c->out);
+        fputs("TURN: off; nobody can log in: turn-user, turn-secret or users\n", c->out);
         return;
     }
     if (users_keeper_try(&o->turn, &users, reason) != BK_OK)
         wrong(c, "users", reason);
-    fprintf(c->out, "TURN: on, realm \"%s\", %zu users, %zu secrets, %zu token keys%s%s\n",
-            o->turn.realm.text, users, o->turn.secrets.count, o->turn.token_keys.count,
-            o->turn.users_url.text[0] == '\0' ? "" : ", asks ", o->turn.users_url.text);
+    fprintf(c->out, "TURN: on, realm \"%s\", %zu users, %zu secrets, %zu token keys\n",
+            o->turn.realm.text, users, o->turn.secrets.count, o->turn.token_keys.count);
     server_turn_addresses(o, o->listen.count > 0 ? o->listen.ips : any,
                           o->listen.count > 0 ? o->listen.count : 2, relay, outside);
     say_relay(c, "IPv4", &relay[0], &outside[0]);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/options.h"
 
+#include "base/wipe.h"
+#include "server/token_keys.h"
+
 #include <stdio.h>
 #include <string.h>
 
 bool turn_options_on(const struct turn_options *o) {
     return o->users.count > 0 || o->secrets.count > 0 || o->token_keys.count > 0 ||
-           o->users_db.text[0] != '\0' || o->users_url.text[0] != '\0';
+           o->users_db.text[0] != '\0';
 }
 
 const struct server_option *server_option_find(const char *name) {
@@ -44,6 +47,11 @@ enum bk_err server_options_check(const struct server_options *o, char *reason) {
                    "stun-address: two different addresses of each family at most, no wildcard");
     if (!addresses_are_fine(&o->turn.relay, 1))
         return say(reason, "relay-address: one address of each family at most, no wildcard");
+    struct token_keys keys;
+    bool readable = token_keys_read(&o->turn.token_keys, &keys);
+    wipe(&keys, sizeof keys);
+    if (!readable)
+        return say(reason, "turn-token-key: not KID:KEY with 16 or 32 bytes of base64");
     if (o->plain_http_port > 0 && o->plain_http_port == o->https_port)
         return say(reason, "plain-http: the port is the one of https");
     if (o->turn.turns_port > 0 && o->turn.turns_port == o->https_port)

@@ -7,10 +7,12 @@
 #include "net/alloc.h"
 #include "net/interfaces.h"
 #include "server/log.h"
+#include "server/token_keys.h"
 #include "server/turn_int.h"
 #include "server/turn_ledger.h"
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { BITS = 8, FLOWS_MAX = 262144 };
 
@@ -172,6 +174,11 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
     config.tcp_relay = !o->turn.no_tcp_relay;
     c->throttle = fleet->throttled ? &fleet->throttle : NULL;
     c->mobility = !o->turn.no_mobility;
+    struct token_keys keys;
+    if (token_keys_read(&o->turn.token_keys, &keys) && keys.count > 0)
+        c->tokens = (struct turn_tokens){
+            o->name.text[0] == '\0' ? o->turn.realm.text : o->name.text, keys.list, keys.count,
+            (int64_t)time(NULL) * BK_US_PER_S - net_clock().us};
     c->users = users[0];
     const char *wrong = turn_service_config_check(c);
     if (wrong == NULL)
@@ -188,6 +195,7 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
             turn_service_drain(fleet->workers[i]->turn->service, alternate_of(&o->turn));
     }
     wipe(c->secret, sizeof c->secret);
+    wipe(&keys, sizeof keys);
     if (wrong == NULL && err == BK_OK)
         return BK_OK;
     snprintf(reason, SERVER_TEXT_MAX, "cannot start TURN: %s",

@@ -166,9 +166,8 @@ static void a_mistake_in_a_secret_is_told_without_it(void **state) {
 static void turn_is_on_with_credentials(void **state) {
     static const char *const rows[][2] = {{"turn-user", "a:b"},
                                           {"turn-secret", "s"},
-                                          {"turn-token-key", "k:AAAA"},
-                                          {"users", "users.db"},
-                                          {"users-url", "http://127.0.0.1/"}};
+                                          {"turn-token-key", "k:AAAAAAAAAAAAAAAAAAAAAA=="},
+                                          {"users", "users.db"}};
     static struct server_options o;
     (void)state;
     assert_false(turn_options_on(&server_options_default.turn));
@@ -197,6 +196,29 @@ static void a_key_without_a_certificate_is_a_mistake(void **state) {
     assert_int_equal(server_options_check(&o, reason), BK_ERR_MALFORMED);
     assert_int_equal(set(&o, "cert", "cert.pem"), BK_OK);
     assert_int_equal(server_options_check(&o, reason), BK_OK);
+}
+
+static void a_token_key_has_a_name_and_the_right_length(void **state) {
+    static const struct {
+        const char *value;
+        enum bk_err err;
+    } rows[] = {
+        {"k:AAAAAAAAAAAAAAAAAAAAAA==", BK_OK},
+        {"k:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", BK_OK},
+        {"k:AAAA", BK_ERR_MALFORMED},
+        {"k:AAAAAAAAAAAAAAAAAAAAAA", BK_ERR_MALFORMED},
+        {"k:AAAAAAAAAAAAAAAAAAAA*A==", BK_ERR_MALFORMED},
+        {":AAAAAAAAAAAAAAAAAAAAAA==", BK_ERR_MALFORMED},
+        {"AAAAAAAAAAAAAAAAAAAAAA==", BK_ERR_MALFORMED},
+    };
+    static struct server_options o;
+    char reason[SERVER_TEXT_MAX];
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        o = server_options_default;
+        assert_int_equal(set(&o, "turn-token-key", rows[i].value), BK_OK);
+        assert_int_equal(server_options_check(&o, reason), rows[i].err);
+    }
 }
 
 static void more_than_two_addresses_of_a_family_are_a_mistake(void **state) {
@@ -282,6 +304,7 @@ int main(void) {
         cmocka_unit_test(turn_is_on_with_credentials),
         cmocka_unit_test(addresses_add_up_to_a_limit),
         cmocka_unit_test(a_key_without_a_certificate_is_a_mistake),
+        cmocka_unit_test(a_token_key_has_a_name_and_the_right_length),
         cmocka_unit_test(more_than_two_addresses_of_a_family_are_a_mistake),
         cmocka_unit_test(the_help_has_every_option_in_80_columns),
         cmocka_unit_test(the_home_line_says_what_is_not_the_default),
