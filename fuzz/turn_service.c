@@ -149,7 +149,8 @@ static void take_actions(struct script *s) {
     while (turn_service_next_refusal(s->service, &refusal))
         fuzz_check(refusal.rule < TURN_RULES && turn_rule_name(refusal.rule) != NULL);
     turn_service_info(s->service, &info);
-    fuzz_check(info.allocations <= s->opened && s->opened <= 2 * info.allocations);
+    fuzz_check(s->opened <= 2 * info.allocations);
+    fuzz_check(s->config.shared || info.allocations <= s->opened);
 }
 
 static void check_to_peer(const struct script *s, const struct bk_datagram *out) {
@@ -366,9 +367,9 @@ static void take_over(struct script *s, uint8_t *bytes, size_t len, unsigned how
         if (made.relay[i].ip.family == BK_FAMILY_NONE)
             continue;
         bool *open = &s->open[i][made.relay[i].port - s->config.port_min];
-        fuzz_check(is_relay(s, &made.relay[i]) && !*open);
+        fuzz_check(is_relay(s, &made.relay[i]) && (!*open || s->config.shared));
+        s->opened += *open ? 0u : 1u;
         *open = true;
-        s->opened++;
     }
     if (err == BK_OK)
         take_actions(s);
@@ -418,7 +419,7 @@ static void step(struct script *s) {
     fuzz_check(!bk_due(turn_service_deadline(s->service), s->now));
 }
 
-static void set_up(struct script *s, unsigned kind) {
+static void set_up(struct script *s, unsigned kind, unsigned more) {
     static const uint8_t six[16] = {0x26, 0x20, [15] = 1};
     s->config = turn_service_config_default;
     s->user = (struct turn_one_user){"u", "p", "bodkin"};
@@ -429,6 +430,9 @@ static void set_up(struct script *s, unsigned kind) {
         s->config.relay[1] = bk_ipv6(six);
     s->config.port_min = 50000;
     s->config.port_max = 50000 + PORTS - 1;
+    s->config.shared = (more & 1) != 0;
+    if (s->config.shared)
+        s->config.port_max = 50001;
     s->config.allocations_max = 4;
     s->config.permissions_max = 5;
     s->config.channels_max = 3;
@@ -455,7 +459,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     s.r = wire_reader(bytes, size);
     rng_seed(&s.seed, 1);
     s.rng = rng_from_seeded(&s.seed);
-    set_up(&s, wire_u8(&s.r));
+    unsigned kind = wire_u8(&s.r);
+    set_up(&s, kind, wire_u8(&s.r));
     for (int i = 0; i < STEPS_MAX && wire_left(&s.r) > 0; i++) {
         unsigned what = wire_u8(&s.r) % 8;
         if (what < 4)

@@ -174,6 +174,7 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
     config.tcp_relay = !o->turn.no_tcp_relay;
     c->throttle = fleet->throttled ? &fleet->throttle : NULL;
     c->mobility = !o->turn.no_mobility;
+    c->shared = o->turn.shared_ports;
     struct token_keys keys;
     if (token_keys_read(&o->turn.token_keys, &keys) && keys.count > 0)
         c->tokens = (struct turn_tokens){

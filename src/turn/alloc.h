@@ -25,6 +25,7 @@ struct turn_alloc {
     struct bk_addr client, server; /* with `protocol`, the 5-tuple */
     void *via;                     /* the client's door: turn_service_from() */
     void *socket[TURN_FAMILIES];   /* what turn_service_opened() said of the relay ports */
+    uint32_t share[TURN_FAMILIES]; /* its place at a shared port, + 1; 0: the port is its own */
     uint64_t user;                 /* 0: this entry is free */
     uint64_t token;                /* RESERVATION-TOKEN it was answered with; 0: none */
     uint64_t ticket;               /* names it in its MOBILITY-TICKETs; 0: it has none */

@@ -7,16 +7,17 @@
 #include "turn/alloc.h"
 
 struct turn_permission {
-    struct link by_ip;
+    struct link by_ip, by_relay;
     struct wait wait; /* its end: wait.when */
     struct bk_ip ip;
     uint32_t owner; /* the allocation */
     uint32_t next, prev;
+    uint32_t relay; /* the shared relay port it is at, service_share.c; 0: none */
 };
 
 struct turn_permissions {
     struct pool pool;
-    struct links by_ip;
+    struct links by_ip, by_relay;
     struct waits waits;
     uint64_t seed[2];
 };
@@ -28,9 +29,13 @@ void turn_permissions_fini(struct turn_permissions *p);
 /* TURN_NONE: there is none. Expired ones are found until their timer runs. */
 uint32_t turn_permissions_find(const struct turn_permissions *p, uint32_t owner,
                                const struct bk_ip *ip);
-/* A new one, chained to `a`, which is `owner`. TURN_NONE: the pool is empty. */
+/* The one of this peer at a shared relay port. */
+uint32_t turn_permissions_at_relay(const struct turn_permissions *p, uint32_t relay,
+                                   const struct bk_ip *ip);
+/* A new one, chained to `a`, which is `owner`; with `relay`, none of that peer is there. TURN_NONE:
+ * the pool is empty. */
 uint32_t turn_permissions_add(struct turn_permissions *p, struct turn_alloc *a, uint32_t owner,
-                              const struct bk_ip *ip);
+                              const struct bk_ip *ip, uint32_t relay);
 void turn_permissions_remove(struct turn_permissions *p, struct turn_alloc *a, uint32_t i);
 
 static inline struct turn_permission *turn_permission_at(const struct turn_permissions *p,

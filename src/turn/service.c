@@ -149,6 +149,9 @@ static enum bk_err make_tables(struct turn_service *s) {
         if (c->relay[i].family != BK_FAMILY_NONE)
             err = turn_ports_init(&s->ports[i], c->port_min, c->port_max, c->worker, c->workers,
                                   &s->alloc);
+    if (err == BK_OK)
+        err = pool_init(&s->shares, sizeof(struct turn_share), c->allocations_max * TURN_FAMILIES,
+                        &s->alloc);
     return err != BK_OK ? err : make_ledger(s);
 }
 
@@ -207,6 +210,7 @@ void turn_service_free(struct turn_service *service) {
         turn_ports_fini(&service->ports[i]);
     turn_conns_fini(&service->conns);
     turn_accounts_fini(&service->accounts);
+    pool_fini(&service->shares);
     turn_book_free(service->book);
     put_back(service, service->config.filter.allow);
     put_back(service, service->config.filter.deny);
@@ -238,6 +242,21 @@ static void end_chan(struct turn_service *s, uint32_t i) {
     for (size_t p = 0; p < TURN_PAYERS; p++)
         turn_account_at(&s->accounts, a->payer[p])->chans--;
     turn_channels_remove(&s->chans, a, i);
+}
+
+void turn_service_end_family(struct turn_service *s, uint32_t alloc, size_t family) {
+    struct turn_alloc *a = turn_service_alloc(s, alloc);
+    for (uint32_t i = a->first_chan, next; i != TURN_NONE; i = next) {
+        next = turn_channel_at(&s->chans, i)->next;
+        if (turn_family_index(turn_channel_at(&s->chans, i)->peer.ip.family) == family)
+            end_chan(s, i);
+    }
+    for (uint32_t i = a->first_perm, next; i != TURN_NONE; i = next) {
+        next = turn_permission_at(&s->perms, i)->next;
+        if (turn_family_index(turn_permission_at(&s->perms, i)->ip.family) == family)
+            end_perm(s, i);
+    }
+    turn_close_port(s, a, family);
 }
 
 /* RFC 8656 sections 9 and 12: permissions and channels end with their allocation. */
@@ -287,13 +306,20 @@ static enum bk_err from_client(struct turn_service *s, const struct bk_datagram 
     return BK_ERR_NOT_OURS;
 }
 
+static enum bk_err from_peer(struct turn_service *s, const struct bk_datagram *in) {
+    uint32_t owner = turn_relay_owner_of(s, &in->local, &in->remote);
+    if (owner != TURN_NONE)
+        return turn_peer_in(s, owner, in);
+    s->counts[TURN_COUNT_DROP_PEER]++;
+    return BK_ERR_AUTH;
+}
+
 enum bk_err turn_service_recv(struct turn_service *service, const struct bk_datagram *in,
                               struct bk_time now) {
     turn_service_begin(service, now);
-    uint32_t owner = turn_relay_owner(service, &in->local);
     enum bk_err err = BK_ERR_NOT_OURS;
-    if (owner != TURN_NONE)
-        err = turn_peer_in(service, owner, in);
+    if (turn_relay_is_here(service, &in->local))
+        err = from_peer(service, in);
     else if (in->remote.port != 0)
         err = from_client(service, in);
     if (err == BK_ERR_AUTH) /* data without a permission, counted already */

@@ -71,12 +71,13 @@ struct turn_service_config {
     uint64_t user_bytes_per_s;        /* of a user's allocations together; 250000000 */
     bool tcp;                         /* TCP allocations, RFC 6062; else they get 442 */
     uint32_t connections_all;         /* with peers, of all TCP allocations; 1..65536; 4096 */
-    bool mobility;                    /* RFC 8016; else its clients get 405 */
-    bool flows;                       /* tell of channels that a fast path could carry */
-    uint32_t lifetime_s;              /* default; 600, RFC 8656 section 6 */
-    uint32_t lifetime_max_s;          /* 3600, RFC 8656 section 7.2 */
-    bool dont_fragment;               /* the caller heeds `dont_fragment` of routes; false: 420 */
-    struct turn_filter filter;        /* peers; by default only global addresses */
+    bool shared;   /* several allocations share a relay port when none is free: service_share.c */
+    bool mobility; /* RFC 8016; else its clients get 405 */
+    bool flows;    /* tell of channels that a fast path could carry */
+    uint32_t lifetime_s;       /* default; 600, RFC 8656 section 6 */
+    uint32_t lifetime_max_s;   /* 3600, RFC 8656 section 7.2 */
+    bool dont_fragment;        /* the caller heeds `dont_fragment` of routes; false: 420 */
+    struct turn_filter filter; /* peers; by default only global addresses */
 };
 
 extern const struct turn_service_config turn_service_config_default;
@@ -314,6 +315,7 @@ enum turn_rule {
     TURN_RULE_PORTS,                /* 508: no relay port left */
     TURN_RULE_ROOM,                 /* 508: another table is full */
     TURN_RULE_DRAINING,             /* 300, 508 */
+    TURN_RULE_SHARED_PORT,          /* 508: another client at this relay port has that peer */
     TURN_RULES
 };
 

@@ -141,15 +141,25 @@ void turn_service_cannot_open(struct turn_service *service, const struct bk_addr
     if (i == TURN_NONE)
         return;
     size_t family = turn_family_index(addr->ip.family);
+    struct turn_alloc *a = turn_service_alloc(service, i);
+    if (a->share[family] != 0)
+        (void)turn_share_leave(service, a, family);
     turn_ports_set_owner(&service->ports[family], addr->port, TURN_NOBODY);
     service->ledger.set_open(service->ledger.ctx, (uint8_t)family, addr->port, false);
-    turn_service_alloc(service, i)->port[family] = 0; /* stays taken: somebody else has it */
+    a->port[family] = 0; /* stays taken: somebody else has it */
     turn_service_end(service, i);
     service->has_out = false;
 }
 
 void turn_service_opened(struct turn_service *service, const struct bk_addr *addr, void *socket) {
-    uint32_t i = turn_relay_owner(service, addr);
-    if (i != TURN_NONE)
-        turn_service_alloc(service, i)->socket[turn_family_index(addr->ip.family)] = socket;
+    size_t family = turn_family_index(addr->ip.family);
+    uint32_t owner = turn_relay_is_here(service, addr)
+                         ? turn_ports_owner(&service->ports[family], addr->port)
+                         : TURN_NOBODY;
+    if (owner == TURN_NOBODY)
+        return;
+    if ((owner & TURN_SHARED) != 0)
+        ((struct turn_share *)pool_at(&service->shares, owner & ~TURN_SHARED))->socket = socket;
+    else
+        turn_service_alloc(service, owner)->socket[family] = socket;
 }

@@ -205,8 +205,7 @@ void turn_do_refresh(struct turn_service *s, struct turn_ask *ask) {
     bool end = stun_get_u32(&ask->m, TURN_LIFETIME, &asked) == BK_OK && asked == 0;
     uint32_t lifetime_s = end ? 0 : lifetime_for(s, ask);
     if (end && one && a->port[1 - index] != 0) {
-        turn_flows_end(s, ask->alloc, index == 0 ? BK_IPV4 : BK_IPV6);
-        turn_close_port(s, a, index);
+        turn_service_end_family(s, ask->alloc, index);
     } else if (end) {
         turn_service_end(s, ask->alloc);
     } else {

@@ -90,7 +90,7 @@ enum bk_err turn_service_icmp(struct turn_service *service, const struct turn_ic
     uint8_t family = error->local.ip.family;
     service->now = bk_later(service->now, now);
     service->has_out = false;
-    uint32_t i = turn_relay_owner(service, &error->local);
+    uint32_t i = turn_relay_owner_of(service, &error->local, &error->peer);
     const struct bk_addr name = turn_name_of(service, &error->peer);
     if (i == TURN_NONE || !is_told(family, error->type) || !is_permitted(service, i, &name.ip))
         return BK_ERR_NOT_OURS;

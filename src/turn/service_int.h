@@ -6,6 +6,7 @@
  *     service_request.c   requests: authentication, dispatch, answers
  *     service_allocate.c  Allocate and Refresh
  *     service_ports.c     relay ports: taking, reserving, giving back
+ *     service_share.c     relay ports that several allocations share
  *     service_peers.c     CreatePermission and ChannelBind
  *     service_connect.c   TCP allocations, RFC 6062
  *     service_move.c      mobility, RFC 8016
@@ -57,6 +58,7 @@ struct turn_service {
     struct turn_conns conns;
     struct turn_accounts accounts;
     struct turn_ports ports[TURN_FAMILIES];
+    struct pool shares; /* of struct turn_share */
     struct turn_ledger ledger;
     struct turn_book *book;   /* behind `ledger`, when there is no other; or NULL */
     uint32_t lent;            /* own ports that are reserved, or used by another worker */
@@ -98,6 +100,8 @@ struct turn_ask {
 /* An input begins: what was not fetched is gone. */
 void turn_service_begin(struct turn_service *s, struct bk_time now);
 void turn_service_end(struct turn_service *s, uint32_t alloc);
+/* Of two relayed addresses, the end of one, and of what was for it. */
+void turn_service_end_family(struct turn_service *s, uint32_t alloc, size_t family);
 /* The first `len` bytes of `buf` are for the client of `a`. */
 void turn_service_to_client(struct turn_service *s, const struct turn_alloc *a, size_t len);
 
@@ -132,15 +136,48 @@ void turn_close_port(struct turn_service *s, struct turn_alloc *a, size_t family
 void turn_port_is_closed(struct turn_service *s, size_t family, uint16_t port);
 /* Fetches what has come home. */
 void turn_look_home(struct turn_service *s);
-/* The allocation of a relay port. TURN_NONE: it is not one. */
+/* Is it an open relay port of this worker's? */
+bool turn_relay_is_here(const struct turn_service *s, const struct bk_addr *local);
+/* The allocation that has a relay port for itself. TURN_NONE: none. */
 uint32_t turn_relay_owner(const struct turn_service *s, const struct bk_addr *local);
-/* The same, where several allocations share a relay port: that of this peer. */
+/* The allocation that this peer talks to at a relay port: of those that share one, the one that has
+ * a permission for it. TURN_NONE: none. */
 uint32_t turn_relay_owner_of(const struct turn_service *s, const struct bk_addr *local,
                              const struct bk_addr *peer);
 /* Is there a relay port of this server, at any worker? */
 bool turn_relay_is_open(const struct turn_service *s, const struct bk_addr *relay);
 /* What clients are told of a relay port. */
 struct bk_addr turn_service_public(const struct turn_service *s, size_t family, uint16_t port);
+
+/* ---- service_share.c: config.shared */
+
+/* A relay port with several allocations. */
+struct turn_share {
+    uint32_t count;
+    uint32_t first; /* the allocation that had it opened; it may be gone */
+    uint16_t port;
+    uint8_t family;
+    void *socket;
+};
+
+#define TURN_SHARED                                                                                \
+    UINT32_C(0x80000000) /* in the owner of a port: the rest is a place in shares                  \
+                          */
+
+/* A port that was just taken becomes a shared one; or one that is shared gets one more. false: no
+ * room. */
+bool turn_share_start(struct turn_service *s, uint32_t alloc, size_t family);
+bool turn_share_join(struct turn_service *s, uint32_t alloc, size_t family, uint16_t port);
+/* One that has few others. 0: there is none. */
+uint16_t turn_share_choose(const struct turn_service *s, size_t family);
+/* One fewer. true: it was the last, and the port is to be closed. */
+bool turn_share_leave(struct turn_service *s, struct turn_alloc *a, size_t family);
+/* What names the shared port of an allocation in permissions; 0: the port is its own. */
+uint32_t turn_share_relay(const struct turn_service *s, const struct turn_alloc *a, size_t family);
+/* Has another allocation at this port a permission for the peer? */
+bool turn_share_is_taken(const struct turn_service *s, uint32_t alloc, const struct bk_ip *peer);
+/* What turn_service_opened() said of it. */
+void *turn_relay_socket(const struct turn_service *s, const struct turn_alloc *a, size_t family);
 
 /* ---- service_quota.c */
 

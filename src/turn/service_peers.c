@@ -42,8 +42,11 @@ bool turn_add_permission(struct turn_service *s, uint32_t alloc, const struct bk
                          struct bk_time expires) {
     struct turn_alloc *a = turn_service_alloc(s, alloc);
     uint32_t i = turn_permissions_find(&s->perms, alloc, ip);
+    if (i == TURN_NONE && turn_share_is_taken(s, alloc, ip))
+        return false;
     if (i == TURN_NONE) {
-        i = turn_permissions_add(&s->perms, a, alloc, ip);
+        i = turn_permissions_add(&s->perms, a, alloc, ip,
+                                 turn_share_relay(s, a, turn_family_index(ip->family)));
         if (i == TURN_NONE)
             return false;
         for (size_t p = 0; p < TURN_PAYERS; p++)
@@ -56,6 +59,14 @@ bool turn_add_permission(struct turn_service *s, uint32_t alloc, const struct bk
 
 static bool permit(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip) {
     return turn_add_permission(s, alloc, ip, bk_after(s->now, PERMISSION_US));
+}
+
+/* A peer that another client of the same port has: it could not be told whose its datagrams are. */
+static uint16_t judge_share(struct turn_service *s, const struct turn_ask *ask) {
+    if (!turn_share_is_taken(s, ask->alloc, &ask->peer.ip))
+        return 0;
+    turn_refuse(s, ask, TURN_RULE_SHARED_PORT, TURN_CODE_INSUFFICIENT_CAPACITY);
+    return TURN_CODE_INSUFFICIENT_CAPACITY;
 }
 
 /* All peers of a request, checked before anything is done: all or nothing. */
@@ -74,6 +85,8 @@ static uint16_t read_peers(struct turn_service *s, struct turn_ask *ask, struct 
             return STUN_CODE_BAD_REQUEST;
         ask->peer = peer;
         uint16_t code = turn_peer_judge(s, a, &peer);
+        if (code == 0)
+            code = judge_share(s, ask);
         if (code != 0)
             return code;
         if (*count == PEERS_MAX)
@@ -137,6 +150,8 @@ static uint16_t bind(struct turn_service *s, struct turn_ask *ask) {
     uint16_t code = turn_peer_judge(s, a, &peer);
     if (code == 0 && !turn_peer_is_open(s, &peer))
         code = STUN_CODE_FORBIDDEN;
+    if (code == 0)
+        code = judge_share(s, ask);
     if (code == 0)
         code = find_channel(s, ask, number, &peer, &i);
     bool fresh = turn_permissions_find(&s->perms, ask->alloc, &peer.ip) == TURN_NONE;

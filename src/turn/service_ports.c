@@ -56,13 +56,18 @@ void turn_look_home(struct turn_service *s) {
 }
 
 /* One relay port, or an error code. */
-static uint16_t take_port(struct turn_service *s, struct turn_alloc *a, size_t family,
-                          enum turn_parity parity) {
+static uint16_t take_port(struct turn_service *s, uint32_t alloc, size_t family,
+                          const struct turn_wish *w) {
+    struct turn_alloc *a = turn_service_alloc(s, alloc);
+    enum turn_parity parity = w->parity;
+    bool may_share = s->config.shared && parity == TURN_ANY_PORT && w->relayed == BK_UDP;
     uint16_t port;
     if (!has_family(s, family))
         return TURN_CODE_FAMILY_UNSUPPORTED;
     if (!turn_ports_take(&s->ports[family], parity, &s->rng, &port))
-        return TURN_CODE_INSUFFICIENT_CAPACITY;
+        return may_share && turn_share_join(s, alloc, family, turn_share_choose(s, family))
+                   ? 0
+                   : TURN_CODE_INSUFFICIENT_CAPACITY;
     if (parity == TURN_EVEN_PAIR) {
         a->token = reserve(s, family, (uint16_t)(port + 1));
         if (a->token == 0) {
@@ -71,6 +76,8 @@ static uint16_t take_port(struct turn_service *s, struct turn_alloc *a, size_t f
         }
     }
     a->port[family] = port;
+    if (may_share)
+        (void)turn_share_start(s, alloc, family); /* or it stays its own */
     return 0;
 }
 
@@ -85,13 +92,14 @@ static uint16_t take_reserved(struct turn_service *s, struct turn_alloc *a, uint
     return 0;
 }
 
-static uint16_t take(struct turn_service *s, struct turn_alloc *a, const struct turn_wish *w) {
+static uint16_t take(struct turn_service *s, uint32_t alloc, const struct turn_wish *w) {
+    struct turn_alloc *a = turn_service_alloc(s, alloc);
     uint16_t codes[TURN_FAMILIES] = {0};
     if (w->token != 0)
         return take_reserved(s, a, w->token);
     for (size_t family = 0; family < TURN_FAMILIES; family++)
         if (w->want[family])
-            codes[family] = take_port(s, a, family, w->parity);
+            codes[family] = take_port(s, alloc, family, w);
     if (!w->both)
         return codes[0] != 0 ? codes[0] : codes[1];
     if (codes[0] != 0 && codes[1] != 0)
@@ -100,17 +108,25 @@ static uint16_t take(struct turn_service *s, struct turn_alloc *a, const struct 
     return 0;
 }
 
+/* Is the port open for it alone, so far? */
+static bool is_first(const struct turn_service *s, uint32_t alloc, size_t family) {
+    const struct turn_alloc *a = turn_service_alloc(s, alloc);
+    return a->share[family] == 0 ||
+           ((const struct turn_share *)pool_at(&s->shares, a->share[family] - 1))->count == 1;
+}
+
 uint16_t turn_take_ports(struct turn_service *s, uint32_t alloc, const struct turn_wish *w) {
     struct turn_alloc *a = turn_service_alloc(s, alloc);
-    uint16_t code = take(s, a, w);
+    uint16_t code = take(s, alloc, w);
     for (size_t family = 0; code == 0 && family < TURN_FAMILIES; family++) {
-        if (a->port[family] == 0)
+        if (a->port[family] == 0 || !is_first(s, alloc, family))
             continue;
         const struct turn_due due = {.kind = TURN_OPEN,
                                      .family = (uint8_t)family,
                                      .protocol = w->relayed,
                                      .port = a->port[family]};
-        turn_ports_set_owner(&s->ports[family], a->port[family], alloc);
+        if (a->share[family] == 0)
+            turn_ports_set_owner(&s->ports[family], a->port[family], alloc);
         s->ledger.set_open(s->ledger.ctx, (uint8_t)family, a->port[family], true);
         turn_service_push(s, &due);
     }
@@ -119,10 +135,15 @@ uint16_t turn_take_ports(struct turn_service *s, uint32_t alloc, const struct tu
 }
 
 bool turn_take_over_port(struct turn_service *s, uint32_t alloc, size_t family, uint16_t port) {
-    if (!has_family(s, family) || !turn_ports_take_this(&s->ports[family], port))
+    if (!has_family(s, family))
+        return false;
+    if (s->config.shared && turn_share_join(s, alloc, family, port))
+        return true;
+    if (!turn_ports_take_this(&s->ports[family], port))
         return false;
     turn_service_alloc(s, alloc)->port[family] = port;
-    turn_ports_set_owner(&s->ports[family], port, alloc);
+    if (!s->config.shared || !turn_share_start(s, alloc, family))
+        turn_ports_set_owner(&s->ports[family], port, alloc);
     s->ledger.set_open(s->ledger.ctx, (uint8_t)family, port, true);
     return true;
 }
@@ -132,29 +153,17 @@ void turn_close_port(struct turn_service *s, struct turn_alloc *a, size_t family
                                  .family = (uint8_t)family,
                                  .protocol = a->relayed,
                                  .port = a->port[family]};
-    turn_ports_set_owner(&s->ports[family], a->port[family], TURN_NOBODY);
-    s->ledger.set_open(s->ledger.ctx, (uint8_t)family, a->port[family], false);
-    turn_service_push(s, &due);
     a->port[family] = 0;
     a->socket[family] = NULL;
+    if (a->share[family] != 0 && !turn_share_leave(s, a, family))
+        return; /* the others go on */
+    turn_ports_set_owner(&s->ports[family], due.port, TURN_NOBODY);
+    s->ledger.set_open(s->ledger.ctx, (uint8_t)family, due.port, false);
+    turn_service_push(s, &due);
 }
 
 void turn_port_is_closed(struct turn_service *s, size_t family, uint16_t port) {
     give_back(s, family, port);
-}
-
-uint32_t turn_relay_owner(const struct turn_service *s, const struct bk_addr *local) {
-    size_t family = turn_family_index(local->ip.family);
-    if (!bk_ip_equal(&local->ip, &s->config.relay[family]))
-        return TURN_NONE;
-    uint32_t owner = turn_ports_owner(&s->ports[family], local->port);
-    return owner == TURN_NOBODY ? TURN_NONE : owner;
-}
-
-uint32_t turn_relay_owner_of(const struct turn_service *s, const struct bk_addr *local,
-                             const struct bk_addr *peer) {
-    (void)peer;
-    return turn_relay_owner(s, local);
 }
 
 bool turn_relay_is_open(const struct turn_service *s, const struct bk_addr *relay) {

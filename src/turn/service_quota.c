@@ -19,7 +19,7 @@ void turn_refuse(struct turn_service *s, const struct turn_ask *ask, enum turn_r
     struct turn_refusal r = {
         .rule = rule, .code = code, .client = ask->in->remote, .user = ask->user.id};
     const struct wire_span *name = &ask->claim.user;
-    if (rule == TURN_RULE_PEER)
+    if (rule == TURN_RULE_PEER || rule == TURN_RULE_SHARED_PORT)
         r.peer = ask->peer;
     size_t len = name->data == NULL ? 0 : name->len;
     if (len > sizeof r.name - 1)
@@ -181,6 +181,7 @@ const char *turn_rule_name(enum turn_rule rule) {
         [TURN_RULE_PORTS] = "limit of the server: relay ports",
         [TURN_RULE_ROOM] = "limit of the server: a table is full",
         [TURN_RULE_DRAINING] = "the server is draining",
+        [TURN_RULE_SHARED_PORT] = "another client of a shared relay port has that peer",
     };
     return names[rule];
 }

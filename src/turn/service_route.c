@@ -31,7 +31,7 @@ static enum bk_err to_peer(struct turn_service *s, uint32_t alloc, const struct 
     if (!turn_bandwidth_is_open(s, alloc))
         return BK_ERR_FULL;
     out->to_client = false;
-    out->via = a->socket[family];
+    out->via = turn_relay_socket(s, a, family);
     out->local = bk_addr(s->config.relay[family], a->port[family]);
     out->remote = *peer;
     if (has_public(s, family) && bk_ip_equal(&peer->ip, &s->config.public[family]))
@@ -170,9 +170,11 @@ static bool is_send(const struct bk_datagram *in) {
 static enum bk_err route(struct turn_service *s, const struct bk_datagram *in,
                          struct turn_route *out) {
     struct stun_msg m;
-    uint32_t owner = turn_relay_owner(s, &in->local);
-    if (owner != TURN_NONE)
-        return turn_route_peer(s, owner, in, out);
+    if (turn_relay_is_here(s, &in->local)) {
+        uint32_t owner = turn_relay_owner_of(s, &in->local, &in->remote);
+        return owner == TURN_NONE ? drop(s, TURN_COUNT_DROP_PEER, BK_ERR_AUTH)
+                                  : turn_route_peer(s, owner, in, out);
+    }
     if (channel_is_old_data(in->data, in->len))
         return turn_route_channel(s, in, out);
     if (!is_send(in))
