@@ -55,7 +55,7 @@ struct agent_base {
     uint8_t uuid[16]; /* the name of its IP address, with config.mdns */
     enum agent_publish publish;
     bool used, vpn;
-    bool so; /* simultaneous open */
+    bool so;                 /* simultaneous open */
     struct bk_time alive_at; /* when a server was first heard on it */
     uint8_t protocol;
     uint16_t stream, component, preference;
