@@ -30,7 +30,9 @@ static uint64_t flow_of(const struct turn_route *route) {
                                      : ((uint64_t)route->alloc + 1) << 2 | 1;
 }
 
-static void to_peer(const struct turn_route *route, const struct bk_datagram *in, size_t count) {
+static void to_peer(struct server_turn *t, const struct turn_route *route,
+                    const struct bk_datagram *in, size_t count) {
+    struct turn_relay *r = route->via != NULL ? route->via : turn_relay_at(t, &route->local);
     const struct net_out out = {.local = route->local,
                                 .remote = route->remote,
                                 .flow = flow_of(route),
@@ -40,8 +42,8 @@ static void to_peer(const struct turn_route *route, const struct bk_datagram *in
                                 .count = count,
                                 .ecn = in->ecn,
                                 .dont_fragment = route->dont_fragment};
-    if (route->via != NULL)
-        net_port_send(turn_relay_port(route->via), &out);
+    if (r != NULL)
+        net_port_send(turn_relay_port(r), &out);
 }
 
 void turn_port_send(struct net_port *port, const struct turn_route *route,
@@ -98,7 +100,7 @@ size_t turn_run(struct server_turn *t, const struct bk_datagram *train, bool of_
     if (route.to_client)
         to_client(&route, train, count);
     else
-        to_peer(&route, train, count);
+        to_peer(t, &route, train, count);
     const struct turn_sent sent = {.alloc = route.alloc,
                                    .chan = route.chan,
                                    .to_client = route.to_client,

@@ -92,6 +92,8 @@ void turn_pass_start(struct server_turn *t, const struct bk_datagram *in, uint16
 /* ---- turn_relay.c */
 
 struct net_port *turn_relay_port(struct turn_relay *r);
+/* NULL: not a relay port that is open here. */
+struct turn_relay *turn_relay_at(struct server_turn *t, const struct bk_addr *local);
 
 BK_MUST_USE enum bk_err turn_relays_init(struct server_turn *t,
                                          const struct turn_service_config *config);

@@ -104,12 +104,17 @@ void turn_relay_close(struct server_turn *t, const struct bk_addr *addr) {
     *place = NULL;
 }
 
-bool turn_relay_send(struct server_turn *t, const struct bk_datagram *out) {
-    struct turn_relay **place = place_of(t, &out->local);
+struct turn_relay *turn_relay_at(struct server_turn *t, const struct bk_addr *local) {
+    struct turn_relay **place = place_of(t, local);
     if (place == NULL || *place == NULL)
-        return false;
+        return NULL;
     const struct bk_addr at = net_port_local((*place)->port);
-    if (!bk_addr_equal(&at, &out->local))
+    return bk_addr_equal(&at, local) ? *place : NULL;
+}
+
+bool turn_relay_send(struct server_turn *t, const struct bk_datagram *out) {
+    struct turn_relay *r = turn_relay_at(t, &out->local);
+    if (r == NULL)
         return false;
     const struct net_out o = {.local = out->local,
                               .remote = out->remote,
@@ -118,6 +123,6 @@ bool turn_relay_send(struct server_turn *t, const struct bk_datagram *out) {
                               .stride = out->len,
                               .count = 1,
                               .ecn = out->ecn};
-    net_port_send((*place)->port, &o);
+    net_port_send(r->port, &o);
     return true;
 }
