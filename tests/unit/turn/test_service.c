@@ -403,6 +403,9 @@ static void challenges_do_not_amplify(void **state) {
         ask_init(&a);
         a.config.realm = realm;
         a.user.realm = realm;
+        static const struct turn_token_key key = {"kid", {0}, 32};
+        a.config.tokens = (struct turn_tokens){"turn.example", &key, 1, 0};
+        a.config.tcp = a.config.mobility = true;
         ask_start(&a);
         if (v6 == 1) {
             const uint8_t six[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 9};
@@ -411,7 +414,7 @@ static void challenges_do_not_amplify(void **state) {
         }
         size_t headers = v6 == 1 ? 48 : 28;
         for (unsigned pad = 0; pad < 3; pad++) {
-            for (unsigned method = 3; method <= 9; method++) {
+            for (unsigned method = 3; method <= 0xb; method++) {
                 ask_new(&a, STUN_REQUEST, (uint16_t)method);
                 if (pad > 0)
                     stun_put_u32(&a.b, TURN_REQUESTED_TRANSPORT, 17u << 24);
