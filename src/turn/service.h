@@ -218,20 +218,21 @@ void turn_service_sent(struct turn_service *service, const struct turn_sent *sen
 
 /* The sockets and bytes are the caller's. What happens, in order:
  *
- *     Allocate over a stream      TURN_OPEN with BK_TCP: listen; turn_service_opened(),
- * cannot_open() Connect                     TURN_CONNECT: connect from action.addr (beside the
- * listening socket, with SO_REUSEADDR) to action.peer. No answer yet.
+ *     Allocate over a stream      TURN_OPEN with BK_TCP: listen, and say whether it is open
+ *     Connect                     TURN_CONNECT: connect from action.addr (beside the socket that
+ *                                 listens, with SO_REUSEADDR) to action.peer. No answer yet.
  *       ... up or not, within 30 s: turn_service_connected(), then fetch the answer (it goes to
  *                                 turn_service_via()); not up: the number is gone already
  *     a peer connects             turn_service_accepted(), then fetch ConnectionAttempt
  *     ConnectionBind on stream X  BK_OK; TURN_JOIN with action.via = what turn_service_from() was
  *                                 told for X; then the answer, and after it X carries no more
- *                                 messages but bytes. Until then peers are not read from.
+ *                                 messages but bytes (RFC 6062 section 5.4). Until then
+ *                                 peers are not read from.
  *                                 TURN_PASS instead: it belongs to another worker; pass on X.
  *     30 s without ConnectionBind TURN_CUT
  *     the allocation ends         TURN_CUT for each connection, TURN_CLOSE for the port
  *     an end of either stream     turn_service_disconnected(): no TURN_CUT follows; the other
- *                                 stream is the caller's to end, section 5.5
+ *                                 stream is the caller's to end (RFC 6062 section 5.5)
  *
  * A connection is known by its number until TURN_CUT, turn_service_disconnected(), or
  * turn_service_connected() with an error. */

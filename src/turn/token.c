@@ -11,7 +11,7 @@ enum {
     NONCE_MAX = 32,
     PLAIN_MAX = 2 + TURN_TOKEN_KEY_MAX + 8 + 4,
     KEY_MIN = 16,
-    FRACTIONS = 64000 /* of a second, section 6.2 */
+    FRACTIONS = 64000 /* of a second, RFC 7635 section 6.2 */
 };
 
 #define DELTA_US (5 * BK_US_PER_S) /* section 6.2: clocks differ */
@@ -43,8 +43,8 @@ static enum bk_err read_plain(const struct turn_tokens *t, const uint8_t *plain,
     int64_t made_us =
         (int64_t)(stamp >> 16) * BK_US_PER_S + (int64_t)(stamp & 0xffff) * BK_US_PER_S / FRACTIONS;
     int64_t age_us = now.us + t->unix_us - made_us;
-    /* Section 4.1.2 and 6.2: lifetime + delta > |now - timestamp|; one that was made later than now
-     * is no better than one of long ago. */
+    /* RFC 7635 sections 4.1.2 and 6.2: lifetime + delta > |now - timestamp|; one that was made
+     * later than now is no better than one of long ago. */
     if (age_us < -DELTA_US || age_us >= lifetime_us + DELTA_US)
         return BK_ERR_TIMEOUT;
     memcpy(out->key, key, key_len);
