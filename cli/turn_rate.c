@@ -26,6 +26,7 @@ enum {
     PATIENCE_NS = 500000000,  /* then a request is sent again */
     GIVE_UP_NS = 2000000000,  /* nothing at all for so long: the server is dead */
     TRANSPORT_UDP = 17 << 24, /* REQUESTED-TRANSPORT, RFC 8656 section 18.8 */
+    TRIES_MAX = 10,
     EVENTS = 256,
     NONCE_KEPT = 96 /* longer ones are asked for again */
 };
@@ -158,6 +159,10 @@ static void receive(struct rate *r, struct asker *a) {
 
 /* A lost request or answer: what it was is in the state. */
 static void ask_again(struct rate *r, struct asker *a) {
+    if (++a->tries > TRIES_MAX) {
+        refused(r, a, 0);
+        return;
+    }
     r->again++;
     if (a->state == ASK_RELEASE) {
         ask(r, a, TURN_REFRESH, true);
