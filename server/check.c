@@ -125,6 +125,8 @@ static void check_turn(struct check *c) {
         wrong(c, "users", reason);
     fprintf(c->out, "TURN: on, realm \"%s\", %zu users, %zu secrets, %zu token keys\n",
             o->turn.realm.text, users, o->turn.secrets.count, o->turn.token_keys.count);
+    if (o->turn.users_url.text[0] != '\0')
+        fprintf(c->out, "other users: %s is asked\n", o->turn.users_url.text);
     server_turn_addresses(o, o->listen.count > 0 ? o->listen.ips : any,
                           o->listen.count > 0 ? o->listen.count : 2, relay, outside);
     say_relay(c, "IPv4", &relay[0], &outside[0]);

@@ -36,6 +36,7 @@ enum log_topic {
     LOG_RELAY_CLOSED,
     LOG_REFUSED,
     LOG_CONNECTION,
+    LOG_USERS_URL,
     LOG_TURN_REFUSED, /* one for each enum turn_rule */
     LOG_TOPICS = LOG_TURN_REFUSED + LOG_TURN_RULES
 };

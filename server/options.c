@@ -3,13 +3,14 @@
 
 #include "base/wipe.h"
 #include "server/token_keys.h"
+#include "server/users_hook.h"
 
 #include <stdio.h>
 #include <string.h>
 
 bool turn_options_on(const struct turn_options *o) {
     return o->users.count > 0 || o->secrets.count > 0 || o->token_keys.count > 0 ||
-           o->users_db.text[0] != '\0';
+           o->users_db.text[0] != '\0' || o->users_url.text[0] != '\0';
 }
 
 const struct server_option *server_option_find(const char *name) {
@@ -47,7 +48,10 @@ enum bk_err server_options_check(const struct server_options *o, char *reason) {
                    "stun-address: two different addresses of each family at most, no wildcard");
     if (!addresses_are_fine(&o->turn.relay, 1))
         return say(reason, "relay-address: one address of each family at most, no wildcard");
+    struct users_url url;
     struct token_keys keys;
+    if (o->turn.users_url.text[0] != '\0' && users_url_parse(o->turn.users_url.text, &url) != BK_OK)
+        return say(reason, "users-url: not http://ADDRESS[:PORT]/PATH");
     bool readable = token_keys_read(&o->turn.token_keys, &keys);
     wipe(&keys, sizeof keys);
     if (!readable)

@@ -62,8 +62,9 @@ struct turn_options {
     struct server_secrets secrets;    /* of time-limited names (REST) */
     struct server_secrets token_keys; /* RFC 7635: "KID:BASE64", the long-term keys of tokens */
     struct server_text realm;
-    struct server_text users_db; /* a file of `bodkin user` */
-    struct server_listen relay;  /* one address of each family; none: chosen */
+    struct server_text users_db;  /* a file of `bodkin user` */
+    struct server_text users_url; /* asked for whom nobody else knows */
+    struct server_listen relay;   /* one address of each family; none: chosen */
     struct server_ports ports;
     bool shared_ports;
     struct server_ranges allow, deny;                      /* peers */

@@ -220,9 +220,16 @@ static enum bk_err start_turn(struct server *s, char *reason) {
         users_keeper_start(&s->users, s->loop, &s->options->turn, s->fleet.count, reason);
     if (err != BK_OK)
         return err;
-    for (size_t i = 0; i < s->fleet.count; i++)
+    for (size_t i = 0; i < s->fleet.count && err == BK_OK; i++) {
         users[i] = users_keeper_source(&s->users, i);
-    return server_turn_start(&s->fleet, s->options, s->ips, s->ip_count, users, reason);
+        err = users_keeper_hook(&s->users, i, s->workers[i]->loop, reason);
+    }
+    if (err == BK_OK)
+        err = server_turn_start(&s->fleet, s->options, s->ips, s->ip_count, users, reason);
+    for (size_t i = 0; i < s->fleet.count && err == BK_OK; i++)
+        if (s->users.seats[i].hook != NULL)
+            users_hook_on_answer(s->users.seats[i].hook, server_turn_again, s->workers[i]->turn);
+    return err;
 }
 
 static enum bk_err start(struct server *s, char *reason) {
@@ -251,6 +258,7 @@ static void stop(struct server *s) {
         worker_stop(s->workers[i]);
     for (size_t i = 0; i < s->fleet.count; i++)
         worker_join(s->workers[i]);
+    users_keeper_unhook(&s->users);
     for (size_t i = 0; i < s->fleet.count; i++)
         worker_free(s->workers[i]);
     users_keeper_stop(&s->users);

@@ -114,10 +114,19 @@ enum bk_err server_turn_recv(struct server_turn *t, struct turn_link *link,
     turn_serve(t, now);
     t->link = NULL;
     t->in = NULL;
-    return err;
+    if (err != BK_ERR_UNREACHABLE)
+        return err;
+    turn_later_keep(&t->later, link, in);
+    return BK_OK;
+}
+
+void server_turn_again(void *ctx) {
+    struct server_turn *t = ctx;
+    turn_later_again(&t->later, t, net_now(t->worker->loop));
 }
 
 void server_turn_left(struct server_turn *t, const struct bk_datagram *client, struct bk_time now) {
+    turn_later_forget(&t->later, client);
     turn_service_left(t->service, client, now);
     turn_serve(t, now);
 }

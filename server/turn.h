@@ -49,6 +49,9 @@ BK_MUST_USE enum bk_err server_turn_recv(struct server_turn *t, struct turn_link
 /* The first datagrams of a client's train (`segment` set, also for one alone) that go the same way.
  * Gives how many bytes they are; 0: the first one is not data, hand it to server_turn_recv(). */
 size_t server_turn_run(struct server_turn *t, const struct bk_datagram *train, struct bk_time now);
+/* In the worker's thread: what is known of users has changed; requests that waited are handed in
+ * again. `ctx`: a server_turn. */
+void server_turn_again(void *ctx);
 /* The link is going away; `client` has its 5-tuple. */
 void server_turn_left(struct server_turn *t, const struct bk_datagram *client, struct bk_time now);
 

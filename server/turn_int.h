@@ -3,6 +3,7 @@
  *
  *     turn.c          creation, the service's verbs, its timer
  *     turn_data.c     data, whole trains at a time
+ *     turn_later.c    requests that wait for their user
  *     turn_relay.c    the UDP sockets of relay ports
  *     turn_flow.c     channels that a fast path carries
  *     turn_pass.c     datagrams of clients that another worker has
@@ -12,6 +13,7 @@
 
 #include "net/plane.h"
 #include "server/turn.h"
+#include "server/turn_later.h"
 
 struct turn_relay; /* a relay port of ours; turn_relay.c */
 
@@ -53,6 +55,7 @@ struct server_turn {
     struct turn_tcp *tcp; /* NULL: no RFC 6062 */
     struct turn_flows flows;
     struct turn_passes passes;
+    struct turn_later later;
     struct turn_link *link;       /* whose message is being served, ... */
     const struct bk_datagram *in; /* ... and this is it; NULL: nobody's */
 };

@@ -10,6 +10,7 @@ static int64_t wall_clock_s(void) {
 void users_seat_init(struct users_seat *s, struct users_book *book) {
     s->book = users_book_ref(book);
     atomic_init(&s->fresh, NULL);
+    s->hook = NULL;
     s->clock_s = wall_clock_s;
 }
 
@@ -36,7 +37,11 @@ static const struct users_book *present(struct users_seat *s) {
 
 static enum turn_found find(void *ctx, const struct stun_claim *claim, struct turn_user *out) {
     struct users_seat *s = ctx;
-    return users_book_find(present(s), claim, s->clock_s(), out);
+    char name[STUN_USER_MAX + 1];
+    enum turn_found found = users_book_find(present(s), claim, s->clock_s(), out);
+    if (found != TURN_USER_UNKNOWN || s->hook == NULL || !users_name_of(claim, name))
+        return found;
+    return users_hook_find(s->hook, name, claim, out);
 }
 
 static bool another(void *ctx, const struct stun_claim *claim, unsigned n, struct turn_user *out) {

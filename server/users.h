@@ -4,11 +4,13 @@
 #define SERVER_USERS_H
 
 #include "server/users_book.h"
+#include "server/users_hook.h"
 #include <stdatomic.h>
 
 struct users_seat {
     struct users_book *book;            /* the worker's */
     _Atomic(struct users_book *) fresh; /* one that waits to be taken up, or NULL */
+    struct users_hook *hook;            /* asked for whom the book does not know; or NULL */
     int64_t (*clock_s)(void);           /* seconds since 1970 */
 };
 

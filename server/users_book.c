@@ -156,8 +156,7 @@ size_t users_book_count(const struct users_book *b) {
     return b->count;
 }
 
-/* The claim's name as a text. false: it has none, or that is no name. */
-static bool name_of(const struct stun_claim *claim, char out[STUN_USER_MAX + 1]) {
+bool users_name_of(const struct stun_claim *claim, char *out) {
     if (claim->user.data == NULL || claim->user.len > STUN_USER_MAX ||
         stun_text_check(claim->user.data, claim->user.len) != BK_OK)
         return false;
@@ -168,8 +167,8 @@ static bool name_of(const struct stun_claim *claim, char out[STUN_USER_MAX + 1])
 
 /* RFC 8489 section 9.2.2: one key for each algorithm; a user kept with only one of them has no
  * other. */
-static bool use_entry(const struct users_entry *e, uint64_t id, const struct stun_claim *claim,
-                      struct turn_user *out) {
+bool users_entry_use(const struct users_entry *e, uint64_t id, const struct stun_claim *claim,
+                     struct turn_user *out) {
     bool sha256 = claim->algorithm == STUN_ALGORITHM_SHA256;
     if (sha256 ? !e->has_sha256 : !e->has_md5)
         return false;
@@ -204,7 +203,7 @@ enum turn_found users_book_find(const struct users_book *b, const struct stun_cl
     char name[STUN_USER_MAX + 1];
     uint8_t hash[STUN_USERHASH_LEN];
     uint32_t at;
-    bool named = name_of(claim, name);
+    bool named = users_name_of(claim, name);
     if (named)
         stun_userhash(name, b->realm, hash);
     else if (claim->hash.data != NULL && claim->hash.len == sizeof hash)
@@ -212,8 +211,8 @@ enum turn_found users_book_find(const struct users_book *b, const struct stun_cl
     else
         return TURN_USER_UNKNOWN;
     if (table_get(&b->index, hash, &at))
-        return use_entry(&b->entries[at], b->ids[at], claim, out) ? TURN_USER_FOUND
-                                                                  : TURN_USER_UNKNOWN;
+        return users_entry_use(&b->entries[at], b->ids[at], claim, out) ? TURN_USER_FOUND
+                                                                        : TURN_USER_UNKNOWN;
     return named && use_secret(b, name, 0, now_s, claim, out) ? TURN_USER_FOUND : TURN_USER_UNKNOWN;
 }
 
@@ -221,7 +220,7 @@ bool users_book_another(const struct users_book *b, const struct stun_claim *cla
                         int64_t now_s, struct turn_user *out) {
     char name[STUN_USER_MAX + 1];
     uint8_t hash[STUN_USERHASH_LEN];
-    if (n >= b->secret_count || !name_of(claim, name))
+    if (n >= b->secret_count || !users_name_of(claim, name))
         return false;
     stun_userhash(name, b->realm, hash);
     return !table_get(&b->index, hash, NULL) && use_secret(b, name, n, now_s, claim, out);

@@ -49,6 +49,11 @@ enum turn_found users_book_find(const struct users_book *b, const struct stun_cl
                                 int64_t now_s, struct turn_user *out);
 bool users_book_another(const struct users_book *b, const struct stun_claim *claim, unsigned n,
                         int64_t now_s, struct turn_user *out);
+/* The claim's name as a text; `out` has room for STUN_USER_MAX + 1. false: none, or no text. */
+bool users_name_of(const struct stun_claim *claim, char *out);
+/* What an entry is for that claim. false: it has no key for the claim's algorithm. */
+bool users_entry_use(const struct users_entry *e, uint64_t id, const struct stun_claim *claim,
+                     struct turn_user *out);
 /* turn_user.id of that name; the same in every run. */
 uint64_t users_id(const char *name, const char *realm);
 

@@ -136,6 +136,22 @@ enum bk_err users_keeper_start(struct users_keeper *k, struct net_loop *loop,
     return BK_OK;
 }
 
+enum bk_err users_keeper_hook(struct users_keeper *k, size_t i, struct net_loop *loop,
+                              char *reason) {
+    const struct turn_options *o = k->options;
+    if (o->users_url.text[0] == '\0')
+        return BK_OK;
+    enum bk_err err = users_hook_new(loop, o->users_url.text, o->realm.text, &k->seats[i].hook);
+    return err == BK_OK ? BK_OK : say(reason, err, "users-url", bk_err_text(err));
+}
+
+void users_keeper_unhook(struct users_keeper *k) {
+    for (size_t i = 0; i < k->count; i++) {
+        users_hook_free(k->seats[i].hook);
+        k->seats[i].hook = NULL;
+    }
+}
+
 void users_keeper_stop(struct users_keeper *k) {
     if (k->book == NULL)
         return;

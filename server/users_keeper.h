@@ -24,6 +24,11 @@ struct users_keeper {
 BK_MUST_USE enum bk_err users_keeper_start(struct users_keeper *k, struct net_loop *loop,
                                            const struct turn_options *options, size_t workers,
                                            char *reason);
+/* Has worker `i` ask --users-url, if there is one. `loop` is its own. */
+BK_MUST_USE enum bk_err users_keeper_hook(struct users_keeper *k, size_t i, struct net_loop *loop,
+                                          char *reason);
+/* After the workers' threads have ended, before their loops are gone. */
+void users_keeper_unhook(struct users_keeper *k);
 /* After the workers have ended. */
 void users_keeper_stop(struct users_keeper *k);
 /* Other options from now on. On failure everything stays as it was. */

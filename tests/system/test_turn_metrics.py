@@ -20,7 +20,8 @@ def client(server, password="sesame"):
 
 def live_sessions_are_counted():
     peer = udp_peer()
-    server = Server("--turn-user", "alice:sesame", "--allow-peer", "127.0.0.0/8", "--turns", "0")
+    server = Server("--turn-user", "alice:sesame", "--allow-peer", "127.0.0.0/8", "--turns", "0",
+                    "--relay-ports", "20000-29999")
     one = client(server)
     one.allocate()
     one.bind(0x4000, peer.getsockname())
@@ -39,7 +40,8 @@ def live_sessions_are_counted():
 
 
 def refusals_are_logged_with_address_and_rule():
-    server = Server("--turn-user", "alice:sesame", "--turns", "0")
+    server = Server("--turn-user", "alice:sesame", "--turns", "0",
+                    "--relay-ports", "20000-29999")
     wrong = client(server, "simsim")
     try:
         wrong.allocate()
