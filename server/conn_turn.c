@@ -11,6 +11,7 @@
  * message is finished first. */
 #include "server/conn.h"
 
+#include "base/assert.h"
 #include "net/alloc.h"
 #include "server/lease.h"
 #include "server/turn_tcp.h"
@@ -286,8 +287,8 @@ static bool keep(struct conn *c, const uint8_t *data, size_t len, size_t whole) 
         t->rest = bigger;
         t->rest_cap = whole;
     }
-    if (len > 0)
-        memcpy(t->rest + t->rest_len, data, len);
+    bk_assert(t->rest != NULL && t->rest_len + len <= t->rest_cap);
+    memcpy(t->rest + t->rest_len, data, len);
     t->rest_len += len;
     return true;
 }

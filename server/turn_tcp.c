@@ -153,7 +153,7 @@ static struct net_stream **other_of(struct peer *p, bool from_peer) {
 
 static void forward(struct peer *p, bool from_peer, const uint8_t *data, size_t len) {
     struct net_stream *to = *other_of(p, from_peer), *from = from_peer ? p->peer : p->client;
-    if (net_stream_write(to, data, len) != BK_OK) {
+    if (net_stream_write_through(to, data, len) != BK_OK) {
         peer_lost(p); /* no memory, or its end is near: on_close would come next */
         return;
     }

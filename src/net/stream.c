@@ -402,6 +402,20 @@ enum bk_err net_stream_write(struct net_stream *s, const void *data, size_t len)
     return net_stream_write_pieces(s, &piece, 1);
 }
 
+enum bk_err net_stream_write_through(struct net_stream *s, const void *data, size_t len) {
+    size_t sent = 0;
+    bool straight = s->state == STREAM_OPEN && !s->shut && s->session == NULL && s->out_len == 0 &&
+                    !s->blocked && len <= s->write_max;
+    if (straight)
+        sent = stream_send_some(s, data, len);
+    if (s->state != STREAM_OPEN)
+        return BK_ERR_STATE;
+    enum bk_err err = net_stream_write(s, (const uint8_t *)data + sent, len - sent);
+    if (straight && sent < len)
+        stream_watch(s); /* the kernel took no more: it will say when it does */
+    return err;
+}
+
 void net_stream_want_room(struct net_stream *s) {
     s->was_full = true;
     if (s->out_len <= s->write_low)

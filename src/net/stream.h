@@ -66,6 +66,10 @@ struct net_piece {
 };
 BK_MUST_USE enum bk_err net_stream_write_pieces(struct net_stream *s,
                                                 const struct net_piece *pieces, size_t count);
+/* The same as net_stream_write(), but what the kernel takes leaves at once and is not copied: for
+ * much at a time. */
+BK_MUST_USE enum bk_err net_stream_write_through(struct net_stream *s, const void *data,
+                                                 size_t len);
 /* on_room will be told when write_low or less is buffered, whether or not it was full before. */
 void net_stream_want_room(struct net_stream *s);
 /* Other limits from now on; what is buffered stays. */

@@ -287,20 +287,16 @@ void stream_on_poll(uv_poll_t *poll, int status, int events) {
     }
 }
 
-/* Sends one piece of the buffer. Gives how much left it; 0: the kernel takes no more, or failure.
- */
-static size_t send_plain(struct net_stream *s) {
+size_t stream_send_some(struct net_stream *s, const uint8_t *data, size_t len) {
     ssize_t sent;
     do {
-        sent = send(s->fd, s->out + s->out_head, s->out_len, MSG_NOSIGNAL);
+        sent = send(s->fd, data, len, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
-    if (sent > 0)
-        return (size_t)sent;
     if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
         fail_io(s, errno);
-    else
+    else if (sent < (ssize_t)len)
         s->blocked = true;
-    return 0;
+    return sent < 0 ? 0 : (size_t)sent;
 }
 
 static size_t send_record(struct net_stream *s) {
@@ -354,7 +350,8 @@ void stream_send(struct net_stream *s) {
         return;
     s->blocked = false;
     while (s->out_len > 0 && s->state == STREAM_OPEN && !s->blocked) {
-        size_t sent = s->session == NULL ? send_plain(s) : send_record(s);
+        size_t sent = s->session == NULL ? stream_send_some(s, s->out + s->out_head, s->out_len)
+                                         : send_record(s);
         s->out_head += sent;
         s->out_len -= sent;
     }

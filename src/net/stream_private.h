@@ -89,6 +89,9 @@ void stream_watch(struct net_stream *s);
 void stream_read(struct net_stream *s);
 /* Sends buffered bytes until none is left or the kernel takes no more. */
 void stream_send(struct net_stream *s);
+/* Sends bytes of a plain stream. Gives how many left it; fewer than `len`: the kernel takes no
+ * more, or failure. */
+size_t stream_send_some(struct net_stream *s, const uint8_t *data, size_t len);
 /* Connects a session's push and pull to the stream. */
 void stream_bind_session(struct net_stream *s);
 /* STREAM_HANDSHAKE is over: on_open. */
