@@ -423,6 +423,50 @@ static void an_idle_allocation_is_small(void **state) {
     stun_login_fini(&a.login);
 }
 
+/* ---- Without memory ----------------------------------------------------------------------- */
+
+static unsigned gets_left;
+
+static void *scarce_get(void *ctx, size_t size) {
+    (void)ctx;
+    if (gets_left == 0)
+        return NULL;
+    gets_left--;
+    return calloc(1, size == 0 ? 1 : size);
+}
+
+/* As if a limit were reached: 486 or 508, and when there is memory again, all is well. */
+static void no_memory_is_no_room(void **state) {
+    static const struct bk_alloc scarce = {scarce_get, test_put, NULL};
+    (void)state;
+    for (unsigned gets = 0; gets < 12; gets++) {
+        struct asker a;
+        unsigned refused = 0;
+        ask_init(&a);
+        a.config.shared = gets % 2 == 1;
+        a.config.flows = true;
+        gets_left = UINT32_MAX;
+        assert_int_equal(turn_service_new(&a.config, &scarce, &a.rng, a.now, &a.service), BK_OK);
+        ask_learn(&a);
+        gets_left = gets;
+        for (int again = 0; again < 2; again++) {
+            ask_allocate_start(&a);
+            ask_send(&a);
+            refused += a.code == 486 || a.code == 508;
+            ask_permission(&a, &other);
+            refused += a.code == 508;
+            ask_bind(&a, 0x4000, &peer);
+            refused += a.code == 508;
+            gets_left = UINT32_MAX;
+        }
+        assert_int_equal(a.code, 0);
+        assert_true(refused > 0 || gets > 5);
+        assert_int_equal(ask_info(&a).channels, 1);
+        assert_int_equal(ask_info(&a).permissions, 2);
+        ask_fini(&a);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quotas_of_users_and_addresses),
@@ -435,6 +479,7 @@ int main(void) {
         cmocka_unit_test(a_reserved_port_is_redeemed_elsewhere),
         cmocka_unit_test(users_are_counted_in_all_workers),
         cmocka_unit_test(an_idle_allocation_is_small),
+        cmocka_unit_test(no_memory_is_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
