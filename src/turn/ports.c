@@ -29,7 +29,7 @@ enum bk_err turn_ports_init(struct turn_ports *p, uint16_t first, uint16_t last,
     made.count = (uint32_t)last - first + 1;
     made.own_count = made.free_count = (pairs + workers - 1 - worker) / workers * 2;
     made.owner = alloc->get(alloc->ctx, made.count * sizeof *made.owner +
-                                            made.own_count * 2 * sizeof *made.list);
+                                            (size_t)made.own_count * 2 * sizeof *made.list);
     if (made.owner == NULL)
         return BK_ERR_NO_MEMORY;
     made.list = (uint16_t *)(made.owner + made.count);
