@@ -40,11 +40,12 @@ struct conn_turn {
     size_t rest_len, rest_cap;
     struct lease lease;
     enum leaving leaving;
-    uint16_t worker;     /* MOVES: to this one */
-    uint32_t connection; /* JOINS, CONN_JOINED: with this one */
-    bool answered;       /* the last request */
-    bool asked;          /* the service knows this 5-tuple */
-    bool moved;          /* it came from another worker */
+    struct net_deferred later; /* leaves, told when no message was being served */
+    uint16_t worker;           /* MOVES: to this one */
+    uint32_t connection;       /* JOINS, CONN_JOINED: with this one */
+    bool inside;               /* a message of it is being served */
+    bool asked;                /* the service knows this 5-tuple */
+    bool moved;                /* it came from another worker */
 };
 
 struct conn_parcel {
@@ -86,7 +87,6 @@ static void send_route(struct turn_link *link, const struct turn_route *route,
         return;
     if (net_stream_write_pieces(c->stream, pieces, 3) != BK_OK)
         return;
-    t->answered = t->answered || answer;
     if (answer && lease_learn(&t->lease, payload, route->len, now_of(c)))
         net_stream_set_buffer(c->stream, WRITE_MAX, WRITE_LOW);
     /* A record of its own for each message: some clients, coturn's turnutils_uclient 4.6 for one,
@@ -100,12 +100,16 @@ static void link_join(struct turn_link *link, struct server_turn *turn, uint32_t
     (void)turn;
     t->leaving = JOINS;
     t->connection = connection;
+    if (!t->inside)
+        net_defer(&t->later);
 }
 
 static void link_pass(struct turn_link *link, uint16_t worker) {
     struct conn_turn *t = (struct conn_turn *)(void *)link;
     t->leaving = MOVES;
     t->worker = worker;
+    if (!t->inside)
+        net_defer(&t->later);
 }
 
 static const struct turn_link_type link_type = {send_route, link_join, link_pass};
@@ -187,6 +191,16 @@ void conn_turn_arrive(struct worker *w, struct conn_parcel *parcel) {
     put(parcel);
 }
 
+/* A request that had to wait for somebody else's answer (users.h) is served when its bytes are
+ * gone: a data connection can be joined, but not told to another worker. The client comes again. */
+static void on_later(void *ctx) {
+    struct conn *c = ctx;
+    if (c->turn->leaving == JOINS)
+        join(c, c->turn->rest, c->turn->rest_len);
+    else
+        conn_end(c, 0);
+}
+
 /* --- from the client --------------------------------------------------------------------------
  */
 
@@ -213,13 +227,17 @@ static uint16_t type_of(const struct stun_frame *frame) {
 static enum bk_err ask_turn(struct conn *c, const struct stun_frame *frame,
                             const struct bk_datagram *in) {
     struct conn_turn *t = c->turn;
+    struct server_turn *turn = c->worker->turn;
     enum bk_err err;
     int tries = type_of(frame) == ALLOCATE_REQUEST ? TRIES : 1;
+    uint32_t unopened;
     t->asked = true;
-    t->answered = false;
+    t->inside = true;
     do {
-        err = server_turn_recv(c->worker->turn, &t->link, in, now_of(c));
-    } while (--tries > 0 && err == BK_OK && !t->answered);
+        unopened = server_turn_unopened(turn);
+        err = server_turn_recv(turn, &t->link, in, now_of(c));
+    } while (--tries > 0 && unopened != server_turn_unopened(turn));
+    t->inside = false;
     return err;
 }
 
@@ -363,6 +381,7 @@ bool conn_turn_start(struct conn *c) {
     if (c->turn == NULL)
         return false;
     c->turn->link.type = &link_type;
+    net_deferred_init(&c->turn->later, c->worker->loop, on_later, c);
     c->turn->conn = c;
     c->turn->lease.last = c->turn->lease.until = now_of(c);
     c->state = CONN_STUN;
@@ -384,6 +403,7 @@ void conn_turn_end(struct conn *c) {
     struct worker *w = c->worker;
     const struct bk_datagram client = {.local = c->local, .remote = c->remote, .protocol = BK_TCP};
     c->turn = NULL;
+    net_defer_cancel(&t->later);
     if (c->state == CONN_JOINED)
         turn_tcp_cut(server_turn_tcp(w->turn), t->connection);
     else if (c->state == CONN_STUN)

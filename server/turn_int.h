@@ -51,6 +51,7 @@ struct server_turn {
     struct turn_users users; /* the service's */
     struct net_timer timer;
     struct bk_time deadline; /* what the timer is set to */
+    uint32_t unopened;       /* relay ports that were somebody else's */
     struct turn_relays relays[2];
     struct turn_tcp *tcp; /* NULL: no RFC 6062 */
     struct turn_flows flows;

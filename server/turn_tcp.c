@@ -337,7 +337,7 @@ void turn_tcp_act(struct turn_tcp *t, const struct turn_action *action) {
     struct peer *p;
     if (action->kind == TURN_OPEN) {
         if (open_port(t, &action->addr) != BK_OK)
-            turn_service_cannot_open(t->service, &action->addr, now_of(t));
+            server_turn_cannot_open(t->turn, &action->addr, now_of(t));
     } else if (action->kind == TURN_CLOSE) {
         port = find_port(t, &action->addr);
         if (port != NULL)
@@ -356,6 +356,10 @@ enum bk_err turn_tcp_join(struct turn_tcp *t, uint32_t connection,
     struct peer *p = find_peer(t, connection);
     if (p == NULL || p->state != PEER_WAITING)
         return BK_ERR_NOT_FOUND;
+    if (net_stream_write(p->peer, client->first, client->first_len) != BK_OK) {
+        peer_lost(p);
+        return BK_ERR_CLOSED;
+    }
     p->state = PEER_JOINED;
     p->client = client->stream;
     p->on_end = client->on_end;
@@ -363,8 +367,6 @@ enum bk_err turn_tcp_join(struct turn_tcp *t, uint32_t connection,
     net_stream_adopt(p->client, &client_events, p);
     net_stream_set_buffer(p->client, WRITE_MAX, WRITE_LOW);
     net_stream_resume(p->peer);
-    if (client->first_len > 0)
-        forward(p, false, client->first, client->first_len);
     return BK_OK;
 }
 

@@ -27,8 +27,8 @@ void turn_tcp_act(struct turn_tcp *t, const struct turn_action *action);
 
 /* Makes `stream`, a client's, and a peer connection one; takes over the stream's events. `first`
  * are bytes of the client's that were read already. When either end is done, or at TURN_CUT, both
- * streams are closed and `on_end` is called, once. BK_ERR_NOT_FOUND: no such connection, or it has
- * ended; then the stream is still the caller's. */
+ * streams are closed and `on_end` is called, once. BK_ERR_NOT_FOUND: no such connection;
+ * BK_ERR_CLOSED: it has ended. Then the stream is still the caller's. */
 struct turn_tcp_client {
     struct net_stream *stream;
     const uint8_t *first;
@@ -44,6 +44,9 @@ void turn_tcp_cut(struct turn_tcp *t, uint32_t connection);
 /* turn.c's, for this file: performs what the service wants done, and sends what it has to say; for
  * use after any call that is not server_turn_recv(). */
 void server_turn_drain(struct server_turn *turn);
+/* turn.c's: tells the service that a port of its is somebody else's. */
+void server_turn_cannot_open(struct server_turn *turn, const struct bk_addr *addr,
+                             struct bk_time now);
 /* turn.c's, for links that join. NULL: no TCP allocations here. */
 struct turn_tcp *server_turn_tcp(struct server_turn *turn);
 
