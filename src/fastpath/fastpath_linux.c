@@ -145,8 +145,10 @@ static enum bk_err load(struct fastpath *f, const struct flows_memory *sizes,
     if (error == 0)
         return BK_OK;
     say(reason, "the kernel does not load the BPF program", error);
-    if (err_of(error) == BK_ERR_PERMISSION)
+    if (error == EPERM)
         say(reason, "it needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", 0);
+    if (error == EACCES) /* what its verifier says; ours it only refuses to the less privileged */
+        say(reason, "the kernel refuses the BPF program, as it does without CAP_PERFMON", 0);
     return err_of(error);
 }
 
