@@ -228,14 +228,17 @@ static size_t wait_for(struct net_plane *p, int64_t timeout_us, struct net_port 
     int ms = timeout_us < 0 ? -1 : (int)((timeout_us + 999) / 1000);
     int n = epoll_wait(own->epoll, events, (int)(max < PLANE_READY ? max : PLANE_READY), ms);
     loop_refresh(p->loop);
+    for (int i = 0; i < n; i++) { /* what they are told of may close others */
+        struct net_port *port = events[i].data.ptr;
+        if (port != NULL && (events[i].events & EPOLLERR) != 0 && !port->closed)
+            clear_error(port);
+    }
     for (int i = 0; i < n; i++) {
         struct net_port *port = events[i].data.ptr;
         if (port == NULL)
             *loop_too = true;
-        else
+        else if (!port->closed)
             ready[found++] = port;
-        if (port != NULL && (events[i].events & EPOLLERR) != 0 && !port->closed)
-            clear_error(port);
     }
     return found;
 }
