@@ -452,10 +452,10 @@ def table(results, servers):
           " coturn / fast path |")
     print("|---|---|" + "---|" * (len(names) + 2))
     for load, by_server in results.items():
-        figures = []
-        for rounds in by_server.values():
-            figures += [f for r in rounds for f in r if f != "raw" and f not in figures]
+        figures = dict.fromkeys(f for rounds in by_server.values() for r in rounds for f in r)
         for figure in figures:
+            if figure == "raw":
+                continue
             row = {n: median([r.get(figure) for r in by_server.get(n, [])]) for n in names}
             theirs = row.get("coturn")
             ratios = [f"{theirs / row[n]:.2f}" if theirs and row.get(n) else ""

@@ -32,10 +32,13 @@ BODKIN = os.environ.get("BODKIN", os.path.join(TOP, "build/release/bodkin"))
 PEERS = os.environ.get("PEERS", "/nowhere")
 PYTHON = "/usr/bin/python3"  # Debian's, which has Debian's modules
 USER, PASSWORD, SECRET = "george", "secret", "north-and-south"
-# The test keys of turnutils_uclient, as in coturn's testsqldbsetup.sql.
-TOKEN_KEYS = {"north": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEK",
-              "union": "MTIzNDU2Nzg5MDEyMzQ1Ngo=",
-              "oldempire": "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIK"}
+# The test keys of turnutils_uclient, as in coturn's testsqldbsetup.sql; without the newline at the end of
+# each there, which is beyond the keys' lengths.
+TOKEN_KEYS = {
+    "north": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+    "union": "MTIzNDU2Nzg5MDEyMzQ1Ng==",
+    "oldempire": "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=",
+}
 HEADING = "# TURN clients of others"
 
 
@@ -458,9 +461,15 @@ def version(*argv):
         return "?"
 
 
-def table(rows):
-    def cell(text):
-        return text.replace("|", "/").replace("\n", " ")
+def cell(text):
+    return text.replace("|", "/").replace("\n", " ")
+
+
+def line_of(r):
+    return f"| {cell(r.name)} | {'' if r.passed else 'FAILED: '}{cell(r.words)} | {cell(r.coturn or '–')} |"
+
+
+def table(lines):
     day = datetime.date.today()
     out = [HEADING, "", f"Written by `make interop` (`tests/interop/turn/matrix.py`), on {day.day} "
            f"{day:%B %Y}. Each row is a client that nobody here wrote", "against `bodkin serve` with "
@@ -474,19 +483,20 @@ def table(rows):
            f"{version('dpkg-query', '-W', '-f', '${Version}', 'python3-aioice')}, "
            f"{version('chromium', '--version')}", "",
            "| client | bodkin serve | coturn |", "|---|---|---|"]
-    for r in rows:
-        out.append(f"| {cell(r.name)} | {'' if r.passed else 'FAILED: '}{cell(r.words)} | "
-                   f"{cell(r.coturn or '–')} |")
-    return "\n".join(out) + "\n"
+    return "\n".join(out + lines) + "\n"
 
 
-def write(path, text):
-    """The rest of the page, which others write, stays."""
+def write(path, rows, some):
+    """The rest of the page, which others write, stays; so do, after some rows only, the other ones."""
     with open(path, encoding="utf8") as f:
-        page = f.read()
-    before = page.split("\n" + HEADING, 1)[0].rstrip("\n")
+        before, _, ours = f.read().partition("\n" + HEADING)
+    lines = {cell(r.name): line_of(r) for r in rows}
+    if some:
+        old = [x for x in ours.splitlines() if x.startswith("| ") and not x.startswith("| client ")]
+        kept = {x[2:].split(" | ", 1)[0]: x for x in old}
+        lines = {**kept, **lines}
     with open(path, "w", encoding="utf8") as f:
-        f.write(before + "\n\n" + text)
+        f.write(before.rstrip("\n") + "\n\n" + table(list(lines.values())))
 
 
 def wanted(options, name):
@@ -514,8 +524,8 @@ def main():
             f.write(f"{datetime.datetime.now():%H:%M} {version(BODKIN, '--version')}\n")
             for r in bad:
                 f.write(f"{r.name}\n    {r.words}\n    {r.command}\n    coturn: {r.coturn}\n")
-    if options.write and not options.only:
-        write(options.write, table(rows))
+    if options.write:
+        write(options.write, rows, options.only)
     sys.exit(1 if bad or not rows else 0)
 
 
