@@ -156,7 +156,7 @@ static enum bk_err read_options(void *ctx, struct server_options *out, char *rea
 
 /* Whatever may hold a secret is overwritten where `ps` shows it. */
 static void hide_secrets(const struct command_line *c) {
-    for (int i = 1; i < c->argc; i++) {
+    for (int i = 1; i < c->argc && c->seen[i] != NULL; i++) {
         char *word = c->seen[i], *equals = strchr(word, '=');
         if (strncmp(word, "--turn-user", 11) != 0 && strncmp(word, "--turn-secret", 13) != 0 &&
             strncmp(word, "--turn-token-key", 16) != 0)

@@ -40,17 +40,24 @@ void turn_metrics_collect(struct server_turn *t, struct metrics *m) {
         log_refusal(&refusal);
 }
 
+/* A metric with one label, which has a value for each number of an enum. */
+struct family {
+    const char *name, *label, *help;
+    unsigned first, rows;
+    const char *(*value)(unsigned number);
+};
+
 static void print_family(struct text *out, struct metrics *const *sets, size_t count,
-                         const char *family, const char *label, unsigned first, unsigned rows,
-                         const char *(*name)(unsigned)) {
-    for (unsigned i = 0; i < rows; i++) {
+                         const struct family *f) {
+    metrics_print_head(out, f->name, f->help, false);
+    for (unsigned i = 0; i < f->rows; i++) {
         char labels[96];
         struct text l = text_in(labels, sizeof labels);
-        text_str(&l, label);
+        text_str(&l, f->label);
         text_str(&l, "=\"");
-        text_str(&l, name(i));
+        text_str(&l, f->value(i));
         text_char(&l, '"');
-        metrics_print_value(out, family, labels, metrics_sum(sets, count, first + i));
+        metrics_print_value(out, f->name, labels, metrics_sum(sets, count, f->first + i));
     }
 }
 
@@ -63,11 +70,12 @@ static const char *rule_name(unsigned i) {
 }
 
 void turn_metrics_print(struct text *out, struct metrics *const *sets, size_t count) {
-    metrics_print_head(out, "bodkin_turn_events_total", "TURN requests and data, by what became.",
-                       false);
-    print_family(out, sets, count, "bodkin_turn_events_total", "event", METRIC_TURN, TURN_COUNTS,
-                 event_name);
-    metrics_print_head(out, "bodkin_turn_refused_total", "TURN requests refused, by rule.", false);
-    print_family(out, sets, count, "bodkin_turn_refused_total", "rule", METRIC_TURN_REFUSED,
-                 TURN_RULES, rule_name);
+    static const struct family families[] = {
+        {"bodkin_turn_events_total", "event", "TURN requests and data, by what became of them.",
+         METRIC_TURN, TURN_COUNTS, event_name},
+        {"bodkin_turn_refused_total", "rule", "TURN requests refused, by rule.",
+         METRIC_TURN_REFUSED, TURN_RULES, rule_name},
+    };
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+        print_family(out, sets, count, &families[i]);
 }

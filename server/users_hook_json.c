@@ -47,12 +47,12 @@ static double number_of(const cJSON *o, const char *name, double otherwise, doub
 }
 
 /* A key in hexadecimal is what users_entry_make() takes for "0x..." of the right length. */
-static bool read_key(const char *hex, size_t digits, const char *name, const char *realm,
+static bool read_key(const char *hex, size_t bytes, const char *name, const char *realm,
                      struct users_entry *out) {
     char text[2 + 2 * USERS_SHA256_LEN + 1] = "0x";
-    if (hex == NULL || strlen(hex) != digits)
+    if (hex == NULL || strlen(hex) != 2 * bytes)
         return false;
-    memcpy(text + 2, hex, digits + 1);
+    memcpy(text + 2, hex, 2 * bytes + 1);
     bool made = users_entry_make(name, realm, text, out) == BK_OK;
     wipe(text, sizeof text);
     return made && out->has_md5 != out->has_sha256; /* both: it was no hexadecimal */
@@ -65,11 +65,11 @@ static bool read_keys(const cJSON *o, const char *name, const char *realm,
     if (password != NULL)
         return users_entry_make(name, realm, password, out) == BK_OK;
     memset(out, 0, sizeof *out);
-    if (read_key(text_of(o, "md5"), 2 * USERS_MD5_LEN, name, realm, &one)) {
+    if (read_key(text_of(o, "md5"), USERS_MD5_LEN, name, realm, &one)) {
         memcpy(out->md5, one.md5, sizeof out->md5);
         out->has_md5 = true;
     }
-    if (read_key(text_of(o, "sha256"), 2 * USERS_SHA256_LEN, name, realm, &one)) {
+    if (read_key(text_of(o, "sha256"), USERS_SHA256_LEN, name, realm, &one)) {
         memcpy(out->sha256, one.sha256, sizeof out->sha256);
         out->has_sha256 = true;
     }
