@@ -110,11 +110,13 @@ static double core_busy(int core) {
     FILE *f = fopen("/proc/stat", "re");
     (void)snprintf(name, sizeof name, "cpu%d ", core);
     while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-        unsigned long v[7];
-        if (strncmp(line, name, strlen(name)) == 0 &&
-            sscanf(line + strlen(name), "%lu %lu %lu %lu %lu %lu %lu", &v[0], &v[1], &v[2], &v[3],
-                   &v[4], &v[5], &v[6]) == 7)
-            sum = (double)(v[0] + v[1] + v[2] + v[5] + v[6]) / (double)sysconf(_SC_CLK_TCK);
+        if (strncmp(line, name, strlen(name)) != 0)
+            continue;
+        char *at = line + strlen(name);
+        for (int column = 0; column < 7; column++) { /* but for idle and iowait */
+            double ticks = (double)strtoul(at, &at, 10);
+            sum += column == 3 || column == 4 ? 0 : ticks / (double)sysconf(_SC_CLK_TCK);
+        }
     }
     if (f != NULL)
         (void)fclose(f);
@@ -132,7 +134,7 @@ static void threaded(const struct world *w, enum world_side side, const char *na
 
 static int attach(const struct world *w, enum world_side side, const char *name,
                   const struct bpf_insn *insns, size_t count) {
-    DECLARE_LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
+    struct bpf_link_create_opts opts = {.sz = sizeof opts, .flags = XDP_FLAGS_DRV_MODE};
     int prog = bpf_prog_load(BPF_PROG_TYPE_XDP, "bench", "GPL", insns, count, NULL);
     world_need(prog >= 0, "program");
     world_enter(w, side);

@@ -123,7 +123,7 @@ static struct bpf_map *map_of(const struct fastpath *f, const char *name) {
 
 static enum bk_err load(struct fastpath *f, const struct flows_memory *sizes,
                         enum fastpath_mode mode, char *reason) {
-    DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "bodkin_turn");
+    struct bpf_object_open_opts opts = {.sz = sizeof opts, .object_name = "bodkin_turn"};
     (void)libbpf_set_print(quiet);
     f->object = bpf_object__open_mem(turn_bpf, sizeof turn_bpf, &opts);
     if (f->object == NULL) {
@@ -198,7 +198,7 @@ int fastpath_program(const struct fastpath *f, enum fastpath_mode mode) {
 }
 
 static bool attach_xdp(const struct fastpath *f, const struct door *d, struct attached *a) {
-    DECLARE_LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
+    struct bpf_link_create_opts opts = {.sz = sizeof opts, .flags = XDP_FLAGS_DRV_MODE};
     if (!d->sends_xdp && (!d->sends_back || f->attached_count > 1)) {
         say(a->told.reason, "its driver does not send packets for XDP", 0);
         return false;
@@ -233,7 +233,8 @@ static struct bpf_tc_hook hook_of(const struct attached *a) {
 
 static void detach_classic(const struct attached *a) {
     struct bpf_tc_hook hook = hook_of(a);
-    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+    struct bpf_tc_opts opts = {
+        .sz = sizeof opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY};
     (void)bpf_tc_detach(&hook, &opts); /* the hook itself may be in use by others: it stays */
 }
 
@@ -241,8 +242,11 @@ static void detach_classic(const struct attached *a) {
  * lease. */
 static bool attach_classic(const struct fastpath *f, struct attached *a) {
     struct bpf_tc_hook hook = hook_of(a);
-    DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
-                        .prog_fd = fastpath_program(f, FASTPATH_TC), .flags = BPF_TC_F_REPLACE);
+    struct bpf_tc_opts opts = {.sz = sizeof opts,
+                               .handle = FILTER_HANDLE,
+                               .priority = FILTER_PRIORITY,
+                               .prog_fd = fastpath_program(f, FASTPATH_TC),
+                               .flags = BPF_TC_F_REPLACE};
     int error = -bpf_tc_hook_create(&hook);
     if (error == 0 || error == EEXIST)
         error = -bpf_tc_attach(&hook, &opts);

@@ -221,9 +221,12 @@ static uint32_t segment; /* of a train; 0: no train */
 static int run(const struct frame *in, uint32_t link, bool tc, struct frame *out) {
     struct xdp_md xdp = {.data_end = (uint32_t)in->len, .ingress_ifindex = link};
     struct __sk_buff skb = {.ifindex = link, .gso_size = segment, .gso_segs = segment != 0};
-    DECLARE_LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in->bytes,
-                        .data_size_in = (uint32_t)in->len, .data_out = out->bytes,
-                        .data_size_out = sizeof out->bytes, .repeat = 1);
+    struct bpf_test_run_opts opts = {.sz = sizeof opts,
+                                     .data_in = in->bytes,
+                                     .data_size_in = (uint32_t)in->len,
+                                     .data_out = out->bytes,
+                                     .data_size_out = sizeof out->bytes,
+                                     .repeat = 1};
     opts.ctx_in = tc ? (void *)&skb : (void *)&xdp;
     opts.ctx_size_in = tc ? sizeof skb : sizeof xdp;
     int err =
