@@ -136,7 +136,7 @@ class Network:
 
 # ---- The servers -------------------------------------------------------------------------------
 
-MORE_OPTIONS = {"many": ["--shared-ports", "--relay-ports", "1024-65535"]}  # bodkin's, for a load
+MORE_OPTIONS = {"many": ["--shared-ports"]}  # bodkin's, for a load
 
 
 class Server:
@@ -343,7 +343,7 @@ def many_load(r):
     tools = [subprocess.Popen(
         ["ip", "netns", "exec", r.net.c, *PINNED, LOAD_CORE, BODKIN, "turn", "alloc-rate",
          f"{SERVER}:{PORT}", "--user", f"{USER}:{PASSWORD}", "--count", str(each), "--window", "16",
-         "--from", MORE_CLIENTS[n % len(MORE_CLIENTS)], "--hold", "90", "--keep", "--json"],
+         "--from", MORE_CLIENTS[n % len(MORE_CLIENTS)], "--hold", "45", "--keep", "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for n in range(parts)]
     most, still, last = before, 0, None
     while still < 10 and any(t.poll() is None for t in tools):  # until it has not grown for 10 s

@@ -147,7 +147,8 @@ MODES = [
     Mode("UDP, DONT-FRAGMENT", "-g", peer=V4),
     Mode("UDP, extra requests", "-G", "-y"),
     Mode("UDP, time-limited credentials", "-W", SECRET, peer=V4, coturn=False, user=False),
-    Mode("UDP, OAuth tokens", "-J", peer=V4, coturn=False),
+    Mode("UDP, OAuth tokens", "-J", peer=V4, coturn=False,
+         note="the tool signs with the first 16 bytes of the token's 20-byte key, against RFC 7635"),
     Mode("UDP, mobility", "-M", "-y"),
     Mode("UDP, mobility, Send indications", "-M", "-s", peer=V4),
     Mode("UDP, negative tests", "-N", "-y"),
@@ -283,6 +284,8 @@ def uclient_rows(options, folder):
                     passed, words = True, words + ": as with coturn, it is the tool"
                 if not theirs.alive():
                     with_coturn = theirs.start()
+            if not passed and mode.note:
+                words += "; " + mode.note
             rows.append(Row("uclient: " + mode.name, passed, words, " ".join(argv), other))
             rows[-1].show()
             if not ours.alive() and not ours.start():
