@@ -39,6 +39,9 @@ enum metric {
     METRIC_RELAY_PAUSES,
     METRIC_RELAY_REFUSED,
     METRIC_STUN_TCP_CONNECTIONS, /* gauge */
+    METRIC_DTLS_SESSIONS,        /* gauge */
+    METRIC_DTLS_FAILED,          /* handshakes */
+    METRIC_DTLS_REFUSED,         /* handshakes there was no room for */
     METRIC_UDP_IN,
     METRIC_UDP_OUT,
     METRIC_UDP_BYTES_IN,

@@ -188,6 +188,15 @@ static void serve_ready(struct worker *w, const struct relay_ready *ready) {
         conn_write_hub(c);
 }
 
+static void count_dtls(struct worker *w) {
+    if (w->dtls == NULL)
+        return;
+    const struct net_dtls_server_counters *c = udp_dtls_counters(w->dtls);
+    metric_set(&w->metrics, METRIC_DTLS_SESSIONS, c->sessions);
+    metric_set(&w->metrics, METRIC_DTLS_FAILED, c->failed + c->late);
+    metric_set(&w->metrics, METRIC_DTLS_REFUSED, c->full);
+}
+
 static void count(struct worker *w) {
     const struct net_plane_counters *c = net_plane_counters(w->plane);
     metric_set(&w->metrics, METRIC_UDP_IN, c->in);
@@ -196,6 +205,7 @@ static void count(struct worker *w) {
     metric_set(&w->metrics, METRIC_UDP_BYTES_OUT, c->out_bytes);
     metric_set(&w->metrics, METRIC_UDP_LOST,
                c->out_full + c->out_unreachable + c->out_too_long + c->out_error);
+    count_dtls(w);
     metrics_from_stun(&w->metrics, &w->stun, &w->stun_tcp);
     metrics_from_hub(&w->metrics, w->hub);
     turn_metrics_collect(w->turn, &w->metrics);
