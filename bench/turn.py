@@ -539,10 +539,12 @@ def run_all(options, net, folder):
                 run = Run(net, server, options, folder)
                 run.threads = threads
                 begun = time.monotonic()
-                results[load].setdefault(server.name, []).append(LOADS[load][1](run))
-                if server.fast:
-                    net.threaded(False)
-                server.stop()
+                try:
+                    results[load].setdefault(server.name, []).append(LOADS[load][1](run))
+                finally:
+                    if server.fast:
+                        net.threaded(False)
+                    server.stop()
                 print(f"round {n + 1}: {server.name}: {load}: {time.monotonic() - begun:.0f} s",
                       file=sys.stderr)
     for s in servers:
