@@ -35,11 +35,22 @@ SERVER = serve.Server("--turn-user", f"{USER}:{PASSWORD}", "--allow-peer", "127.
                       "--turns", str(TURNS), "--cert", CERT, "--key", KEY)
 
 
+def connects(uri, ca_file):
+    """What goes over datagrams is said once and may be lost on a busy machine: two tries."""
+    try:
+        asyncio.run(test_ice_turn.connects(uri, ca_file))
+    except test_ice_turn.lines.Silence as silence:
+        if "data" not in str(silence) or "transport=udp" not in uri:
+            raise
+        print(f"  once more: {uri}: {silence}")
+        asyncio.run(test_ice_turn.connects(uri, ca_file))
+
+
 def our_own_client():
     for uri in (f"turn:127.0.0.1:{SERVER.stun}", f"turn:127.0.0.1:{SERVER.stun}?transport=tcp",
                 f"turns:localhost:{TURNS}", f"turns:127.0.0.1:{TURNS}?transport=udp",
                 f"turns:localhost:{SERVER.https}"):
-        asyncio.run(test_ice_turn.connects(uri, CERT))
+        connects(uri, CERT)
 
 
 def coturns_client():
@@ -76,6 +87,11 @@ def shown(port):
         return ssl.DER_cert_to_PEM_cert(sock.getpeercert(True))
 
 
+def shown_by_dtls(port):
+    return subprocess.run(["openssl", "s_client", "-dtls1_2", "-connect", f"127.0.0.1:{port}"],
+                          input="", capture_output=True, text=True, timeout=30).stdout
+
+
 def certificates_are_read_again():
     def first_of(file):
         with open(file) as text:
@@ -93,7 +109,8 @@ def certificates_are_read_again():
             if shown(port) == first_of(cert):
                 break
         assert shown(port) == first_of(cert), port
-    asyncio.run(test_ice_turn.connects(f"turns:localhost:{TURNS}?transport=udp", cert))
+    assert first_of(cert).split()[3] in shown_by_dtls(TURNS)
+    assert SERVER.metric('bodkin_dtls_handshakes_failed_total{reason="limit"}') == 0
     before.refresh(600)  # who was there stays
     SERVER.close()
 
