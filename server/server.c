@@ -45,17 +45,18 @@ static size_t worker_count(const struct server_options *o) {
 /* Rooms for networks; the loudest stay. */
 enum { THROTTLE_NETWORKS = 65536 };
 
+void server_set_throttle(struct server *s) {
+    uint32_t per_s = (uint32_t)s->options->turn.throttle;
+    throttle_set_rate(&s->fleet.throttle, per_s, 2 * per_s);
+}
+
 static enum bk_err make_throttle(struct server *s) {
     struct bk_rng rng = box_rng();
-    uint32_t per_s = (uint32_t)s->options->turn.throttle;
-    if (per_s == 0)
-        return BK_OK;
-    enum bk_err err =
-        throttle_init(&s->fleet.throttle, THROTTLE_NETWORKS, per_s, 2 * per_s, &rng, net_alloc());
+    enum bk_err err = throttle_init(&s->fleet.throttle, THROTTLE_NETWORKS, 0, 0, &rng, net_alloc());
     if (err != BK_OK)
         return err;
     throttle_by_network(&s->fleet.throttle);
-    s->fleet.throttled = true;
+    server_set_throttle(s);
     for (size_t i = 0; i < s->fleet.count; i++)
         s->workers[i]->stun.throttle = &s->fleet.throttle;
     return BK_OK;

@@ -49,6 +49,11 @@ enum bk_err server_say(char *reason, enum bk_err err, const char *what, const ch
 /* NULL where nothing was set. */
 const char *server_or_null(const struct server_text *t);
 
+/* ---- server.c */
+
+/* The rate of the present options. */
+void server_set_throttle(struct server *s);
+
 /* ---- certificates.c */
 
 /* Reads the certificate's files as `options` name them, or makes the self-signed one. */

@@ -172,7 +172,7 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
     set_limits(&o->turn, c);
     server_turn_addresses(o, served, count, c->relay, c->public);
     config.tcp_relay = !o->turn.no_tcp_relay;
-    c->throttle = fleet->throttled ? &fleet->throttle : NULL;
+    c->throttle = &fleet->throttle;
     c->mobility = !o->turn.no_mobility;
     c->shared = o->turn.shared_ports;
     struct token_keys keys;

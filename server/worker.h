@@ -62,7 +62,6 @@ struct fleet {
     struct fastpath *fastpath;        /* NULL: none */
     uint8_t relay_key[RELAY_HUB_KEY_LEN]; /* public */
     struct throttle throttle;             /* of answers to strangers; made for sharing */
-    bool throttled;                       /* is there one? */
 };
 
 enum worker_command { WORKER_STOP = 1, WORKER_TLS = 2, WORKER_OPTIONS = 4 };

@@ -8,6 +8,10 @@
 
 enum { WAYS = 8, KEY_LEN = 17, TAG_BITS = 24, TRIES = 8 };
 
+struct rate {
+    uint64_t gap_us, ahead_max_us;
+};
+
 #define TIME_MASK ((UINT64_C(1) << (64 - TAG_BITS)) - 1)
 
 enum bk_err throttle_init(struct throttle *t, uint32_t entries_max, uint32_t per_s, uint32_t burst,
@@ -17,14 +21,21 @@ enum bk_err throttle_init(struct throttle *t, uint32_t entries_max, uint32_t per
         buckets *= 2;
     t->alloc = *alloc;
     t->bucket_count = buckets;
-    t->gap_us = UINT64_C(1000000) / per_s;
-    t->ahead_max_us = (burst - 1) * t->gap_us;
+    throttle_set_rate(t, per_s, burst);
     t->bytes_v4 = 4;
     t->bytes_v6 = 8;
     t->seed[0] = rng_u64(rng);
     t->seed[1] = rng_u64(rng);
     t->slots = alloc->get(alloc->ctx, (size_t)buckets * WAYS * sizeof *t->slots);
     return t->slots == NULL ? BK_ERR_NO_MEMORY : BK_OK;
+}
+
+/* Two words, not one: whoever reads between them is generous or strict once. */
+void throttle_set_rate(struct throttle *t, uint32_t per_s, uint32_t burst) {
+    uint64_t gap = per_s == 0 ? 0 : UINT64_C(1000000) / per_s;
+    uint64_t ahead = burst == 0 ? 0 : (burst - 1) * gap;
+    atomic_store_explicit(&t->gap_us, gap, memory_order_relaxed);
+    atomic_store_explicit(&t->ahead_max_us, ahead, memory_order_relaxed);
 }
 
 void throttle_fini(struct throttle *t) {
@@ -46,13 +57,13 @@ static uint64_t hash_of(const struct throttle *t, const struct bk_ip *who) {
 
 /* How far the slot's time is ahead of the clock; 0: not at all. No slot is further ahead than the
  * limit and one gap, so that anything else is long past. */
-static uint64_t ahead_of(const struct throttle *t, uint64_t slot, uint64_t now_us) {
+static uint64_t ahead_of(struct rate rate, uint64_t slot, uint64_t now_us) {
     uint64_t ahead = ((slot & TIME_MASK) - now_us) & TIME_MASK;
-    return ahead <= t->ahead_max_us + t->gap_us ? ahead : 0;
+    return ahead <= rate.ahead_max_us + rate.gap_us ? ahead : 0;
 }
 
 /* The slot of that tag, or the one whose address has been quiet longest. */
-static size_t slot_for(const struct throttle *t, const _Atomic(uint64_t) *bucket, uint64_t tag,
+static size_t slot_for(struct rate rate, const _Atomic(uint64_t) *bucket, uint64_t tag,
                        uint64_t now_us) {
     size_t quietest = 0;
     uint64_t longest = 0;
@@ -60,7 +71,8 @@ static size_t slot_for(const struct throttle *t, const _Atomic(uint64_t) *bucket
         uint64_t slot = atomic_load_explicit(&bucket[i], memory_order_relaxed);
         if (slot >> (64 - TAG_BITS) == tag)
             return i;
-        uint64_t quiet = (now_us + t->ahead_max_us + t->gap_us - (slot & TIME_MASK)) & TIME_MASK;
+        uint64_t quiet =
+            (now_us + rate.ahead_max_us + rate.gap_us - (slot & TIME_MASK)) & TIME_MASK;
         if (slot == 0 || quiet > longest) {
             quietest = i;
             longest = slot == 0 ? UINT64_MAX : quiet;
@@ -72,17 +84,21 @@ static size_t slot_for(const struct throttle *t, const _Atomic(uint64_t) *bucket
 /* The slot's time runs ahead of the clock by one gap for each answer that was taken: when it is
  * `burst` gaps ahead, the credit is used up. */
 bool throttle_take(struct throttle *t, const struct bk_ip *who, struct bk_time now) {
+    const struct rate rate = {atomic_load_explicit(&t->gap_us, memory_order_relaxed),
+                              atomic_load_explicit(&t->ahead_max_us, memory_order_relaxed)};
+    if (rate.gap_us == 0)
+        return true;
     uint64_t hash = hash_of(t, who), tag = hash >> (64 - TAG_BITS);
     _Atomic(uint64_t) *bucket = t->slots + (hash & (t->bucket_count - 1)) * WAYS;
     uint64_t now_us = (uint64_t)now.us & TIME_MASK;
     for (int i = 0; i < TRIES; i++) {
-        _Atomic(uint64_t) *slot = &bucket[slot_for(t, bucket, tag, now_us)];
+        _Atomic(uint64_t) *slot = &bucket[slot_for(rate, bucket, tag, now_us)];
         uint64_t old = atomic_load_explicit(slot, memory_order_relaxed);
         bool known = old >> (64 - TAG_BITS) == tag && old != 0;
-        uint64_t ahead = known ? ahead_of(t, old, now_us) : 0;
-        if (ahead > t->ahead_max_us)
+        uint64_t ahead = known ? ahead_of(rate, old, now_us) : 0;
+        if (ahead > rate.ahead_max_us)
             return false;
-        uint64_t next = tag << (64 - TAG_BITS) | ((now_us + ahead + t->gap_us) & TIME_MASK);
+        uint64_t next = tag << (64 - TAG_BITS) | ((now_us + ahead + rate.gap_us) & TIME_MASK);
         if (atomic_compare_exchange_weak_explicit(slot, &old, next, memory_order_relaxed,
                                                   memory_order_relaxed))
             return true;

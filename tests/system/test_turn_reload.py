@@ -164,6 +164,32 @@ def clients_are_sent_elsewhere():
     one.close()
 
 
+def answers_to_strangers(server, asked=40):
+    """How many of so many Binding requests, all at once, got an answer."""
+    got = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.5)
+        for _ in range(asked):
+            sock.sendto(b"\0\1\0\0\x21\x12\xa4\x42" + os.urandom(12), ("127.0.0.1", server.stun))
+        try:
+            while got < asked:
+                sock.recv(1000)
+                got += 1
+        except TimeoutError:
+            pass
+    return got
+
+
+def the_throttle_changes():
+    one = Configured("throttle = 1\n")
+    assert answers_to_strangers(one.server) < 20
+    one.reload("throttle = 0\n")
+    assert answers_to_strangers(one.server) == 40
+    one.reload("throttle = 2\n")
+    assert answers_to_strangers(one.server) < 20
+    one.close()
+
+
 run([users_limits_and_filters_change, a_broken_file_changes_nothing,
-     a_hundred_reloads_lose_nothing, the_log_level_changes, clients_are_sent_elsewhere,
+     a_hundred_reloads_lose_nothing, the_log_level_changes, the_throttle_changes, clients_are_sent_elsewhere,
      a_renewed_certificate_is_read_by_itself])

@@ -32,6 +32,22 @@ static void a_burst_and_then_the_rate(void **state) {
     throttle_fini(&t);
 }
 
+static void the_rate_changes(void **state) {
+    (void)state;
+    struct throttle t;
+    struct bk_ip who = bk_ipv4(192, 0, 2, 1);
+    start(&t, 0, 0);
+    assert_int_equal(take_all(&t, &who, 0), 10000); /* any number */
+    throttle_set_rate(&t, 10, 5);
+    assert_int_equal(take_all(&t, &who, 0), 5);
+    throttle_set_rate(&t, 1000, 5);
+    assert_int_equal(take_all(&t, &who, 10000), 5);
+    assert_int_equal(take_all(&t, &who, 10001), 1);
+    throttle_set_rate(&t, 0, 0);
+    assert_int_equal(take_all(&t, &who, 10001), 10000);
+    throttle_fini(&t);
+}
+
 static void one_address_does_not_use_up_anothers_credit(void **state) {
     (void)state;
     struct throttle t;
@@ -109,6 +125,7 @@ int main(void) {
         cmocka_unit_test(networks_are_counted_as_one),
         cmocka_unit_test(its_clock_may_run_for_years),
         cmocka_unit_test(a_burst_and_then_the_rate),
+        cmocka_unit_test(the_rate_changes),
         cmocka_unit_test(one_address_does_not_use_up_anothers_credit),
         cmocka_unit_test(ipv6_counts_by_64_bits),
         cmocka_unit_test(a_flood_of_addresses_is_bounded),
