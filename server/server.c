@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Starting and stopping. The order matters: read or make the keys, bind, give up privileges, start
- * the threads, say that we are ready; then this thread only waits for signals. */
+ * Starting and stopping. The order matters: read or make the keys, do what takes long, bind, give
+ * up privileges, start the threads, say that we are ready; then this thread only waits for signals.
+ */
 #define _POSIX_C_SOURCE 200809L /* NOLINT: sysconf, fflush's friends */
 #include "server/server_int.h"
 
@@ -240,6 +241,8 @@ static enum bk_err start(struct server *s, char *reason) {
     if (err == BK_OK)
         err = make_workers(s, secret, reason);
     wipe(secret, sizeof secret);
+    if (err == BK_OK)
+        server_turn_prepare(&s->fleet, s->options);
     if (err == BK_OK)
         err = server_bind(s, reason);
     if (err == BK_OK)

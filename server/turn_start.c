@@ -124,13 +124,33 @@ static void say_fastpath(const struct fastpath *f, const char *reason) {
 }
 
 /* A server without it relays as well, only dearer. */
-static void open_fastpath(struct fleet *fleet, const struct server_options *o,
-                          const struct turn_service_config *c, const struct bk_ip *served,
-                          size_t count) {
+static struct fastpath_config fastpath_config_of(const struct server_options *o) {
+    const uint32_t allocs = (uint32_t)o->turn.allocations_max;
+    return (struct fastpath_config){.mode = (enum fastpath_mode)o->turn.fastpath,
+                                    .flows_max = allocs < FLOWS_MAX / 2 ? allocs * 2 : FLOWS_MAX,
+                                    .allocs_max = allocs};
+}
+
+void server_turn_prepare(struct fleet *fleet, const struct server_options *o) {
+    const struct fastpath_config config = fastpath_config_of(o);
+    char reason[FASTPATH_REASON_MAX] = "";
+    if (!turn_options_on(&o->turn) || config.mode == FASTPATH_OFF)
+        return;
+    if (fastpath_load(&config, net_alloc(), &fleet->fastpath, reason) == BK_OK)
+        return;
+    fleet->fastpath = NULL;
+    say_fastpath(NULL, reason);
+}
+
+static void attach_fastpath(struct fleet *fleet, const struct server_options *o,
+                            const struct turn_service_config *c, const struct bk_ip *served,
+                            size_t count) {
     struct bk_ip serve[SERVER_LISTEN_MAX + 2];
     char reason[FASTPATH_REASON_MAX] = "";
     size_t n = 0;
     bool wildcard = false;
+    if (fleet->fastpath == NULL)
+        return;
     for (size_t i = 0; i < count && i < SERVER_LISTEN_MAX; i++) {
         wildcard = wildcard || bk_ip_is_any(&served[i]);
         serve[n++] = served[i];
@@ -138,16 +158,13 @@ static void open_fastpath(struct fleet *fleet, const struct server_options *o,
     for (size_t i = 0; i < 2; i++)
         if (c->relay[i].family != BK_FAMILY_NONE)
             serve[n++] = c->relay[i];
-    const struct fastpath_config config = {
-        .mode = (enum fastpath_mode)o->turn.fastpath,
-        .flows_max = c->allocations_max < FLOWS_MAX / 2 ? c->allocations_max * 2 : FLOWS_MAX,
-        .allocs_max = c->allocations_max,
-        .serve = serve,
-        .serve_count = wildcard ? 0 : n};
-    if (config.mode == FASTPATH_OFF)
-        return;
-    if (fastpath_open(&config, net_alloc(), &fleet->fastpath, reason) != BK_OK)
+    struct fastpath_config config = fastpath_config_of(o);
+    config.serve = serve;
+    config.serve_count = wildcard ? 0 : n;
+    if (fastpath_attach(fleet->fastpath, &config, reason) != BK_OK) {
+        fastpath_close(fleet->fastpath);
         fleet->fastpath = NULL;
+    }
     say_fastpath(fleet->fastpath, reason);
 }
 
@@ -186,7 +203,7 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
         err = server_ledger_new((uint16_t)fleet->count,
                                 c->allocations_max * 2 * (uint32_t)fleet->count, &fleet->ledger);
     if (wrong == NULL && err == BK_OK)
-        open_fastpath(fleet, o, c, served, count);
+        attach_fastpath(fleet, o, c, served, count);
     if (wrong == NULL && err == BK_OK)
         c->ledger = server_ledger_face(fleet->ledger);
     for (size_t i = 0; i < fleet->count && wrong == NULL && err == BK_OK; i++) {

@@ -20,6 +20,10 @@ struct net_plane_config server_turn_plane(const struct server_options *o);
  * clients are sent elsewhere. */
 void server_turn_change(struct server_turn *t, const struct turn_options *o);
 
+/* Before binding: what takes long. From then on clients may send, and they do not wait for seconds.
+ */
+void server_turn_prepare(struct fleet *fleet, const struct server_options *o);
+
 /* After binding, before the threads. Does nothing where nobody can log in. `users`: one source for
  * each worker. `reason` (room for SERVER_TEXT_MAX) gets one sentence. */
 BK_MUST_USE enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *o,

@@ -63,6 +63,13 @@ struct fastpath; /* opaque */
 BK_MUST_USE enum bk_err fastpath_open(const struct fastpath_config *config,
                                       const struct bk_alloc *alloc, struct fastpath **out,
                                       char *reason);
+/* Its two halves. The kernel's checks of the programs take seconds, which is better over before
+ * anybody is let in. A failure to attach leaves it to be closed. */
+BK_MUST_USE enum bk_err fastpath_load(const struct fastpath_config *config,
+                                      const struct bk_alloc *alloc, struct fastpath **out,
+                                      char *reason);
+BK_MUST_USE enum bk_err fastpath_attach(struct fastpath *f, const struct fastpath_config *config,
+                                        char *reason);
 /* Detaches. NULL is fine. A process that dies is detached by the kernel; before Linux 6.6, with tc,
  * within LEASE seconds nothing is carried any more, and the next opening removes what is left. */
 void fastpath_close(struct fastpath *f);

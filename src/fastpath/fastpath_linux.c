@@ -378,7 +378,7 @@ void fastpath_close(struct fastpath *f) {
     f->alloc.put(f->alloc.ctx, f);
 }
 
-enum bk_err fastpath_open(const struct fastpath_config *config, const struct bk_alloc *alloc,
+enum bk_err fastpath_load(const struct fastpath_config *config, const struct bk_alloc *alloc,
                           struct fastpath **out, char *reason) {
     if (config->flows_max == 0 || config->flows_max > FLOWS_MAX || config->allocs_max == 0 ||
         config->mode == FASTPATH_OFF) {
@@ -395,17 +395,33 @@ enum bk_err fastpath_open(const struct fastpath_config *config, const struct bk_
     (void)pthread_mutex_init(&f->lock, NULL);
     enum bk_err err = load(f, &memory, config->mode, reason);
     if (err == BK_OK)
-        err = prepare_routes(reason);
-    if (err == BK_OK)
         err = make_flows(f, &memory, reason);
-    if (err == BK_OK)
-        err = attach_all(f, config, reason);
     if (err != BK_OK) {
         fastpath_close(f);
         return err;
     }
     *out = f;
     return BK_OK;
+}
+
+enum bk_err fastpath_attach(struct fastpath *f, const struct fastpath_config *config,
+                            char *reason) {
+    enum bk_err err = prepare_routes(reason);
+    return err == BK_OK ? attach_all(f, config, reason) : err;
+}
+
+enum bk_err fastpath_open(const struct fastpath_config *config, const struct bk_alloc *alloc,
+                          struct fastpath **out, char *reason) {
+    struct fastpath *f;
+    enum bk_err err = fastpath_load(config, alloc, &f, reason);
+    if (err != BK_OK)
+        return err;
+    err = fastpath_attach(f, config, reason);
+    if (err == BK_OK)
+        *out = f;
+    else
+        fastpath_close(f);
+    return err;
 }
 
 enum bk_err fastpath_add(struct fastpath *f, const struct fastpath_flow *flow) {

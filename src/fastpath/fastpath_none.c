@@ -15,6 +15,19 @@ enum bk_err fastpath_open(const struct fastpath_config *config, const struct bk_
     return BK_ERR_UNSUPPORTED;
 }
 
+enum bk_err fastpath_load(const struct fastpath_config *config, const struct bk_alloc *alloc,
+                          struct fastpath **out, char *reason) {
+    return fastpath_open(config, alloc, out, reason);
+}
+
+enum bk_err fastpath_attach(struct fastpath *f, const struct fastpath_config *config,
+                            char *reason) {
+    (void)f;
+    (void)config;
+    (void)reason;
+    return BK_ERR_UNSUPPORTED;
+}
+
 void fastpath_close(struct fastpath *f) {
     (void)f;
 }

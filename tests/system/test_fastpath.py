@@ -9,8 +9,10 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 
-from serve import Server, run
+from serve import BODKIN, Server, run
 from turn import Client
 
 CLIENT, SERVER, RELAY, PEER = "100.1.1.1", "100.1.1.2", "100.1.2.2", "100.1.2.1"
@@ -133,6 +135,32 @@ def test_tc():
     session("tc", True)
 
 
+def has_sockets():
+    with open("/proc/thread-self/net/udp") as sockets:
+        return len(list(sockets)) > 1
+
+
+def has_programs(pid):
+    links = (os.path.join(f"/proc/{pid}/fd", fd) for fd in os.listdir(f"/proc/{pid}/fd"))
+    return any("bpf-prog" in os.readlink(x) for x in links if os.path.islink(x))
+
+
+def test_ports_open_after_what_takes_long():
+    """The kernel takes seconds to check the programs: clients that ask meanwhile give up."""
+    with tempfile.TemporaryDirectory(prefix="bodkin-test-") as state:
+        command = [BODKIN, "serve", "--listen", SERVER, "--https", "0", "--stun", "0", "--turns", "0",
+                   "--state", state, "--turn-user", "user:password", "--fastpath", "tc"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            while not has_sockets():
+                assert process.poll() is None, "it does not start"
+                time.sleep(0.001)
+            assert has_programs(process.pid), "it can be asked, but will not answer for long"
+        finally:
+            process.kill()
+            process.wait()
+
+
 def test_without():
     session("off", False)
 
@@ -144,4 +172,4 @@ for space in ("client", "peer", "server"):
     os.set_inheritable(spaces[space], True)
 link("client", "client", SERVER, CLIENT)
 link("peer", "peer", RELAY, PEER)
-run([test_xdp_or_what_there_is, test_tc, test_without])
+run([test_xdp_or_what_there_is, test_tc, test_ports_open_after_what_takes_long, test_without])

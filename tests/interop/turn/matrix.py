@@ -50,7 +50,7 @@ class Server:
 
     def __init__(self, kind, folder, addresses, port, within=()):
         self.kind, self.folder, self.addresses, self.port = kind, folder, addresses, port
-        self.within, self.process = list(within), None
+        self.within, self.process, self.logged = list(within), None, 0
         self.log = os.path.join(folder, kind + ".log")
 
     def argv(self):
@@ -76,16 +76,24 @@ class Server:
 
     def start(self):
         with open(self.log, "ab") as log:
+            self.logged = log.tell()
             self.process = subprocess.Popen(self.within + self.argv(), stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL, cwd=self.folder)
-        until = time.monotonic() + 10
-        while not self.listens():
+        until = time.monotonic() + 20
+        while not self.is_ready():
             if not self.alive() or time.monotonic() > until:
                 with open(self.log, encoding="utf8", errors="replace") as f:
                     print(f"{self.kind} does not start:", f.read()[-600:])
                 return False
             time.sleep(0.1)
         return True
+
+    def is_ready(self):
+        """Ports that are open may not be served yet."""
+        if self.kind == "coturn":
+            return self.listens()
+        with open(self.log, encoding="utf8", errors="replace") as log:
+            return " ready " in log.read()[self.logged:]
 
     def listens(self):
         text = subprocess.run(self.within + ["cat", "/proc/net/udp"], capture_output=True, text=True,
