@@ -11,7 +11,8 @@
 extern "C" {
 #endif
 
-/* Memory. Used by `_new` and `_free` only: nothing in the core allocates afterwards. */
+/* Memory. Used by `_new` and `_free`, and afterwards only by objects that say so: they grow up to
+ * their limits and shrink again. */
 struct bk_alloc {
     void *(*get)(void *ctx,
                  size_t size); /* zeroed, aligned for any object; NULL when there is none */
