@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A TURN client for tests (RFC 8656), one blocking request at a time, over any stream or UDP."""
+import contextlib
 import hashlib
 import hmac
 import os
 import socket
 import ssl
 import struct
+import subprocess
 
 COOKIE = 0x2112A442
 ALLOCATE, REFRESH, SEND, DATA, PERMIT, BIND = 3, 4, 6, 7, 8, 9
@@ -169,6 +171,21 @@ def tls(sock, alpn=None):
     if alpn:
         context.set_alpn_protocols(alpn)
     return context.wrap_socket(sock)
+
+
+@contextlib.contextmanager
+def dtls(port):
+    """OpenSSL's client as a socket: what comes in one record after the other is a stream here."""
+    ours, theirs = socket.socketpair()
+    command = ["openssl", "s_client", "-dtls1_2", "-quiet", "-connect", f"127.0.0.1:{port}"]
+    client = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL)
+    theirs.close()
+    try:
+        with ours:
+            yield ours
+    finally:
+        client.kill()
+        client.wait()
 
 
 def connect(port, first=b""):
