@@ -161,11 +161,14 @@ def test_manual_has_all():
                       ("agent", "talk", "forwarder", "forward_server", "listen", "ping", "report"))
     names = set(re.findall(r'report_event\([^;"]*"([\w-]+)"', written)) | {"home", "home-lost"}
     assert names == manual("JSON EVENTS"), names ^ manual("JSON EVENTS")
-    page = source("docs/man/bodkin.1")
-    for command in ("serve", "id", "listen", "connect", "ping"):
-        shown = subprocess.run([BODKIN, command, "--help"], capture_output=True, text=True).stdout
+    for command, page, help_ in [
+            (command, source("docs/man/bodkin.1"), "--help")
+            for command in ("id", "listen", "connect", "ping")] + [
+            ("serve", source("docs/man/bodkin-serve.1"), help_)
+            for help_ in ("--help", "--help-turn", "--help-more")]:
+        shown = subprocess.run([BODKIN, command, help_], capture_output=True, text=True).stdout
         for option in set(re.findall(r"^ +(?:-\w, +)?--([\w-]+)", shown, re.M)) - {"help"}:
-            assert f"Fl -{option}" in page, (command, option)
+            assert re.search(rf"Fl -{option}\b(?!-)", page), (command, option)
 
 
 def test_json_events():
