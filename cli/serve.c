@@ -159,7 +159,8 @@ static void hide_secrets(const struct command_line *c) {
     for (int i = 1; i < c->argc && c->seen[i] != NULL; i++) {
         char *word = c->seen[i], *equals = strchr(word, '=');
         if (strncmp(word, "--turn-user", 11) != 0 && strncmp(word, "--turn-secret", 13) != 0 &&
-            strncmp(word, "--turn-token-key", 16) != 0)
+            strncmp(word, "--turn-token-key", 16) != 0 &&
+            strncmp(word, "--turn-nonce-key", 16) != 0)
             continue;
         char *value = equals != NULL ? equals + 1 : i + 1 < c->argc ? c->seen[i + 1] : NULL;
         if (value != NULL)

@@ -2,6 +2,7 @@
 #include "server/options.h"
 
 #include "base/wipe.h"
+#include "server/nonce_keys.h"
 #include "server/token_keys.h"
 #include "server/users_hook.h"
 
@@ -56,6 +57,11 @@ enum bk_err server_options_check(const struct server_options *o, char *reason) {
     wipe(&keys, sizeof keys);
     if (!readable)
         return say(reason, "turn-token-key: not KID:KEY with 16 or 32 bytes of base64");
+    struct nonce_keys nonces;
+    readable = nonce_keys_read(&o->turn.nonce_keys, &nonces);
+    wipe(&nonces, sizeof nonces);
+    if (!readable)
+        return say(reason, "turn-nonce-key: not one or two texts of at least 16 bytes");
     if (o->plain_http_port > 0 && o->plain_http_port == o->https_port)
         return say(reason, "plain-http: the port is the one of https");
     if (o->turn.turns_port > 0 && o->turn.turns_port == o->https_port)

@@ -76,6 +76,8 @@ const struct server_option server_option_table[] = {
      "of time-limited names (REST); or @FILE", TURN, true},
     {"turn-token-key", SERVER_SECRETS, AT(turn.token_keys), 0, 0, "KID:KEY",
      "key of RFC 7635 tokens, base64; or @FILE", TURN, false},
+    {"turn-nonce-key", SERVER_SECRETS, AT(turn.nonce_keys), 0, 0, "TEXT",
+     "servers with the same take each other's nonces", TURN, true},
     {"users", SERVER_TEXT, AT(turn.users_db), 0, 0, "FILE", "users kept by `bodkin user`", TURN,
      true},
     {"users-url", SERVER_TEXT, AT(turn.users_url), 0, 0, "URL",

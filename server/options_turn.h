@@ -61,6 +61,7 @@ struct turn_options {
     struct server_users users;
     struct server_secrets secrets;    /* of time-limited names (REST) */
     struct server_secrets token_keys; /* RFC 7635: "KID:BASE64", the long-term keys of tokens */
+    struct server_secrets nonce_keys; /* the one in use, one on its way in or out; none: drawn */
     struct server_text realm;
     struct server_text users_db;  /* a file of `bodkin user` */
     struct server_text users_url; /* asked for whom nobody else knows */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/turn_int.h"
 
+#include "base/wipe.h"
 #include "box/box.h"
 #include "net/alloc.h"
 #include "server/turn_tcp.h"
 #include "server/worker.h"
+#include <string.h>
 
 /* --- what the service wants
  * ---------------------------------------------------------------------- */
@@ -165,10 +167,10 @@ enum bk_err server_turn_new(struct worker *w, const struct server_turn_config *c
         return BK_ERR_NO_MEMORY;
     struct turn_service_config service = config->service;
     t->users = config->service.users;
+    memcpy(t->nonce_key, config->service.secret, sizeof t->nonce_key);
     t->worker = w;
     service.worker = (uint16_t)w->index;
     service.workers = (uint16_t)w->fleet->count;
-    service.tcp = config->tcp_relay;
     service.tcp = config->tcp_relay;
     service.flows = w->fleet->fastpath != NULL;
     service.dont_fragment = net_plane_can_keep_whole(w->plane);
@@ -199,5 +201,6 @@ void server_turn_free(struct server_turn *t) {
     turn_flows_fini(t);
     turn_relays_fini(t);
     turn_service_free(t->service);
+    wipe(t->nonce_key, sizeof t->nonce_key);
     alloc->put(alloc->ctx, t);
 }

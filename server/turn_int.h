@@ -12,6 +12,7 @@
 #define SERVER_TURN_INT_H
 
 #include "net/plane.h"
+#include "server/nonce_keys.h"
 #include "server/turn.h"
 #include "server/turn_later.h"
 
@@ -49,6 +50,7 @@ struct server_turn {
     struct worker *worker;
     struct turn_service *service;
     struct turn_users users; /* the service's */
+    uint8_t nonce_key[NONCE_KEY_LEN];
     struct net_timer timer;
     struct bk_time deadline; /* what the timer is set to */
     uint32_t unopened;       /* relay ports that were somebody else's */

@@ -92,6 +92,19 @@ static const struct bk_addr *alternate_of(const struct turn_options *o) {
     return o->alternate.ip.family == BK_FAMILY_NONE ? NULL : &o->alternate;
 }
 
+/* Clients that hold a nonce or a ticket made with the key before go on: it is good until the next
+ * reload, when no other is named. Once there is a key, only another one replaces it. */
+static void change_nonce_key(struct server_turn *t, const struct turn_options *o) {
+    struct nonce_keys keys;
+    if (nonce_keys_read(&o->nonce_keys, &keys) && keys.count > 0) {
+        bool same = equal_secret(keys.list[0], t->nonce_key, NONCE_KEY_LEN);
+        const uint8_t *other = keys.count > 1 ? keys.list[1] : same ? NULL : t->nonce_key;
+        turn_service_set_secret(t->service, keys.list[0], other);
+        memcpy(t->nonce_key, keys.list[0], NONCE_KEY_LEN);
+    }
+    wipe(&keys, sizeof keys);
+}
+
 void server_turn_change(struct server_turn *t, const struct turn_options *o) {
     struct turn_service_config c = turn_service_config_default;
     set_limits(o, &c);
@@ -101,6 +114,7 @@ void server_turn_change(struct server_turn *t, const struct turn_options *o) {
     enum bk_err err = turn_service_change(t->service, &c);
     if (err != BK_OK)
         log_event(LOG_ERROR, "reload_failed", "reason", bk_err_text(err));
+    change_nonce_key(t, o);
     turn_service_drain(t->service, alternate_of(o));
 }
 
@@ -173,16 +187,41 @@ void server_turn_stop(struct fleet *fleet) {
     fleet->fastpath = NULL;
 }
 
+static void start_one(struct server_turn *t, const struct turn_options *o) {
+    change_nonce_key(t, o); /* the second one */
+    turn_service_drain(t->service, alternate_of(o));
+}
+
+/* How far the time since 1970 is ahead of ours. */
+static int64_t unix_ahead_us(void) {
+    struct timespec now = {0};
+    (void)timespec_get(&now, TIME_UTC);
+    return (int64_t)now.tv_sec * BK_US_PER_S + now.tv_nsec / 1000 - net_clock().us;
+}
+
+/* Servers with the same key need the same clock, too; as of the start, so that nobody's nonce ends
+ * when this machine's is set. */
+static void choose_secret(const struct turn_options *o, struct turn_service_config *c) {
+    struct bk_rng rng = box_rng();
+    struct nonce_keys keys;
+    bool given = nonce_keys_read(&o->nonce_keys, &keys) && keys.count > 0;
+    if (given)
+        memcpy(c->secret, keys.list[0], sizeof c->secret);
+    else
+        rng.fill(rng.ctx, c->secret, sizeof c->secret);
+    c->nonce_clock_us = unix_ahead_us();
+    wipe(&keys, sizeof keys);
+}
+
 enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *o,
                               const struct bk_ip *served, size_t count,
                               const struct turn_users users[], char *reason) {
     struct server_turn_config config = {.service = turn_service_config_default};
     struct turn_service_config *c = &config.service;
-    struct bk_rng rng = box_rng();
     enum bk_err err = BK_OK;
     if (!turn_options_on(&o->turn))
         return BK_OK;
-    rng.fill(rng.ctx, c->secret, sizeof c->secret);
+    choose_secret(&o->turn, c);
     c->realm = o->turn.realm.text;
     /* Who hides a name must have it kept here: of a time-limited one there is no list. */
     c->anonymous = !o->turn.no_userhash && o->turn.secrets.count == 0;
@@ -194,9 +233,9 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
     c->shared = o->turn.shared_ports;
     struct token_keys keys;
     if (token_keys_read(&o->turn.token_keys, &keys) && keys.count > 0)
-        c->tokens = (struct turn_tokens){
-            o->name.text[0] == '\0' ? o->turn.realm.text : o->name.text, keys.list, keys.count,
-            (int64_t)time(NULL) * BK_US_PER_S - net_clock().us};
+        c->tokens =
+            (struct turn_tokens){o->name.text[0] == '\0' ? o->turn.realm.text : o->name.text,
+                                 keys.list, keys.count, unix_ahead_us()};
     c->users = users[0];
     const char *wrong = turn_service_config_check(c);
     if (wrong == NULL)
@@ -210,7 +249,7 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
         c->users = users[i];
         err = server_turn_new(fleet->workers[i], &config, &fleet->workers[i]->turn);
         if (err == BK_OK)
-            turn_service_drain(fleet->workers[i]->turn->service, alternate_of(&o->turn));
+            start_one(fleet->workers[i]->turn, &o->turn);
     }
     wipe(c->secret, sizeof c->secret);
     wipe(&keys, sizeof keys);

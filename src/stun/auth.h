@@ -106,6 +106,7 @@ struct stun_realm {
     uint8_t secret[32], previous[32]; /* nonces are made with the first, and may be of either */
     bool has_previous;
     int64_t nonce_us; /* lifetime of a nonce */
+    int64_t clock_us; /* added to the time, for a clock that others with this secret have, too */
     bool anonymous;   /* offer USERHASH; stun_claim then may name a hash */
 };
 

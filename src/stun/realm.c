@@ -122,7 +122,8 @@ static bool nonce_is_fresh(const struct stun_realm *s, const struct wire_span *n
     }
     if (!made_here)
         return false;
-    int64_t age_us = now.us - (int64_t)issued_ms * BK_US_PER_MS; /* 48 bits: no overflow */
+    int64_t age_us =
+        now.us + s->clock_us - (int64_t)issued_ms * BK_US_PER_MS; /* 48 bits: no overflow */
     return age_us >= -AHEAD_US && age_us <= s->nonce_us;
 }
 
@@ -181,8 +182,8 @@ uint16_t stun_claim_verify(const struct stun_claim *claim, const struct stun_msg
 void stun_realm_challenge(const struct stun_realm *s, struct stun_builder *b,
                           const struct bk_addr *from, struct bk_time now) {
     uint8_t nonce[NONCE_LEN];
-    make_nonce(s, s->secret, from, (uint64_t)(now.us / BK_US_PER_MS) & UINT64_C(0xffffffffffff),
-               nonce);
+    uint64_t now_ms = (uint64_t)((now.us + s->clock_us) / BK_US_PER_MS);
+    make_nonce(s, s->secret, from, now_ms & UINT64_C(0xffffffffffff), nonce);
     stun_put_bytes(b, STUN_REALM, s->realm, strlen(s->realm));
     stun_put_bytes(b, STUN_NONCE, nonce, sizeof nonce);
     stun_put_algorithms(b, STUN_PASSWORD_ALGORITHMS, &offer);

@@ -164,6 +164,7 @@ static enum bk_err set_up(struct turn_service *s, const struct turn_service_conf
         err = make_tables(s);
     if (err != BK_OK)
         return err;
+    s->realm.clock_us = config->nonce_clock_us;
     turn_ticket_keys_set(&s->ticket_keys, config->secret, NULL);
     wipe(s->config.secret, sizeof s->config.secret);
     s->look_home = BK_NEVER;

@@ -40,10 +40,12 @@ enum { TURN_WORKERS_MAX = 256 };
 
 /* Copy turn_service_config_default and change fields. Texts and lists are copied, but for users. */
 struct turn_service_config {
-    const char *realm;  /* 1 to 28 bytes: longer ones would make a 401 an amplifier */
-    uint8_t secret[32]; /* of the nonces; random; shared by the workers of one server */
-    int64_t nonce_us;   /* life of a nonce; 1 s..1 h; 1 h, RFC 8656 section 5 */
-    bool anonymous;     /* offer USERHASH, RFC 8489 section 14.4 */
+    const char *realm;      /* 1 to 28 bytes: longer ones would make a 401 an amplifier */
+    uint8_t secret[32];     /* of the nonces; random; shared by the workers of one server */
+    int64_t nonce_clock_us; /* what is added to struct bk_time to have a clock that all servers of a
+                               fleet with this secret agree on; 0: the server is alone */
+    int64_t nonce_us;       /* life of a nonce; 1 s..1 h; 1 h, RFC 8656 section 5 */
+    bool anonymous;         /* offer USERHASH, RFC 8489 section 14.4 */
     struct turn_users users;
     struct turn_tokens tokens;        /* RFC 7635; copied */
     struct throttle *throttle;        /* of answers to who has proved nothing; shared; NULL: none */
@@ -265,8 +267,8 @@ void turn_service_drain_to(struct turn_service *service, const struct bk_addr *a
 /* ---- Secrets -------------------------------------------------------------------------------- */
 
 /* Changes the secret that nonces and mobility tickets are made with; what was made with `previous`
- * is good, too (NULL: nothing is). In a fleet: first give everyone the new one as `previous`, then
- * as `current` with the old one behind it, and drop that after an hour. */
+ * is good, too (NULL: nothing is). In a fleet (nonce_clock_us): first give everyone the new one as
+ * `previous`, then as `current` with the old one behind it, and drop that after an hour. */
 void turn_service_set_secret(struct turn_service *service, const uint8_t current[32],
                              const uint8_t previous[32]);
 

@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from serve import Server, run
-from turn import Client, Refused, udp_peer
+from turn import ERROR, LIFETIME, REFRESH, Client, Refused, attribute, udp_peer
 
 
 def client(server, user="alice", password="sesame"):
@@ -190,6 +190,54 @@ def the_throttle_changes():
     one.close()
 
 
+def a_nonce_key_is_shared_and_changed():
+    alice, first, second = "turn-user = alice:sesame\n", "a" * 16, "b" * 16
+    one = Configured(alice + f"turn-nonce-key = {first}\n")
+    other = Configured(alice + f"turn-nonce-key = {second}\nturn-nonce-key = {first}\n")
+    alone = Configured(alice)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def at(server, nonce_of=None):
+        """A client of that server with a nonce that another one gave it."""
+        new = Client(sock, "alice", "sesame")
+        if nonce_of is not None:
+            new.realm, new.nonce = nonce_of.realm, nonce_of.nonce
+        sock.connect(("127.0.0.1", server.server.stun))
+        return new
+
+    def code_without_challenge(new):
+        answer = new.once(REFRESH, attribute(LIFETIME, bytes(4)))
+        if answer.kind == REFRESH | 0x0100:
+            return 0
+        return answer.attributes[ERROR][2] * 100 + answer.attributes[ERROR][3]
+
+    asked = at(one)
+    assert code_of(asked.refresh, 0) == 437  # nobody's 5-tuple; now it has a nonce
+    assert code_without_challenge(at(other, asked)) == 437
+    assert code_without_challenge(at(alone, asked)) == 438
+    there = at(other)
+    assert code_of(there.refresh, 0) == 437
+    assert code_without_challenge(at(one, there)) == 438
+    one.reload(alice + f"turn-nonce-key = {first}\nturn-nonce-key = {second}\n")
+    until = time.monotonic() + 10
+    while code_without_challenge(at(one, there)) != 437:
+        assert time.monotonic() < until
+    one.reload(alice + f"turn-nonce-key = {second}\n")
+    until = time.monotonic() + 10
+    while code_without_challenge(at(one, asked)) != 437:  # replaced just now: still good
+        assert time.monotonic() < until
+    one.reload(alice + f"turn-nonce-key = {second}\n")
+    until = time.monotonic() + 10
+    while code_without_challenge(at(one, asked)) != 438:
+        assert time.monotonic() < until
+    one.reload(alice + "turn-nonce-key = short\n", "reload_failed")
+    assert first not in one.server.logged() and second not in one.server.logged()
+    for server in (one, other, alone):
+        server.close()
+    sock.close()
+
+
 run([users_limits_and_filters_change, a_broken_file_changes_nothing,
-     a_hundred_reloads_lose_nothing, the_log_level_changes, the_throttle_changes, clients_are_sent_elsewhere,
+     a_hundred_reloads_lose_nothing, the_log_level_changes, the_throttle_changes,
+     a_nonce_key_is_shared_and_changed, clients_are_sent_elsewhere,
      a_renewed_certificate_is_read_by_itself])

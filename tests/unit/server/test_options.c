@@ -221,6 +221,21 @@ static void a_token_key_has_a_name_and_the_right_length(void **state) {
     }
 }
 
+static void nonce_keys_are_two_and_long_enough(void **state) {
+    static struct server_options o;
+    char reason[SERVER_TEXT_MAX];
+    (void)state;
+    o = server_options_default;
+    assert_int_equal(set(&o, "turn-nonce-key", "0123456789abcdef"), BK_OK);
+    assert_int_equal(set(&o, "turn-nonce-key", "fedcba9876543210"), BK_OK);
+    assert_int_equal(server_options_check(&o, reason), BK_OK);
+    assert_int_equal(set(&o, "turn-nonce-key", "0123456789abcdefg"), BK_OK);
+    assert_int_equal(server_options_check(&o, reason), BK_ERR_MALFORMED);
+    o = server_options_default;
+    assert_int_equal(set(&o, "turn-nonce-key", "0123456789abcde"), BK_OK);
+    assert_int_equal(server_options_check(&o, reason), BK_ERR_MALFORMED);
+}
+
 static void more_than_two_addresses_of_a_family_are_a_mistake(void **state) {
     static const struct {
         const char *ips[5];
@@ -304,6 +319,7 @@ int main(void) {
         cmocka_unit_test(turn_is_on_with_credentials),
         cmocka_unit_test(addresses_add_up_to_a_limit),
         cmocka_unit_test(a_key_without_a_certificate_is_a_mistake),
+        cmocka_unit_test(nonce_keys_are_two_and_long_enough),
         cmocka_unit_test(a_token_key_has_a_name_and_the_right_length),
         cmocka_unit_test(more_than_two_addresses_of_a_family_are_a_mistake),
         cmocka_unit_test(the_help_has_every_option_in_80_columns),
