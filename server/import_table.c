@@ -86,7 +86,7 @@ const struct import_row import_table[] = {
     {"tcp-proxy-port", IMPORT_NEVER, NULL, "proxy-from = RANGE, on the usual ports"},
     {"aux-server", IMPORT_NEVER, NULL, "listen = ADDR, on the usual ports"},
     {"tls-alternate-server", IMPORT_NEVER, NULL, "alternate-server serves all transports"},
-    {"oauth", IMPORT_NEVER, NULL, "turn-token-key = KID:KEY"},
+    {"oauth", IMPORT_NEVER, NULL, "turn-token-key = KID:IKM_KEY, both of the oauth_key table"},
     {"userdb", IMPORT_NEVER, NULL, users},
     {"db", IMPORT_NEVER, NULL, users},
     {"psql-userdb", IMPORT_NEVER, NULL, users},

@@ -56,7 +56,8 @@ enum bk_err server_options_check(const struct server_options *o, char *reason) {
     bool readable = token_keys_read(&o->turn.token_keys, &keys);
     wipe(&keys, sizeof keys);
     if (!readable)
-        return say(reason, "turn-token-key: not KID:KEY with 16 or 32 bytes of base64");
+        return say(reason, "turn-token-key: not KID:KEY, the base64 of 16 or 32 bytes (a newline "
+                           "after them may be)");
     struct nonce_keys nonces;
     readable = nonce_keys_read(&o->turn.nonce_keys, &nonces);
     wipe(&nonces, sizeof nonces);

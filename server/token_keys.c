@@ -28,14 +28,25 @@ static size_t read_base64(const char *text, uint8_t *out, size_t cap) {
     return n;
 }
 
+/* RFC 7635 section 6.2: AES-128 or AES-256. coturn's data base has keys that were made with `echo`:
+ * their newline is none of the key. */
+static size_t key_len(const uint8_t *key, size_t len) {
+    bool newline = (len == 17 || len == 33) && key[len - 1] == '\n';
+    size_t bare = newline ? len - 1 : len;
+    return bare == 16 || bare == 32 ? bare : 0;
+}
+
 static bool read_one(const char *text, struct turn_token_key *out) {
     const char *colon = strchr(text, ':');
     size_t name = colon == NULL ? 0 : (size_t)(colon - text);
     if (name == 0 || name > TURN_KID_MAX)
         return false;
     memcpy(out->kid, text, name);
-    out->len = read_base64(colon + 1, out->key, sizeof out->key);
-    return out->len == 16 || out->len == 32; /* RFC 7635 section 6.2: AES-128 or AES-256 */
+    uint8_t key[sizeof out->key + 1];
+    out->len = key_len(key, read_base64(colon + 1, key, sizeof key));
+    memcpy(out->key, key, out->len);
+    wipe(key, sizeof key);
+    return out->len > 0;
 }
 
 bool token_keys_read(const struct server_secrets *from, struct token_keys *out) {

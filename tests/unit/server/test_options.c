@@ -205,6 +205,11 @@ static void a_token_key_has_a_name_and_the_right_length(void **state) {
     } rows[] = {
         {"k:AAAAAAAAAAAAAAAAAAAAAA==", BK_OK},
         {"k:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", BK_OK},
+        {"k:MDEyMzQ1Njc4OWFiY2RlZgo=", BK_OK}, /* and a newline, as `echo` makes it */
+        {"k:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWYK", BK_OK},
+        {"k:MDEyMzQ1Njc4OWFiY2RlZng=", BK_ERR_MALFORMED}, /* and an x */
+        {"k:MDEyMzQ1Njc4OWFiY2RlZgoK", BK_ERR_MALFORMED},
+        {"k:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWYKCg==", BK_ERR_MALFORMED},
         {"k:AAAA", BK_ERR_MALFORMED},
         {"k:AAAAAAAAAAAAAAAAAAAAAA", BK_ERR_MALFORMED},
         {"k:AAAAAAAAAAAAAAAAAAAA*A==", BK_ERR_MALFORMED},
