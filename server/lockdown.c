@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILES = 4 };
+enum { FILES = 4 + SERVER_SECRET_FILES_MAX };
 
 struct folders {
     char text[2 * FILES][SERVER_PATH_MAX];
@@ -50,6 +50,8 @@ void server_sandbox(const struct server *s) {
     add_file(&f, o->key.text);
     add_file(&f, s->source->file);
     add_file(&f, o->turn.users_db.text);
+    for (size_t i = 0; i < SERVER_SECRET_FILES_MAX; i++)
+        add_file(&f, o->secret_files[i].text);
     sandbox_enter(f.list, f.count, s->state_dir, &outcome);
     log_begin(&l, outcome.files && outcome.calls ? LOG_INFO : LOG_WARN, LOG_ALWAYS, "sandbox");
     log_text(&l, "files", outcome.files ? "closed" : "open: no landlock in this kernel");

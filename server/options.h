@@ -8,7 +8,7 @@
 #include "server/options_turn.h"
 #include <bodkin/err.h>
 
-enum { SERVER_WORKERS_MAX = 64 };
+enum { SERVER_WORKERS_MAX = 64, SERVER_SECRET_FILES_MAX = 8 };
 
 struct server_options {
     struct server_listen listen, stun_address;
@@ -23,6 +23,7 @@ struct server_options {
     enum log_level log_level;
     bool log_json, no_sandbox;
     struct turn_options turn;
+    struct server_text secret_files[SERVER_SECRET_FILES_MAX]; /* that "@FILE" named; then empty */
 };
 
 extern const struct server_options server_options_default;

@@ -211,6 +211,19 @@ static enum bk_err add_secret_of(struct server_secrets *to, const struct server_
     return err;
 }
 
+/* Which files a reload will read: lockdown.c leaves them open. More than there is room for are read
+ * at the start only. */
+static void note_file(struct server_options *o, const char *path) {
+    size_t len = strlen(path);
+    for (size_t i = 0; i < SERVER_SECRET_FILES_MAX && len < SERVER_TEXT_MAX; i++) {
+        struct server_text *to = &o->secret_files[i];
+        if (to->text[0] == '\0')
+            memcpy(to->text, path, len + 1);
+        if (strcmp(to->text, path) == 0)
+            return;
+    }
+}
+
 static enum bk_err set_addr(struct bk_addr *to, const struct server_option *row, const char *value,
                             char *reason) {
     struct bk_addr addr = {.port = STUN_PORT};
@@ -258,6 +271,8 @@ enum bk_err server_option_set(struct server_options *o, const struct server_opti
     case SERVER_USERS:
         return add_user(field, row, value, reason);
     case SERVER_SECRETS:
+        if (value[0] == '@')
+            note_file(o, value + 1);
         return add_secret_of(field, row, value, reason);
     case SERVER_ADDR:
         return set_addr(field, row, value, reason);

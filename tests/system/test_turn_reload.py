@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: MIT
 """SIGHUP: everything but the listeners changes, nothing that was granted is lost, and a broken
 configuration changes nothing."""
+import base64
+import hmac
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -237,7 +240,40 @@ def a_nonce_key_is_shared_and_changed():
     sock.close()
 
 
+def a_secret_in_a_file_is_read_again():
+    """As docs/operating.md begins: the file is where nothing else of the server's is."""
+    folder = tempfile.mkdtemp(prefix="bodkin-test-")
+    os.chmod(folder, 0o755)
+    file = os.path.join(folder, "turn.secret")
+
+    def write(secret):
+        with open(file + ".new", "w") as new:
+            new.write(secret + "\n")
+        if os.geteuid() == 0:
+            os.chown(file + ".new", 0, pwd.getpwnam("nobody").pw_gid)
+        os.chmod(file + ".new", 0o640)
+        os.rename(file + ".new", file)
+
+    def outcome(secret):
+        name = f"{int(time.time()) + 3600}:alice"
+        made = hmac.new(secret.encode(), name.encode(), "sha1").digest()
+        one = client(server, name, base64.b64encode(made).decode())
+        return code_of(one.allocate)
+
+    write("north")
+    server = Server("--turn-secret", "@" + file, "--turns", "0", "--relay-ports", "20000-29999")
+    assert outcome("north") == 0 and outcome("south") == 401
+    write("south")
+    server.signal(signal.SIGHUP)
+    server.wait_for_log(" reload ", 10)
+    until = time.monotonic() + 10
+    while (outcome("north"), outcome("south")) != (401, 0):
+        assert time.monotonic() < until, server.logged()
+    server.close()
+    shutil.rmtree(folder)
+
+
 run([users_limits_and_filters_change, a_broken_file_changes_nothing,
      a_hundred_reloads_lose_nothing, the_log_level_changes, the_throttle_changes,
-     a_nonce_key_is_shared_and_changed, clients_are_sent_elsewhere,
+     a_nonce_key_is_shared_and_changed, a_secret_in_a_file_is_read_again, clients_are_sent_elsewhere,
      a_renewed_certificate_is_read_by_itself])
