@@ -21,7 +21,7 @@ struct server_options {
     struct server_text cert, key, name, state_dir, user;
     struct server_ranges metrics_from; /* none: this machine and private networks */
     enum log_level log_level;
-    bool log_json, no_sandbox;
+    bool log_json, no_sandbox, drain_exit;
     struct turn_options turn;
     struct server_text secret_files[SERVER_SECRET_FILES_MAX]; /* that "@FILE" named; then empty */
 };

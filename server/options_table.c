@@ -69,6 +69,8 @@ const struct server_option server_option_table[] = {
     {"log-json", SERVER_FLAG, AT(log_json), 0, 0, NULL, "one JSON object per line", MORE, true},
     {"no-sandbox", SERVER_FLAG, AT(no_sandbox), 0, 0, NULL,
      "without seccomp and landlock (on where there are any)", MORE, false},
+    {"drain-exit", SERVER_FLAG, AT(drain_exit), 0, 0, NULL,
+     "after SIGUSR1: end with the last allocation", MORE, true},
 
     {"turn-user", SERVER_USERS, AT(turn.users), 0, 0, "NAME:PASS",
      "a user, repeatable; NAME:0xKEY takes a key", TURN, true},

@@ -100,23 +100,30 @@ static enum bk_err make_workers(struct server *s, const uint8_t *secret, char *r
 /* --- the run
  * ---------------------------------------------------------------------------------------------- */
 
+void server_end(struct server *s, const char *why) {
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    log_event(LOG_INFO, "stopping", "signal", why);
+    net_loop_stop(s->loop);
+}
+
 static void on_signal(void *ctx, int signum) {
     struct server *s = ctx;
     if (signum == SIGHUP) {
         server_reload(s);
         return;
     }
-    if (s->stopping)
-        return;
-    s->stopping = true;
-    log_event(LOG_INFO, "stopping", "signal", signum == SIGINT ? "SIGINT" : "SIGTERM");
-    net_loop_stop(s->loop);
+    if (signum == SIGUSR1)
+        server_drain(s);
+    else
+        server_end(s, signum == SIGINT ? "SIGINT" : "SIGTERM");
 }
 
 static enum bk_err watch_signals(struct server *s) {
-    static const int signums[3] = {SIGHUP, SIGINT, SIGTERM};
+    static const int signums[SERVER_SIGNALS] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1};
     signal(SIGPIPE, SIG_IGN);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < SERVER_SIGNALS; i++) {
         enum bk_err err = net_signal_new(s->loop, signums[i], on_signal, s, &s->signals[i]);
         if (err != BK_OK)
             return err;
@@ -271,9 +278,10 @@ static void stop(struct server *s) {
     limits_fini(&s->fleet.limits);
     throttle_fini(&s->fleet.throttle);
     stun_discovery_free(s->fleet.discovery);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < SERVER_SIGNALS; i++)
         net_signal_free(s->signals[i]);
     net_timer_set(&s->renew, BK_NEVER);
+    server_drain_end(s);
     server_unwatch_certificate(s);
     net_tls_unref(s->tls);
     log_event(LOG_INFO, "stopped", "clients", "told to come back");

@@ -5,6 +5,7 @@
  *     bind.c          which addresses and ports
  *     certificates.c  the certificate, and its renewal
  *     lockdown.c      what the process keeps of the system
+ *     drain.c         emptying it
  *     reload.c        other options and certificates while it runs */
 #ifndef SERVER_SERVER_INT_H
 #define SERVER_SERVER_INT_H
@@ -16,10 +17,17 @@
 #include "server/users_keeper.h"
 #include "server/worker.h"
 
-enum { SERVER_PATH_MAX = 4096 };
+enum { SERVER_PATH_MAX = 4096, SERVER_SIGNALS = 4 };
 
 /* The metacert is valid for 30 days; RFC-less, from derper. */
 #define SERVER_RENEW_US (INT64_C(7) * 86400 * BK_US_PER_S)
+
+/* What SIGUSR1 began. */
+struct drain {
+    struct net_timer look; /* its loop is NULL: not begun */
+    uint64_t said;         /* how many allocations the last line of the log had; 0: none yet */
+    unsigned looks;        /* since then */
+};
 
 struct server {
     const struct server_source *source;
@@ -38,8 +46,9 @@ struct server {
     uint16_t https_port, stun_port, plain_port, turns_port; /* the last two, 0: off */
     struct net_loop *loop;
     struct net_timer renew;
-    struct net_signal *signals[3];
+    struct net_signal *signals[SERVER_SIGNALS];
     bool stopping;
+    struct drain drain;
     struct users_keeper users;
     struct server_ranges proxies, watchers;
 };
@@ -53,6 +62,8 @@ const char *server_or_null(const struct server_text *t);
 
 /* The rate of the present options. */
 void server_set_throttle(struct server *s);
+/* In good order, and once; the log says why. */
+void server_end(struct server *s, const char *why);
 
 /* ---- certificates.c */
 
@@ -72,6 +83,12 @@ BK_MUST_USE enum bk_err server_bind(struct server *s, char *reason);
 
 /* After privileges were given up, before there are threads. */
 void server_sandbox(const struct server *s);
+
+/* ---- drain.c */
+
+/* No new allocations from now on; with --drain-exit the last one's end is the server's. */
+void server_drain(struct server *s);
+void server_drain_end(struct server *s);
 
 /* ---- reload.c */
 

@@ -51,6 +51,8 @@ struct server_turn {
     struct turn_service *service;
     struct turn_users users; /* the service's */
     uint8_t nonce_key[NONCE_KEY_LEN];
+    struct bk_addr alternate; /* --alternate-server; family NONE: none */
+    bool refuses;             /* new allocations, also without that */
     struct net_timer timer;
     struct bk_time deadline; /* what the timer is set to */
     uint32_t unopened;       /* relay ports that were somebody else's */

@@ -88,8 +88,14 @@ static void set_limits(const struct turn_options *o, struct turn_service_config 
     c->filter.deny_count = o->deny.count;
 }
 
-static const struct bk_addr *alternate_of(const struct turn_options *o) {
-    return o->alternate.ip.family == BK_FAMILY_NONE ? NULL : &o->alternate;
+static void drain(struct server_turn *t) {
+    bool elsewhere = t->alternate.ip.family != BK_FAMILY_NONE;
+    turn_service_drain(t->service, elsewhere || t->refuses ? &t->alternate : NULL);
+}
+
+void server_turn_refuse(struct server_turn *t) {
+    t->refuses = true;
+    drain(t);
 }
 
 /* Clients that hold a nonce or a ticket made with the key before go on: it is good until the next
@@ -115,7 +121,8 @@ void server_turn_change(struct server_turn *t, const struct turn_options *o) {
     if (err != BK_OK)
         log_event(LOG_ERROR, "reload_failed", "reason", bk_err_text(err));
     change_nonce_key(t, o);
-    turn_service_drain(t->service, alternate_of(o));
+    t->alternate = o->alternate;
+    drain(t);
 }
 
 static void say_fastpath(const struct fastpath *f, const char *reason) {
@@ -189,7 +196,8 @@ void server_turn_stop(struct fleet *fleet) {
 
 static void start_one(struct server_turn *t, const struct turn_options *o) {
     change_nonce_key(t, o); /* the second one */
-    turn_service_drain(t->service, alternate_of(o));
+    t->alternate = o->alternate;
+    drain(t);
 }
 
 /* How far the time since 1970 is ahead of ours. */

@@ -19,6 +19,8 @@ struct net_plane_config server_turn_plane(const struct server_options *o);
 /* In the worker's thread: the limits and the filter of these options from now on, and whether new
  * clients are sent elsewhere. */
 void server_turn_change(struct server_turn *t, const struct turn_options *o);
+/* In the worker's thread: no new allocations, whatever options come. */
+void server_turn_refuse(struct server_turn *t);
 
 /* Before binding: what takes long. From then on clients may send, and they do not wait for seconds.
  */

@@ -292,6 +292,13 @@ static void change_options(struct worker *w) {
     options_copy_unref(options);
 }
 
+static void drain(struct worker *w) {
+    if (w->turn != NULL)
+        server_turn_refuse(w->turn);
+    count(w);
+    atomic_store(&w->drains, true);
+}
+
 static void on_wake(void *ctx) {
     struct worker *w = ctx;
     unsigned commands = atomic_exchange(&w->commands, 0);
@@ -299,6 +306,8 @@ static void on_wake(void *ctx) {
         change_tls(w);
     if ((commands & WORKER_OPTIONS) != 0)
         change_options(w);
+    if ((commands & WORKER_DRAIN) != 0)
+        drain(w);
     if ((commands & WORKER_STOP) != 0)
         stop(w);
     read_inbox(w);
@@ -457,4 +466,8 @@ void worker_set_tls(struct worker *w, struct net_tls *tls) {
 void worker_set_options(struct worker *w, struct options_copy *options) {
     options_copy_unref(atomic_exchange(&w->options, options_copy_ref(options)));
     command(w, WORKER_OPTIONS);
+}
+
+void worker_drain(struct worker *w) {
+    command(w, WORKER_DRAIN);
 }

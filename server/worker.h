@@ -64,7 +64,7 @@ struct fleet {
     struct throttle throttle;             /* of answers to strangers; made for sharing */
 };
 
-enum worker_command { WORKER_STOP = 1, WORKER_TLS = 2, WORKER_OPTIONS = 4 };
+enum worker_command { WORKER_STOP = 1, WORKER_TLS = 2, WORKER_OPTIONS = 4, WORKER_DRAIN = 8 };
 
 struct worker {
     struct fleet *fleet;
@@ -87,6 +87,7 @@ struct worker {
     atomic_uint commands;          /* set of enum worker_command, from main */
     _Atomic(struct net_tls *) tls; /* with WORKER_TLS: what HTTPS shows from now on, a reference */
     _Atomic(struct options_copy *) options; /* with WORKER_OPTIONS: TURN's, a reference */
+    atomic_bool drains;                     /* no new allocations, and the count is up to date */
     struct net_timer hub_timer, goodbye, count_timer;
     struct bk_time goodbye_by; /* when stopping: end all connections then */
     struct net_deferred drain;
@@ -124,6 +125,8 @@ void worker_join(struct worker *w);
 void worker_set_tls(struct worker *w, struct net_tls *tls);
 /* Any thread: TURN's limits are those of `options` from now on. */
 void worker_set_options(struct worker *w, struct options_copy *options);
+/* Any thread: no new allocations from now on; `drains` says when. */
+void worker_drain(struct worker *w);
 
 /* For conn.c. The hub has got input: everything it now wants is done at the end of the turn. */
 static inline void worker_hub_touched(struct worker *w) {
