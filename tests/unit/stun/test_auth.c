@@ -304,6 +304,25 @@ static void test_stale_nonce_is_renewed(void **state) {
     }
 }
 
+/* Their machines were switched on at different times. */
+static void test_servers_of_a_fleet_share_nonces(void **state) {
+    static const uint8_t newer[32] = {1};
+    (void)state;
+    struct server a = server_with(false), b = server_with(false);
+    struct stun_login l = login("alice", "sesame");
+    b.now.us += 3600 * BK_US_PER_S;
+    a.realm.clock_us = 7200 * BK_US_PER_S;
+    b.realm.clock_us = 3600 * BK_US_PER_S;
+    assert_int_equal(exchange(&l, &a), STUN_LOGIN_RETRY);
+    assert_int_equal(exchange(&l, &b), STUN_LOGIN_ACCEPT);
+    stun_realm_set_secret(&b.realm, newer, secret);
+    assert_int_equal(exchange(&l, &b), STUN_LOGIN_ACCEPT);
+    stun_realm_set_secret(&b.realm, newer, NULL);
+    assert_int_equal(exchange(&l, &b), STUN_LOGIN_RETRY);
+    assert_int_equal(b.last_code, 438);
+    stun_login_fini(&l);
+}
+
 static void test_endless_438_ends(void **state) {
     (void)state;
     struct server s = server_with(false);
@@ -563,6 +582,7 @@ int main(void) {
         cmocka_unit_test(test_challenge_and_login),
         cmocka_unit_test(test_wrong_credentials_are_refused_alike),
         cmocka_unit_test(test_stale_nonce_is_renewed),
+        cmocka_unit_test(test_servers_of_a_fleet_share_nonces),
         cmocka_unit_test(test_endless_438_ends),
         cmocka_unit_test(test_a_nonce_is_bound_to_its_client),
         cmocka_unit_test(test_every_bit_of_a_nonce_counts),
