@@ -46,7 +46,7 @@ def every_length_over_dtls():
     """A Data indication is padded also where records have lengths of their own: RFC 8489 section
     14 has an attribute's padding in the message's length."""
     with turn.dtls(TURNS) as sock:
-        client, peer = turn.Client(sock, USER, PASSWORD), turn.udp_peer()
+        client, peer = turn.Client(sock, USER, PASSWORD, again=1), turn.udp_peer()
         relayed = client.allocate()
         client.permit("127.0.0.1")
         for text in (b"one", b"four", b"five5", b"sixsix", b"eleven eleven"):
