@@ -14,7 +14,7 @@
 #include "turn/service.h"
 #include "wire/channel.h"
 
-enum { CLIENTS = 6, STEPS_MAX = 400, PORTS = 16, CONNS = 32, FLOWS = 64 };
+enum { CLIENTS = 6, STEPS_MAX = 400, PORTS = 16, CONNS = 32, FLOWS = 64, FOREIGN = 8 };
 
 /* A peer connection that the service speaks of. */
 struct conn {
@@ -93,6 +93,11 @@ static void take_port(struct script *s, const struct turn_action *action) {
     fuzz_check(is_relay(s, &action->addr));
     bool *open = &s->open[family_of(&action->addr)][action->addr.port - s->config.port_min];
     fuzz_check(*open == (action->kind == TURN_CLOSE));
+    if (action->kind == TURN_OPEN && action->addr.port % FOREIGN == 5) { /* another program's */
+        enum bk_err err = action->addr.port % (2 * FOREIGN) == 5 ? BK_ERR_EXISTS : BK_ERR_NO_MEMORY;
+        turn_service_cannot_open(s->service, &action->addr, err, s->now);
+        return;
+    }
     *open = !*open;
     s->opened += *open ? 1u : 0u;
     s->opened -= *open ? 0u : 1u;

@@ -26,9 +26,7 @@ enum {
     WRITE_MAX = 3 * 65536,  /* bytes buffered with an allocation, */
     WRITE_LOW = 65536,
     WRITE_KEPT = 4096, /* of which data may not use these: they are for answers */
-    BINDING_REQUEST = 0x0001,
-    ALLOCATE_REQUEST = 0x0003,
-    TRIES = 8 /* relay ports that turn out to be taken by somebody else */
+    BINDING_REQUEST = 0x0001
 };
 
 enum leaving { STAYS, JOINS, MOVES };
@@ -222,21 +220,13 @@ static uint16_t type_of(const struct stun_frame *frame) {
     return (uint16_t)(frame->data[0] << 8 | frame->data[1]);
 }
 
-/* The service leaves a request unanswered whose relay port could not be opened: the client's
- * retransmission gets another one. Over a connection nobody retransmits but us. */
-static enum bk_err ask_turn(struct conn *c, const struct stun_frame *frame,
-                            const struct bk_datagram *in) {
+static enum bk_err ask_turn(struct conn *c, const struct bk_datagram *in) {
     struct conn_turn *t = c->turn;
     struct server_turn *turn = c->worker->turn;
     enum bk_err err;
-    int tries = type_of(frame) == ALLOCATE_REQUEST ? TRIES : 1;
-    uint32_t unopened;
     t->asked = true;
     t->inside = true;
-    do {
-        unopened = server_turn_unopened(turn);
-        err = server_turn_recv(turn, &t->link, in, now_of(c));
-    } while (--tries > 0 && unopened != server_turn_unopened(turn));
+    err = server_turn_recv(turn, &t->link, in, now_of(c));
     t->inside = false;
     return err;
 }
@@ -251,7 +241,7 @@ static void take(struct conn *c, const struct stun_frame *frame) {
     bool binding = message && type_of(frame) == BINDING_REQUEST;
     enum bk_err err = BK_ERR_NOT_OURS;
     if (c->worker->turn != NULL && !binding)
-        err = ask_turn(c, frame, &in);
+        err = ask_turn(c, &in);
     if (err == BK_OK)
         c->turn->lease.last = now_of(c);
     else if (err == BK_ERR_NOT_OURS && message)

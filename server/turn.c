@@ -11,21 +11,21 @@
 /* --- what the service wants
  * ---------------------------------------------------------------------- */
 
-void server_turn_cannot_open(struct server_turn *t, const struct bk_addr *addr,
+void server_turn_cannot_open(struct server_turn *t, const struct bk_addr *addr, enum bk_err err,
                              struct bk_time now) {
-    t->unopened++;
-    turn_service_cannot_open(t->service, addr, now);
-}
-
-uint32_t server_turn_unopened(const struct server_turn *t) {
-    return t->unopened;
+    turn_service_cannot_open(t->service, addr, err, now);
 }
 
 static void open_port(struct server_turn *t, const struct turn_action *a, struct bk_time now) {
-    if (a->protocol == BK_TCP && t->tcp != NULL)
+    enum bk_err err = BK_ERR_UNSUPPORTED;
+    if (a->protocol == BK_TCP && t->tcp != NULL) {
         turn_tcp_act(t->tcp, a);
-    else if (a->protocol != BK_UDP || turn_relay_open(t, &a->addr) != BK_OK)
-        server_turn_cannot_open(t, &a->addr, now);
+        return;
+    }
+    if (a->protocol == BK_UDP)
+        err = turn_relay_open(t, &a->addr);
+    if (err != BK_OK)
+        server_turn_cannot_open(t, &a->addr, err, now);
 }
 
 /* RFC 8016. Streams move to the other worker as a whole; of what came in a DTLS session the other

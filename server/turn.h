@@ -52,9 +52,6 @@ size_t server_turn_run(struct server_turn *t, const struct bk_datagram *train, s
 /* In the worker's thread: what is known of users has changed; requests that waited are handed in
  * again. `ctx`: a server_turn. */
 void server_turn_again(void *ctx);
-/* How many relay ports could not be opened so far. A request during which this grew got no answer,
- * for the sake of one that its retransmission gets; over a connection nobody retransmits. */
-uint32_t server_turn_unopened(const struct server_turn *t);
 /* The link is going away; `client` has its 5-tuple. */
 void server_turn_left(struct server_turn *t, const struct bk_datagram *client, struct bk_time now);
 

@@ -55,7 +55,6 @@ struct server_turn {
     bool refuses;             /* new allocations, also without that */
     struct net_timer timer;
     struct bk_time deadline; /* what the timer is set to */
-    uint32_t unopened;       /* relay ports that were somebody else's */
     struct turn_relays relays[2];
     struct turn_tcp *tcp; /* NULL: no RFC 6062 */
     struct turn_flows flows;

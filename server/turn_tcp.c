@@ -336,8 +336,9 @@ void turn_tcp_act(struct turn_tcp *t, const struct turn_action *action) {
     struct port *port;
     struct peer *p;
     if (action->kind == TURN_OPEN) {
-        if (open_port(t, &action->addr) != BK_OK)
-            server_turn_cannot_open(t->turn, &action->addr, now_of(t));
+        enum bk_err err = open_port(t, &action->addr);
+        if (err != BK_OK)
+            server_turn_cannot_open(t->turn, &action->addr, err, now_of(t));
     } else if (action->kind == TURN_CLOSE) {
         port = find_port(t, &action->addr);
         if (port != NULL)

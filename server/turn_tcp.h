@@ -45,7 +45,7 @@ void turn_tcp_cut(struct turn_tcp *t, uint32_t connection);
  * use after any call that is not server_turn_recv(). */
 void server_turn_drain(struct server_turn *turn);
 /* turn.c's: tells the service that a port of its is somebody else's. */
-void server_turn_cannot_open(struct server_turn *turn, const struct bk_addr *addr,
+void server_turn_cannot_open(struct server_turn *turn, const struct bk_addr *addr, enum bk_err err,
                              struct bk_time now);
 /* turn.c's, for links that join. NULL: no TCP allocations here. */
 struct turn_tcp *server_turn_tcp(struct server_turn *turn);

@@ -41,7 +41,7 @@ static void act(struct sim_turn *s) {
         if (action.kind == TURN_CLOSE && r != NULL)
             close_relay(s, r);
         else if (action.kind == TURN_OPEN && !open_relay(s, &action.addr))
-            turn_service_cannot_open(s->service, &action.addr, world_now(s->world));
+            turn_service_cannot_open(s->service, &action.addr, BK_ERR_EXISTS, world_now(s->world));
     }
 }
 

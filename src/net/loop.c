@@ -283,6 +283,8 @@ enum bk_err loop_err(int errno_value) {
         return BK_ERR_UNSUPPORTED;
     case ENOENT:
         return BK_ERR_NOT_FOUND;
+    case EMFILE:
+    case ENFILE:
     case ENOMEM:
     case ENOBUFS:
         return BK_ERR_NO_MEMORY;

@@ -281,6 +281,7 @@ void turn_service_end(struct turn_service *s, uint32_t alloc) {
 void turn_service_begin(struct turn_service *s, struct bk_time now) {
     s->now = bk_later(s->now, now);
     s->has_out = false;
+    turn_forget_pending(s);
 }
 
 void turn_service_to_client(struct turn_service *s, const struct turn_alloc *a, size_t len) {
@@ -398,6 +399,7 @@ void turn_service_set_secret(struct turn_service *service, const uint8_t current
 }
 
 bool turn_service_next_datagram(struct turn_service *service, struct bk_datagram *out) {
+    turn_forget_pending(service);
     if (!service->has_out)
         return false;
     *out = service->out;

@@ -154,10 +154,12 @@ struct turn_action {
     struct turn_flow flow;
 };
 bool turn_service_next_action(struct turn_service *service, struct turn_action *out);
-/* It could not be opened; say so before fetching the datagram. The port is not used again, the
- * answer is not sent, and the client's retransmission gets another one. */
+/* It could not be opened; say so before fetching the datagram, and go on with the actions: another
+ * port is asked for, a few times, and the answer becomes one of that port, or 508. The port is not
+ * drawn for a minute. BK_ERR_NO_MEMORY: no port could be opened now (descriptors, memory). The
+ * bytes of the request must still be there. */
 void turn_service_cannot_open(struct turn_service *service, const struct bk_addr *addr,
-                              struct bk_time now);
+                              enum bk_err err, struct bk_time now);
 /* It is open, and this is what routes to peers shall carry for it. Not calling this is fine. */
 void turn_service_opened(struct turn_service *service, const struct bk_addr *addr, void *socket);
 
@@ -318,6 +320,7 @@ enum turn_rule {
     TURN_RULE_PORTS,                /* 508: no relay port left */
     TURN_RULE_ROOM,                 /* 508: another table is full */
     TURN_RULE_DRAINING,             /* 300, 508 */
+    TURN_RULE_DESCRIPTORS,          /* 508: the system opens no more sockets */
     TURN_RULE_SHARED_PORT,          /* 508: another client at this relay port has that peer */
     TURN_RULES
 };

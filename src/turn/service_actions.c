@@ -134,23 +134,6 @@ bool turn_service_next_action(struct turn_service *service, struct turn_action *
     return false;
 }
 
-void turn_service_cannot_open(struct turn_service *service, const struct bk_addr *addr,
-                              struct bk_time now) {
-    uint32_t i = turn_relay_owner(service, addr);
-    service->now = bk_later(service->now, now);
-    if (i == TURN_NONE)
-        return;
-    size_t family = turn_family_index(addr->ip.family);
-    struct turn_alloc *a = turn_service_alloc(service, i);
-    if (a->share[family] != 0)
-        (void)turn_share_leave(service, a, family);
-    turn_ports_set_owner(&service->ports[family], addr->port, TURN_NOBODY);
-    service->ledger.set_open(service->ledger.ctx, (uint8_t)family, addr->port, false);
-    a->port[family] = 0; /* stays taken: somebody else has it */
-    turn_service_end(service, i);
-    service->has_out = false;
-}
-
 void turn_service_opened(struct turn_service *service, const struct bk_addr *addr, void *socket) {
     size_t family = turn_family_index(addr->ip.family);
     uint32_t owner = turn_relay_is_here(service, addr)

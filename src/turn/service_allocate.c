@@ -90,7 +90,7 @@ static void put_address_error(struct stun_builder *b, const struct turn_alloc *a
     stun_put_bytes(b, TURN_ADDRESS_ERROR_CODE, bytes, sizeof bytes);
 }
 
-static void answer_allocated(struct turn_service *s, struct turn_ask *ask, uint32_t i) {
+void turn_answer_allocated(struct turn_service *s, struct turn_ask *ask, uint32_t i) {
     const struct turn_alloc *a = turn_service_alloc(s, i);
     turn_answer_start(s, ask);
     for (size_t family = 0; family < TURN_FAMILIES; family++) {
@@ -147,7 +147,8 @@ static void create(struct turn_service *s, struct turn_ask *ask, const struct tu
     turn_bucket_start(&a->bucket, s->config.bytes_per_s, s->now);
     set_lifetime(s, i, lifetime_for(s, ask));
     s->counts[TURN_COUNT_ALLOCATED]++;
-    answer_allocated(s, ask, i);
+    turn_keep_pending(s, ask, w, i);
+    turn_answer_allocated(s, ask, i);
 }
 
 /* RFC 8489 section 10: another server of the family that was asked on (section 14.15: MUST), or
@@ -175,7 +176,7 @@ void turn_do_allocate(struct turn_service *s, struct turn_ask *ask) {
         const struct turn_alloc *a = turn_service_alloc(s, ask->alloc);
         bool again = memcmp(a->txid, ask->m.txid, STUN_TXID_LEN) == 0 && a->user == ask->user.id;
         if (again) /* section 5: a retransmission gets essentially the same answer */
-            answer_allocated(s, ask, ask->alloc);
+            turn_answer_allocated(s, ask, ask->alloc);
         else
             turn_answer_error(s, ask, TURN_CODE_ALLOCATION_MISMATCH); /* point 2 */
         return;

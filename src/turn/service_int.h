@@ -6,6 +6,7 @@
  *     service_request.c   requests: authentication, dispatch, answers
  *     service_allocate.c  Allocate and Refresh
  *     service_ports.c     relay ports: taking, reserving, giving back
+ *     service_open.c      relay ports that cannot be opened: another one
  *     service_share.c     relay ports that several allocations share
  *     service_peers.c     CreatePermission and ChannelBind
  *     service_connect.c   TCP allocations, RFC 6062
@@ -35,6 +36,7 @@ enum {
     TURN_OUT_MAX = 65536 + 64, /* the longest datagram and a header */
     TURN_RELAY_PORTS_MAX = 2,  /* of one allocation */
     TURN_REFUSALS = 32,        /* that wait to be fetched */
+    TURN_RESTING = 64,         /* ports */
     TURN_DOMAIN_MAX = 255
 };
 
@@ -43,6 +45,44 @@ struct turn_due {
     uint8_t kind, family, protocol; /* family: its index */
     uint16_t port;                  /* or worker */
     uint32_t id;                    /* of a channel or a connection */
+};
+
+/* A request on its way through. */
+struct turn_ask {
+    const struct bk_datagram *in;
+    struct stun_msg m;
+    struct stun_claim claim;
+    struct turn_user user;
+    uint32_t alloc;      /* TURN_NONE: this 5-tuple has none */
+    struct bk_addr peer; /* the one at hand, for refusals */
+    uint32_t kid;        /* of its ACCESS-TOKEN, hashed; 0: it brought none */
+    struct stun_builder b;
+};
+
+/* What an Allocate asks for. */
+struct turn_wish {
+    bool want[TURN_FAMILIES];
+    bool both; /* one of them is enough */
+    enum turn_parity parity;
+    uint64_t token;  /* of a reservation; 0: none */
+    uint8_t relayed; /* enum bk_protocol */
+    bool mobile;     /* RFC 8016 */
+};
+
+/* An Allocate whose answer has not left yet: its port may turn out to be somebody else's. */
+struct turn_pending {
+    uint32_t place; /* of the allocation, plus one; 0: none */
+    unsigned tries;
+    struct bk_datagram in; /* the caller's bytes */
+    struct turn_ask ask;
+    struct turn_wish wish;
+};
+
+/* A port that could not be opened. */
+struct turn_resting {
+    struct bk_time until;
+    uint16_t port;
+    uint8_t family; /* its index */
 };
 
 struct turn_service {
@@ -59,6 +99,9 @@ struct turn_service {
     struct turn_accounts accounts;
     struct turn_ports ports[TURN_FAMILIES];
     struct pool shares; /* of struct turn_share */
+    struct turn_pending pending;
+    struct turn_resting resting[TURN_RESTING]; /* a ring, the first to wake first */
+    uint32_t resting_at, resting_count;
     struct turn_ledger ledger;
     struct turn_book *book;   /* behind `ledger`, when there is no other; or NULL */
     uint32_t lent;            /* own ports that are reserved, or used by another worker */
@@ -83,18 +126,6 @@ static inline struct turn_alloc *turn_service_alloc(const struct turn_service *s
     return turn_alloc_at(&s->allocs, i);
 }
 
-/* A request on its way through. */
-struct turn_ask {
-    const struct bk_datagram *in;
-    struct stun_msg m;
-    struct stun_claim claim;
-    struct turn_user user;
-    uint32_t alloc;      /* TURN_NONE: this 5-tuple has none */
-    struct bk_addr peer; /* the one at hand, for refusals */
-    uint32_t kid;        /* of its ACCESS-TOKEN, hashed; 0: it brought none */
-    struct stun_builder b;
-};
-
 /* ---- service.c */
 
 /* An input begins: what was not fetched is gone. */
@@ -116,20 +147,15 @@ bool turn_service_has_room(const struct turn_service *s, uint32_t more);
 
 /* ---- service_ports.c */
 
-/* What an Allocate asks for. */
-struct turn_wish {
-    bool want[TURN_FAMILIES];
-    bool both; /* one of them is enough */
-    enum turn_parity parity;
-    uint64_t token;  /* of a reservation; 0: none */
-    uint8_t relayed; /* enum bk_protocol */
-    bool mobile;     /* RFC 8016 */
-};
-
 /* Takes one port that another process had, for `alloc`. false: it cannot be had. */
 bool turn_take_over_port(struct turn_service *s, uint32_t alloc, size_t family, uint16_t port);
 /* Takes the ports that `w` asks for and has them opened; or an error code. */
 uint16_t turn_take_ports(struct turn_service *s, uint32_t alloc, const struct turn_wish *w);
+/* The same for one more, of the one family; `shared`: only one that is open. */
+uint16_t turn_take_another(struct turn_service *s, uint32_t alloc, size_t family,
+                           const struct turn_wish *w, bool shared);
+/* Takes back the port that goes with a token, which nobody has been told. */
+void turn_unreserve(struct turn_service *s, uint64_t token);
 /* Ends one relayed address: nothing comes in from now on, and the port is to be closed. */
 void turn_close_port(struct turn_service *s, struct turn_alloc *a, size_t family);
 /* A port that is closed now may be used again. */
@@ -148,6 +174,16 @@ uint32_t turn_relay_owner_of(const struct turn_service *s, const struct bk_addr 
 bool turn_relay_is_open(const struct turn_service *s, const struct bk_addr *relay);
 /* What clients are told of a relay port. */
 struct bk_addr turn_service_public(const struct turn_service *s, size_t family, uint16_t port);
+
+/* ---- service_open.c */
+
+/* The answer to `ask`, which made `alloc`, may have to be written again. */
+void turn_keep_pending(struct turn_service *s, const struct turn_ask *ask,
+                       const struct turn_wish *w, uint32_t alloc);
+/* It has left. */
+void turn_forget_pending(struct turn_service *s);
+/* Ports that have rested are free again. */
+void turn_wake_ports(struct turn_service *s);
 
 /* ---- service_share.c: config.shared */
 
@@ -219,6 +255,7 @@ void turn_answer_error_start(struct turn_service *s, struct turn_ask *ask, uint1
 /* ---- service_allocate.c, service_peers.c */
 
 void turn_do_allocate(struct turn_service *s, struct turn_ask *ask);
+void turn_answer_allocated(struct turn_service *s, struct turn_ask *ask, uint32_t alloc);
 void turn_do_refresh(struct turn_service *s, struct turn_ask *ask);
 void turn_do_create_permission(struct turn_service *s, struct turn_ask *ask);
 void turn_do_channel_bind(struct turn_service *s, struct turn_ask *ask);

@@ -55,15 +55,20 @@ void turn_look_home(struct turn_service *s) {
     s->look_home = bk_after(s->now, LOOK_US);
 }
 
+static bool may_be_shared(const struct turn_service *s, const struct turn_wish *w) {
+    return s->config.shared && w->parity == TURN_ANY_PORT && w->relayed == BK_UDP;
+}
+
 /* One relay port, or an error code. */
 static uint16_t take_port(struct turn_service *s, uint32_t alloc, size_t family,
                           const struct turn_wish *w) {
     struct turn_alloc *a = turn_service_alloc(s, alloc);
     enum turn_parity parity = w->parity;
-    bool may_share = s->config.shared && parity == TURN_ANY_PORT && w->relayed == BK_UDP;
+    bool may_share = may_be_shared(s, w);
     uint16_t port;
     if (!has_family(s, family))
         return TURN_CODE_FAMILY_UNSUPPORTED;
+    turn_wake_ports(s);
     if (!turn_ports_take(&s->ports[family], parity, &s->rng, &port))
         return may_share && turn_share_join(s, alloc, family, turn_share_choose(s, family))
                    ? 0
@@ -115,21 +120,45 @@ static bool is_first(const struct turn_service *s, uint32_t alloc, size_t family
            ((const struct turn_share *)pool_at(&s->shares, a->share[family] - 1))->count == 1;
 }
 
+static void have_opened(struct turn_service *s, uint32_t alloc, size_t family, uint8_t relayed) {
+    const struct turn_alloc *a = turn_service_alloc(s, alloc);
+    const struct turn_due due = {
+        .kind = TURN_OPEN, .family = (uint8_t)family, .protocol = relayed, .port = a->port[family]};
+    if (a->port[family] == 0 || !is_first(s, alloc, family))
+        return;
+    if (a->share[family] == 0)
+        turn_ports_set_owner(&s->ports[family], a->port[family], alloc);
+    s->ledger.set_open(s->ledger.ctx, (uint8_t)family, a->port[family], true);
+    turn_service_push(s, &due);
+}
+
+uint16_t turn_take_another(struct turn_service *s, uint32_t alloc, size_t family,
+                           const struct turn_wish *w, bool shared) {
+    if (shared)
+        return may_be_shared(s, w) &&
+                       turn_share_join(s, alloc, family, turn_share_choose(s, family))
+                   ? 0
+                   : TURN_CODE_INSUFFICIENT_CAPACITY;
+    uint16_t code = take_port(s, alloc, family, w);
+    if (code == 0)
+        have_opened(s, alloc, family, w->relayed);
+    return code;
+}
+
+void turn_unreserve(struct turn_service *s, uint64_t token) {
+    const struct turn_ledger *l = &s->ledger;
+    struct turn_reserved r;
+    if (!l->redeem(l->ctx, token, s->now, &r))
+        return;
+    s->lent--;
+    turn_ports_give_back(&s->ports[r.family], r.port);
+}
+
 uint16_t turn_take_ports(struct turn_service *s, uint32_t alloc, const struct turn_wish *w) {
     struct turn_alloc *a = turn_service_alloc(s, alloc);
     uint16_t code = take(s, alloc, w);
-    for (size_t family = 0; code == 0 && family < TURN_FAMILIES; family++) {
-        if (a->port[family] == 0 || !is_first(s, alloc, family))
-            continue;
-        const struct turn_due due = {.kind = TURN_OPEN,
-                                     .family = (uint8_t)family,
-                                     .protocol = w->relayed,
-                                     .port = a->port[family]};
-        if (a->share[family] == 0)
-            turn_ports_set_owner(&s->ports[family], a->port[family], alloc);
-        s->ledger.set_open(s->ledger.ctx, (uint8_t)family, a->port[family], true);
-        turn_service_push(s, &due);
-    }
+    for (size_t family = 0; code == 0 && family < TURN_FAMILIES; family++)
+        have_opened(s, alloc, family, w->relayed);
     a->relayed = w->relayed;
     return code;
 }

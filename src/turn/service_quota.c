@@ -180,6 +180,7 @@ const char *turn_rule_name(enum turn_rule rule) {
         [TURN_RULE_ALLOCATIONS] = "limit of the server: allocations",
         [TURN_RULE_PORTS] = "limit of the server: relay ports",
         [TURN_RULE_ROOM] = "limit of the server: a table is full",
+        [TURN_RULE_DESCRIPTORS] = "limit of the system: open files",
         [TURN_RULE_DRAINING] = "the server is draining",
         [TURN_RULE_SHARED_PORT] = "another client of a shared relay port has that peer",
     };

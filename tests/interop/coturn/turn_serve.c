@@ -104,7 +104,7 @@ static void act(struct turn_service *service) {
         if (action.kind == TURN_CLOSE)
             close_place(&action.addr);
         else if (!open_place(&action.addr))
-            turn_service_cannot_open(service, &action.addr, now());
+            turn_service_cannot_open(service, &action.addr, BK_ERR_EXISTS, now());
     }
 }
 

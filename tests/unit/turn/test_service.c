@@ -271,31 +271,6 @@ static void a_full_service_says_508(void **state) {
     ask_fini(&a);
 }
 
-static void a_port_that_cannot_be_opened_is_replaced(void **state) {
-    struct asker a;
-    struct turn_action action;
-    struct bk_addr relayed;
-    (void)state;
-    ask_init(&a);
-    ask_start(&a);
-    ask_learn(&a);
-    ask_allocate_start(&a);
-    stun_login_put(&a.login, &a.b);
-    assert_int_equal(stun_finish(&a.b, &a.len), BK_OK);
-    const struct bk_datagram in = {
-        .local = a.server, .remote = a.client, .data = a.out, .len = a.len};
-    assert_int_equal(turn_service_recv(a.service, &in, a.now), BK_OK);
-    assert_true(turn_service_next_action(a.service, &action));
-    turn_service_cannot_open(a.service, &action.addr, a.now);
-    assert_false(turn_service_next_datagram(a.service, &a.d));
-    assert_int_equal(ask_info(&a).allocations, 0);
-    ask_again(&a);
-    ask_expect(&a, 0);
-    assert_int_equal(stun_get_addr(&a.msg, TURN_XOR_RELAYED_ADDRESS, &relayed), BK_OK);
-    assert_int_not_equal(relayed.port, action.addr.port);
-    ask_fini(&a);
-}
-
 static void even_ports_and_their_neighbours(void **state) {
     struct asker a;
     const uint8_t pair = 0x80;
@@ -525,7 +500,6 @@ int main(void) {
         cmocka_unit_test(the_wrong_user_gets_441),
         cmocka_unit_test(quotas_are_by_user),
         cmocka_unit_test(a_full_service_says_508),
-        cmocka_unit_test(a_port_that_cannot_be_opened_is_replaced),
         cmocka_unit_test(even_ports_and_their_neighbours),
         cmocka_unit_test(both_families_or_what_there_is),
         cmocka_unit_test(challenges_do_not_amplify),
