@@ -65,9 +65,16 @@ void limits_leave(struct limits *l, const struct bk_ip *ip) {
     pthread_mutex_unlock(&l->lock);
 }
 
-uint32_t limits_descriptors(uint32_t connections) {
+uint32_t limits_divide(uint64_t files, uint32_t connections, uint32_t relays) {
+    uint64_t half = files / 2, left = files > relays + half ? files - relays : half;
+    if (files >= (uint64_t)connections + relays || left > connections)
+        return connections;
+    return (uint32_t)left;
+}
+
+uint32_t limits_descriptors(uint32_t connections, uint32_t relays) {
     struct rlimit r;
-    rlim_t wanted = (rlim_t)connections + OWN_FILES;
+    rlim_t wanted = (rlim_t)connections + relays + OWN_FILES;
     if (getrlimit(RLIMIT_NOFILE, &r) != 0)
         return connections;
     if (r.rlim_cur < wanted) {
@@ -81,6 +88,6 @@ uint32_t limits_descriptors(uint32_t connections) {
     }
     if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= wanted)
         return connections;
-    return r.rlim_cur > (rlim_t)2 * OWN_FILES ? (uint32_t)(r.rlim_cur - OWN_FILES)
-                                              : (uint32_t)(r.rlim_cur / 2);
+    rlim_t files = r.rlim_cur > (rlim_t)2 * OWN_FILES ? r.rlim_cur - OWN_FILES : r.rlim_cur / 2;
+    return limits_divide(files, connections, relays);
 }

@@ -27,8 +27,11 @@ enum limits_verdict limits_enter(struct limits *l, const struct bk_ip *ip);
 /* Counts out what was welcome. */
 void limits_leave(struct limits *l, const struct bk_ip *ip);
 
-/* Raises the limit of file descriptors as far as needed and allowed for `connections` of them.
- * Gives for how many connections there is room. */
-uint32_t limits_descriptors(uint32_t connections);
+/* Raises the limit of file descriptors as far as needed and allowed for `connections` of them and
+ * `relays`, relay ports. Gives for how many connections there is room. */
+uint32_t limits_descriptors(uint32_t connections, uint32_t relays);
+/* How many connections there may be when there are `files` for both: relay ports come first, but
+ * get no more than half where not all have room. */
+uint32_t limits_divide(uint64_t files, uint32_t connections, uint32_t relays);
 
 #endif

@@ -66,7 +66,8 @@ static enum bk_err make_throttle(struct server *s) {
 static enum bk_err make_workers(struct server *s, const uint8_t *secret, char *reason) {
     struct relay_hub_config hub = relay_hub_config_default;
     struct bk_rng rng = box_rng();
-    uint32_t connections = limits_descriptors((uint32_t)s->options->connections_max);
+    uint32_t connections = limits_descriptors((uint32_t)s->options->connections_max,
+                                              server_turn_relays(s->options, s->ips, s->ip_count));
     size_t count = worker_count(s->options);
     enum bk_err err =
         limits_init(&s->fleet.limits, connections, (uint32_t)s->options->per_address_max, &rng);

@@ -63,6 +63,18 @@ void server_turn_addresses(const struct server_options *o, const struct bk_ip *s
     }
 }
 
+uint32_t server_turn_relays(const struct server_options *o, const struct bk_ip *served,
+                            size_t count) {
+    struct bk_ip relay[2], outside[2];
+    uint32_t ports = (uint32_t)o->turn.ports.max - o->turn.ports.min + 1, used = 0;
+    server_turn_addresses(o, served, count, relay, outside);
+    for (size_t i = 0; i < 2; i++)
+        used += relay[i].family != BK_FAMILY_NONE;
+    if (!turn_options_on(&o->turn))
+        return 0;
+    return used * (o->turn.allocations_max < ports ? (uint32_t)o->turn.allocations_max : ports);
+}
+
 struct net_plane_config server_turn_plane(const struct server_options *o) {
     static const enum net_plane_io ios[] = {
         [SERVER_IO_AUTO] = NET_IO_AUTO,

@@ -13,6 +13,10 @@
 void server_turn_addresses(const struct server_options *o, const struct bk_ip *served, size_t count,
                            struct bk_ip relay[2], struct bk_ip outside[2]);
 
+/* How many relay ports may be open at once. */
+uint32_t server_turn_relays(const struct server_options *o, const struct bk_ip *served,
+                            size_t count);
+
 /* How sockets are driven, --io. */
 struct net_plane_config server_turn_plane(const struct server_options *o);
 

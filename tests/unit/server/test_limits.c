@@ -56,11 +56,21 @@ static void an_ipv6_customer_is_a_64(void **state) {
     limits_fini(&l);
 }
 
+static void relay_ports_have_descriptors(void **state) {
+    (void)state;
+    assert_int_equal(limits_divide(30000, 20000, 10000), 20000);
+    assert_int_equal(limits_divide(19000, 20000, 0), 19000);
+    assert_int_equal(limits_divide(19000, 20000, 5000), 14000);
+    assert_int_equal(limits_divide(19000, 20000, 64512), 9500);
+    assert_int_equal(limits_divide(19000, 100, 64512), 100);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_address_has_a_limit_and_others_do_not_feel_it),
         cmocka_unit_test(the_total_has_a_limit),
         cmocka_unit_test(an_ipv6_customer_is_a_64),
+        cmocka_unit_test(relay_ports_have_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
