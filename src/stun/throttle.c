@@ -81,11 +81,22 @@ static size_t slot_for(struct rate rate, const _Atomic(uint64_t) *bucket, uint64
     return quietest;
 }
 
+static struct rate rate_of(const struct throttle *t) {
+    const struct rate rate = {atomic_load_explicit(&t->gap_us, memory_order_relaxed),
+                              atomic_load_explicit(&t->ahead_max_us, memory_order_relaxed)};
+    return rate;
+}
+
+static bool swap(_Atomic(uint64_t) *slot, uint64_t old, uint64_t tag, uint64_t us) {
+    return atomic_compare_exchange_weak_explicit(slot, &old,
+                                                 tag << (64 - TAG_BITS) | (us & TIME_MASK),
+                                                 memory_order_relaxed, memory_order_relaxed);
+}
+
 /* The slot's time runs ahead of the clock by one gap for each answer that was taken: when it is
  * `burst` gaps ahead, the credit is used up. */
 bool throttle_take(struct throttle *t, const struct bk_ip *who, struct bk_time now) {
-    const struct rate rate = {atomic_load_explicit(&t->gap_us, memory_order_relaxed),
-                              atomic_load_explicit(&t->ahead_max_us, memory_order_relaxed)};
+    const struct rate rate = rate_of(t);
     if (rate.gap_us == 0)
         return true;
     uint64_t hash = hash_of(t, who), tag = hash >> (64 - TAG_BITS);
@@ -98,10 +109,24 @@ bool throttle_take(struct throttle *t, const struct bk_ip *who, struct bk_time n
         uint64_t ahead = known ? ahead_of(rate, old, now_us) : 0;
         if (ahead > rate.ahead_max_us)
             return false;
-        uint64_t next = tag << (64 - TAG_BITS) | ((now_us + ahead + rate.gap_us) & TIME_MASK);
-        if (atomic_compare_exchange_weak_explicit(slot, &old, next, memory_order_relaxed,
-                                                  memory_order_relaxed))
+        if (swap(slot, old, tag, now_us + ahead + rate.gap_us))
             return true;
     }
     return false; /* eight lost races in a row: that address is in no hurry for an answer */
+}
+
+void throttle_give_back(struct throttle *t, const struct bk_ip *who, struct bk_time now) {
+    const struct rate rate = rate_of(t);
+    uint64_t hash = hash_of(t, who), tag = hash >> (64 - TAG_BITS);
+    _Atomic(uint64_t) *bucket = t->slots + (hash & (t->bucket_count - 1)) * WAYS;
+    uint64_t now_us = (uint64_t)now.us & TIME_MASK;
+    for (int i = 0; i < TRIES && rate.gap_us != 0; i++) {
+        _Atomic(uint64_t) *slot = &bucket[slot_for(rate, bucket, tag, now_us)];
+        uint64_t old = atomic_load_explicit(slot, memory_order_relaxed);
+        bool known = old >> (64 - TAG_BITS) == tag && old != 0;
+        uint64_t ahead = known ? ahead_of(rate, old, now_us) : 0;
+        uint64_t less = ahead < rate.gap_us ? ahead : rate.gap_us;
+        if (less == 0 || swap(slot, old, tag, now_us + ahead - less))
+            return;
+    }
 }

@@ -38,5 +38,7 @@ void throttle_by_network(struct throttle *t);
 void throttle_set_rate(struct throttle *t, uint32_t per_s, uint32_t burst);
 /* Takes one from the address's credit. false: there is none. */
 bool throttle_take(struct throttle *t, const struct bk_ip *who, struct bk_time now);
+/* Gives one back: the address has shown that answers reach who asks for them. */
+void throttle_give_back(struct throttle *t, const struct bk_ip *who, struct bk_time now);
 
 #endif

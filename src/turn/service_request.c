@@ -78,6 +78,15 @@ static bool is_too_often(struct turn_service *s, const struct bk_datagram *in) {
            !throttle_take(s->config.throttle, &ip, s->now);
 }
 
+/* Whoever logs in had our challenge, so its source was not forged: it cost nobody anything. Many
+ * clients behind one address may come at once. */
+static void give_back(struct turn_service *s, const struct turn_ask *ask) {
+    struct bk_ip ip = ask->in->remote.ip;
+    bk_ip_unmap(&ip);
+    if (may_be_forged(ask->in) && s->config.throttle != NULL && ask->m.method == TURN_ALLOCATE)
+        throttle_give_back(s->config.throttle, &ip, s->now);
+}
+
 /* RFC 7635 section 3; left out where it would make an amplifier of the answer. */
 static void offer_tokens(const struct turn_service *s, struct turn_ask *ask) {
     size_t headers = ask->in->remote.ip.family == BK_IPV6 ? 48 : 28;
@@ -197,8 +206,10 @@ static enum bk_err authenticate(struct turn_service *s, struct turn_ask *ask) {
             turn_refuse(s, ask, TURN_RULE_CREDENTIALS, code);
         }
     }
-    if (code == 0)
+    if (code == 0) {
+        give_back(s, ask);
         return BK_OK;
+    }
     s->counts[count]++;
     answer_unproved(s, ask, code);
     return BK_ERR_AUTH;

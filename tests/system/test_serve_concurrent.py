@@ -89,7 +89,7 @@ def everything_at_once():
     other = Server()
     chain = os.path.join(other.dir, "chain.pem")
     shutil.copy(os.path.join(other.state, "tls.pem"), chain)
-    server = Server("--cert", chain, workers=4)
+    server = Server("--cert", chain, "--throttle", "0", workers=4)
     load = Load(server)
     threads = [load.thread(load.talk, seed) for seed in range(4)]
     threads += [load.thread(load.come_and_go), load.thread(load.ask_stun), load.thread(load.read_pages),

@@ -32,6 +32,20 @@ static void a_burst_and_then_the_rate(void **state) {
     throttle_fini(&t);
 }
 
+static void what_was_given_back_can_be_taken_again(void **state) {
+    (void)state;
+    struct throttle t;
+    struct bk_ip who = bk_ipv4(192, 0, 2, 1);
+    start(&t, 10, 5);
+    throttle_give_back(&t, &who, test_at_ms(0)); /* there is no more than all */
+    assert_int_equal(take_all(&t, &who, 0), 5);
+    throttle_give_back(&t, &who, test_at_ms(0));
+    throttle_give_back(&t, &who, test_at_ms(0));
+    assert_int_equal(take_all(&t, &who, 0), 2);
+    assert_int_equal(take_all(&t, &who, 99), 0);
+    throttle_fini(&t);
+}
+
 static void the_rate_changes(void **state) {
     (void)state;
     struct throttle t;
@@ -125,6 +139,7 @@ int main(void) {
         cmocka_unit_test(networks_are_counted_as_one),
         cmocka_unit_test(its_clock_may_run_for_years),
         cmocka_unit_test(a_burst_and_then_the_rate),
+        cmocka_unit_test(what_was_given_back_can_be_taken_again),
         cmocka_unit_test(the_rate_changes),
         cmocka_unit_test(one_address_does_not_use_up_anothers_credit),
         cmocka_unit_test(ipv6_counts_by_64_bits),
