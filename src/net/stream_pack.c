@@ -70,7 +70,7 @@ enum bk_err net_stream_pack(struct net_stream *s, struct net_stream_pack **out) 
     pack->alloc = *alloc;
     pack->fd = -1;
     if (!copy(alloc, s->in, s->in_len, &pack->in) ||
-        !copy(alloc, s->out + s->out_head, s->out_len, &pack->out)) {
+        (s->out_len > 0 && !copy(alloc, s->out + s->out_head, s->out_len, &pack->out))) {
         net_stream_pack_drop(pack);
         return BK_ERR_NO_MEMORY;
     }
