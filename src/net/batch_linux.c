@@ -1,10 +1,9 @@
-/* SPDX-License-Identifier: MIT
- * Ancillary data carries what a datagram has beside its bytes: our address (RFC 3542 section 6.1),
- * the hop limit, the ECN bits, and the segment size of a train (Linux: UDP_SEGMENT, UDP_GRO). */
+/* SPDX-License-Identifier: MIT */
 #ifdef __linux__
 #define _GNU_SOURCE /* NOLINT: recvmmsg() and in6_pktinfo needs it */
 #include "net/batch.h"
 
+#include "net/control_linux.h"
 #include "net/loop_private.h"
 #include "net/sockaddr.h"
 #include <errno.h>
@@ -86,37 +85,11 @@ void batch_close(struct batch_socket *s) {
     close(s->fd);
 }
 
-/* Reads one received control message into the datagram. */
-static void read_control(const struct cmsghdr *c, struct bk_datagram *d) {
-    const void *data = CMSG_DATA(c);
-    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-        struct in_pktinfo info;
-        memcpy(&info, data, sizeof info);
-        sockaddr_ip4(&info.ipi_spec_dst, &d->local.ip);
-    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-        struct in6_pktinfo info;
-        memcpy(&info, data, sizeof info);
-        sockaddr_ip6(&info.ipi6_addr, info.ipi6_ifindex, &d->local.ip);
-    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
-        d->ecn = *(const uint8_t *)data & 3;
-    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
-        int tclass;
-        memcpy(&tclass, data, sizeof tclass);
-        d->ecn = (uint8_t)(tclass & 3);
-    } else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
-        int size;
-        memcpy(&size, data, sizeof size);
-        if (size > 0 && (size_t)size < d->len)
-            d->segment = (size_t)size;
-    }
-}
-
 static void read_message(const struct batch_socket *s, struct mmsghdr *m, struct bk_datagram *d) {
     *d = (struct bk_datagram){
         .local = s->local, .data = m->msg_hdr.msg_iov->iov_base, .len = m->msg_len};
     sockaddr_to(m->msg_hdr.msg_name, &d->remote);
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m->msg_hdr); c != NULL; c = CMSG_NXTHDR(&m->msg_hdr, c))
-        read_control(c, d);
+    control_read(&m->msg_hdr, d);
 }
 
 /* recvmmsg() of one is dearer than recvmsg(). */
@@ -168,27 +141,6 @@ size_t batch_recv(struct batch_socket *s, uint8_t *rx, struct bk_datagram *out, 
     return n;
 }
 
-static void add_control(struct msghdr *m, int level, int type, const void *data, size_t len) {
-    struct cmsghdr *c = (void *)((uint8_t *)m->msg_control + m->msg_controllen);
-    c->cmsg_level = level;
-    c->cmsg_type = type;
-    c->cmsg_len = CMSG_LEN(len);
-    memcpy(CMSG_DATA(c), data, len);
-    m->msg_controllen += CMSG_SPACE(len);
-}
-
-static void add_source(struct msghdr *m, const struct bk_ip *ip) {
-    if (ip->family == BK_IPV4) { /* also on IPv6 sockets, for mapped destinations */
-        struct in_pktinfo info = {.ipi_ifindex = 0};
-        memcpy(&info.ipi_spec_dst, ip->bytes, 4);
-        add_control(m, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
-    } else {
-        struct in6_pktinfo info = {.ipi6_ifindex = ip->zone};
-        memcpy(&info.ipi6_addr, ip->bytes, 16);
-        add_control(m, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
-    }
-}
-
 static void write_message(const struct batch_socket *s, const struct bk_datagram *d,
                           struct msghdr *m, struct iovec *iov, union net_sockaddr *name,
                           struct control *control) {
@@ -204,16 +156,16 @@ static void write_message(const struct batch_socket *s, const struct bk_datagram
     memset(control->bytes, 0, sizeof control->bytes);
     if (d->local.ip.family == d->remote.ip.family && !bk_ip_is_any(&d->local.ip) &&
         !bk_ip_equal(&d->local.ip, &s->local.ip))
-        add_source(m, &d->local.ip);
+        control_add_source(m, &d->local.ip);
     int ttl = d->ttl, tos = d->ecn;
     if (ttl != 0)
-        add_control(m, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_HOPLIMIT, &ttl,
+        control_add(m, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_HOPLIMIT, &ttl,
                     sizeof ttl);
     if (tos != 0)
-        add_control(m, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof tos);
+        control_add(m, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof tos);
     if (d->segment != 0 && d->segment < d->len) {
         uint16_t segment = (uint16_t)d->segment;
-        add_control(m, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
+        control_add(m, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
     }
     if (m->msg_controllen == 0)
         m->msg_control = NULL;

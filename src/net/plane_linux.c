@@ -102,38 +102,12 @@ static void close_port(struct net_port *port) {
 /* --- receiving ---------------------------------------------------------------------------------
  */
 
-/* Reads one received control message into the datagram. */
-static void read_control(const struct cmsghdr *c, struct bk_datagram *d) {
-    const void *data = CMSG_DATA(c);
-    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-        struct in_pktinfo info;
-        memcpy(&info, data, sizeof info);
-        sockaddr_ip4(&info.ipi_spec_dst, &d->local.ip);
-    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-        struct in6_pktinfo info;
-        memcpy(&info, data, sizeof info);
-        sockaddr_ip6(&info.ipi6_addr, info.ipi6_ifindex, &d->local.ip);
-    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
-        d->ecn = *(const uint8_t *)data & 3;
-    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
-        int tclass;
-        memcpy(&tclass, data, sizeof tclass);
-        d->ecn = (uint8_t)(tclass & 3);
-    } else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
-        int size;
-        memcpy(&size, data, sizeof size);
-        if (size > 0 && (size_t)size < d->len)
-            d->segment = (size_t)size;
-    }
-}
-
 static void read_message(const struct net_port *port, struct mmsghdr *m, struct bk_datagram *d) {
     struct msghdr *h = &m->msg_hdr;
     *d =
         (struct bk_datagram){.local = port->local, .data = h->msg_iov->iov_base, .len = m->msg_len};
     sockaddr_to(h->msg_name, &d->remote);
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c))
-        read_control(c, d);
+    control_read(h, d);
 }
 
 /* recvmmsg() of one is dearer than recvmsg(). Errors of earlier sends come out here, too; the

@@ -3,6 +3,7 @@
 #ifndef NET_PLANE_LINUX_H
 #define NET_PLANE_LINUX_H
 
+#include "net/control_linux.h"
 #include "net/plane_private.h"
 #include "net/sockaddr.h"
 #include <sys/socket.h>

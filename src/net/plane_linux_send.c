@@ -12,39 +12,18 @@
 /* --- messages ----------------------------------------------------------------------------------
  */
 
-static void add_control(struct msghdr *m, int level, int type, const void *data, size_t len) {
-    struct cmsghdr *c = (void *)((uint8_t *)m->msg_control + m->msg_controllen);
-    c->cmsg_level = level;
-    c->cmsg_type = type;
-    c->cmsg_len = CMSG_LEN(len);
-    memcpy(CMSG_DATA(c), data, len);
-    m->msg_controllen += CMSG_SPACE(len);
-}
-
-static void add_source(struct msghdr *m, const struct bk_ip *ip) {
-    if (ip->family == BK_IPV4) { /* also on IPv6 sockets, for mapped destinations */
-        struct in_pktinfo info = {.ipi_ifindex = 0};
-        memcpy(&info.ipi_spec_dst, ip->bytes, 4);
-        add_control(m, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
-    } else {
-        struct in6_pktinfo info = {.ipi6_ifindex = ip->zone};
-        memcpy(&info.ipi6_addr, ip->bytes, 16);
-        add_control(m, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
-    }
-}
-
 static void add_controls(struct msghdr *m, const struct plane_train *t, bool segmented) {
     bool v4 = t->remote.ip.family == BK_IPV4;
     const struct net_port *port = t->port;
     if (port->wildcard && t->local.ip.family == t->remote.ip.family && !bk_ip_is_any(&t->local.ip))
-        add_source(m, &t->local.ip);
+        control_add_source(m, &t->local.ip);
     if (t->ecn != 0) {
         int tos = t->ecn;
-        add_control(m, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof tos);
+        control_add(m, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof tos);
     }
     if (segmented) {
         uint16_t size = (uint16_t)t->size;
-        add_control(m, SOL_UDP, UDP_SEGMENT, &size, sizeof size);
+        control_add(m, SOL_UDP, UDP_SEGMENT, &size, sizeof size);
     }
 }
 
