@@ -42,8 +42,9 @@ static bool read_one(const char *text, struct turn_token_key *out) {
     if (name == 0 || name > TURN_KID_MAX)
         return false;
     memcpy(out->kid, text, name);
-    uint8_t key[sizeof out->key + 1];
-    out->len = key_len(key, read_base64(colon + 1, key, sizeof key));
+    uint8_t key[sizeof out->key + 1] = {0};
+    size_t len = read_base64(colon + 1, key, sizeof key);
+    out->len = key_len(key, len);
     memcpy(out->key, key, out->len);
     wipe(key, sizeof key);
     return out->len > 0;
