@@ -86,10 +86,16 @@ struct net_plane_config server_turn_plane(const struct server_options *o) {
     return config;
 }
 
+enum { PEERS_EACH = 4 }; /* permissions and channels of a user, for each allocation it may have */
+
 static void set_limits(const struct turn_options *o, struct turn_service_config *c) {
     c->allocations_max = (uint32_t)o->allocations_max; /* the kernel may hand all to one worker */
     c->per_user_max = o->user_allocations_max == 0 ? UINT32_MAX : (uint32_t)o->user_allocations_max;
     c->per_address_max = (uint32_t)o->address_allocations_max;
+    if (o->user_allocations_max == 0)
+        c->permissions_per_user = c->channels_per_user = UINT32_MAX;
+    else if (c->per_user_max * PEERS_EACH > c->permissions_per_user)
+        c->permissions_per_user = c->channels_per_user = c->per_user_max * PEERS_EACH;
     c->bytes_per_s = (uint64_t)o->bandwidth / BITS;
     c->user_bytes_per_s = (uint64_t)o->user_bandwidth / BITS;
     c->port_min = o->ports.min;
