@@ -299,10 +299,11 @@ static void halt(struct flows *s, uint32_t place) {
     struct fast_flow *f = &s->shared.flows[place];
     struct place at[2];
     places_of(s, f, at);
-    __atomic_store_n(&f->alive, 0, __ATOMIC_SEQ_CST);
+    /* A program counts itself in, then looks whether the flow lives; here it is the other way
+     * round, all of it in one total order: who is not seen below has seen this. */
+    (void)__atomic_exchange_n(&f->alive, 0, __ATOMIC_SEQ_CST);
     slot_clear(s, &at[FAST_UP], place, FAST_UP);
     slot_clear(s, &at[FAST_DOWN], place, FAST_DOWN);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     wait_for_users(f);
     if (f->limit != 0)
         limit_give_back(s, f->limit - 1);
