@@ -13,6 +13,14 @@
 
 enum { NO_SUPPORT = 77 };
 
+/* ThreadSanitizer starts a thread before main(), and the sandbox is for before there are threads:
+ * glibc aborts when setuid() fails in one of two. */
+#ifdef __SANITIZE_THREAD__
+static const bool has_threads = true;
+#else
+static const bool has_threads = false;
+#endif
+
 static char dir[] = "/tmp/bodkin-sandbox-XXXXXX", file[64], made[64];
 
 static bool can_open(const char *path, int flags) {
@@ -58,6 +66,8 @@ static int child(bool write) {
 
 static void what_is_left_is_sockets_and_the_named_folders(void **state) {
     (void)state;
+    if (has_threads)
+        skip();
     assert_non_null(mkdtemp(dir));
     snprintf(file, sizeof file, "%s/file", dir);
     snprintf(made, sizeof made, "%s/made", dir);
