@@ -218,16 +218,16 @@ static void rest(struct peer *p, size_t data) {
     (void)poll(&pfd, 1, IDLE_MS);
 }
 
-static void serve(struct peer *p) {
-    pid_t parent = getppid();
-    while (!stopped && getppid() == parent) {
+/* `parent`: whoever it works for, 0: nobody but the user; it ends with it. */
+static void serve(struct peer *p, pid_t parent) {
+    while (!stopped && (parent == 0 || getppid() == parent)) {
         size_t data = receive(p);
         send_due(p);
         rest(p, data);
     }
 }
 
-int turn_peer(const struct bk_addr *at) {
+static int run(const struct bk_addr *at, pid_t parent) {
     const struct bk_addr nobody = {.port = 0};
     char text[BK_ADDR_TEXT_MAX];
     struct peer *p = calloc(1, sizeof *p);
@@ -247,7 +247,7 @@ int turn_peer(const struct bk_addr *at) {
         const struct bk_addr local = turn_socket_local(fd);
         printf("peer %s\n", bk_addr_format(&local, text));
         (void)fflush(stdout);
-        serve(p);
+        serve(p, parent);
         code = EXIT_FINE;
     }
     if (fd >= 0)
@@ -256,6 +256,10 @@ int turn_peer(const struct bk_addr *at) {
     free(places);
     free(p);
     return code;
+}
+
+int turn_peer(const struct bk_addr *at) {
+    return run(at, 0);
 }
 
 bool turn_peer_start(struct turn_cli *t, pid_t *out) {
@@ -270,11 +274,12 @@ bool turn_peer_start(struct turn_cli *t, pid_t *out) {
         close(probe);
     if (t->peer.port == 0 || pipe(ends) != 0)
         return false;
+    const pid_t self = getpid(); /* asked here: it may be gone when the child asks */
     *out = fork();
     if (*out == 0) {
         (void)dup2(ends[1], STDOUT_FILENO);
         close(ends[0]);
-        _exit(turn_peer(&t->peer));
+        _exit(run(&t->peer, self));
     }
     char line[8];
     close(ends[1]);
