@@ -206,14 +206,14 @@ enum bk_err relay_hub_remote_present(struct relay_hub *h, uint32_t from,
 
 static void remote_forget(struct relay_hub *h, uint32_t i) {
     struct peer *p = &h->peer[i];
+    bool newer = p->remote_newer;
     p->remote = NONE;
+    p->remote_newer = false;
     h->stats.remote_keys--;
-    if (p->active == NONE) {
-        peer_gone(h, i);
-    } else if (p->remote_newer) {
-        p->remote_newer = false; /* ours again: the others have forgotten us meanwhile */
-        peer_news(h, i);
-    }
+    if (p->active == NONE)
+        peer_gone(h, i); /* which keeps it while news or senders hang on it */
+    else if (newer)
+        peer_news(h, i); /* ours again: the others have forgotten us meanwhile */
 }
 
 void relay_hub_remote_gone(struct relay_hub *h, uint32_t from,
