@@ -117,7 +117,7 @@ enum bk_err server_turn_recv(struct server_turn *t, struct turn_link *link,
                              const struct bk_datagram *in, struct bk_time now) {
     struct bk_datagram whole = *in;
     whole.segment = in->len;
-    if (turn_run(t, &whole, true, now) > 0 || turn_pass_on(t, in))
+    if (turn_run(t, &whole, true, now) > 0)
         return BK_OK;
     t->link = link;
     t->in = in;

@@ -46,10 +46,18 @@ static void to_peer(struct server_turn *t, const struct turn_route *route,
         net_port_send(turn_relay_port(r), &out);
 }
 
+/* A Data indication: alone, and rare. */
+static void send_padded(struct net_port *port, struct net_out *out, size_t pad) {
+    uint8_t padded[UINT16_MAX + 4];
+    memcpy(padded, out->data, out->size);
+    memset(padded + out->size, 0, pad);
+    out->data = padded;
+    out->size += pad;
+    net_port_send(port, out);
+}
+
 void turn_port_send(struct net_port *port, const struct turn_route *route,
                     const struct bk_datagram *in, size_t count) {
-    static const uint8_t zeros[4] = {0};
-    uint8_t padded[UINT16_MAX + sizeof zeros];
     struct net_out out = {.local = route->local,
                           .remote = route->remote,
                           .flow = flow_of(route),
@@ -60,13 +68,10 @@ void turn_port_send(struct net_port *port, const struct turn_route *route,
                           .head = route->head,
                           .head_len = route->head_len,
                           .ecn = in->ecn};
-    if (route->pad > 0) { /* a Data indication: alone, and rare */
-        memcpy(padded, out.data, out.size);
-        memcpy(padded + out.size, zeros, route->pad);
-        out.data = padded;
-        out.size += route->pad;
-    }
-    net_port_send(port, &out);
+    if (route->pad > 0)
+        send_padded(port, &out, route->pad);
+    else
+        net_port_send(port, &out);
 }
 
 static void to_client(const struct turn_route *route, const struct bk_datagram *in, size_t count) {

@@ -116,13 +116,6 @@ bool turn_relay_send(struct server_turn *t, const struct bk_datagram *out) {
     struct turn_relay *r = turn_relay_at(t, &out->local);
     if (r == NULL)
         return false;
-    const struct net_out o = {.local = out->local,
-                              .remote = out->remote,
-                              .data = out->data,
-                              .size = out->len,
-                              .stride = out->len,
-                              .count = 1,
-                              .ecn = out->ecn};
-    net_port_send(r->port, &o);
+    net_port_send_one(r->port, out);
     return true;
 }

@@ -122,14 +122,7 @@ void udp_doors_recv(struct worker *w, const struct bk_datagram *in, struct bk_ti
 }
 
 void udp_door_send(struct udp_door *door, const struct bk_datagram *out) {
-    const struct net_out o = {.local = out->local,
-                              .remote = out->remote,
-                              .data = out->data,
-                              .size = out->len,
-                              .stride = out->len,
-                              .count = 1,
-                              .ecn = out->ecn};
-    net_port_send(door->port, &o);
+    net_port_send_one(door->port, out);
 }
 
 static void send_route(struct turn_link *link, const struct turn_route *route,

@@ -107,5 +107,7 @@ enum { NET_OUT_HEAD_MAX = 64 };
 /* Leaves at the end of the turn, or sooner. Copied, unless it is part of what on_train() is being
  * told. What cannot be sent is counted and lost. */
 void net_port_send(struct net_port *port, const struct net_out *out);
+/* The same for one datagram of no flow. */
+void net_port_send_one(struct net_port *port, const struct bk_datagram *out);
 
 #endif

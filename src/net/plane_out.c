@@ -149,3 +149,14 @@ void net_port_send(struct net_port *port, const struct net_out *out) {
         part.data += n * out->stride;
     }
 }
+
+void net_port_send_one(struct net_port *port, const struct bk_datagram *out) {
+    const struct net_out one = {.local = out->local,
+                                .remote = out->remote,
+                                .data = out->data,
+                                .size = out->len,
+                                .stride = out->len,
+                                .count = 1,
+                                .ecn = out->ecn};
+    net_port_send(port, &one);
+}

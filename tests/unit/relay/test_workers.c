@@ -191,6 +191,26 @@ static void keys_elsewhere_are_bounded(void **state) {
     world_fini(&w);
 }
 
+/* News that nobody has fetched keep a peer; a claim from elsewhere that ended must not stay with
+ * it. */
+static void a_claim_elsewhere_ends_while_news_wait(void **state) {
+    (void)state;
+    struct world w;
+    struct relay_hub_config c = small_hub();
+    uint8_t key[32];
+    c.announce = true;
+    c.remote_keys_max = 3;
+    world_init(&w, &c);
+    node_open(&w, 0, NULL);
+    world_run(&w);
+    memcpy(key, node_key(&w, 0), sizeof key);
+    assert_int_equal(relay_hub_remote_present(w.hub, 1, key), BK_OK);
+    node_close(&w, 0);
+    relay_hub_remote_gone(w.hub, 1, key);
+    relay_hub_check(w.hub);
+    world_fini(&w);
+}
+
 /* A connection that does its own handshake with the mesh key. */
 static uint32_t mesh_open(struct world *w) {
     struct bk_addr from = bk_addr(bk_ipv4(192, 0, 2, 77), 77);
@@ -272,6 +292,7 @@ int main(void) {
         cmocka_unit_test(pressure_that_is_not_taken_back_ends_by_time),
         cmocka_unit_test(a_hub_that_stops_takes_its_keys_along),
         cmocka_unit_test(keys_elsewhere_are_bounded),
+        cmocka_unit_test(a_claim_elsewhere_ends_while_news_wait),
         cmocka_unit_test(a_mesh_peer_watches_forwards_and_closes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,16 +46,53 @@ static void learns_allocates_refreshes_ends(void **state) {
     ask_fini(&a);
 }
 
+struct allocate_row {
+    const char *name;
+    struct {
+        uint16_t type;
+        uint32_t value;
+    } put[3];
+    uint16_t code;
+};
+
+static void put_row(struct asker *a, const struct allocate_row *row) {
+    for (size_t j = 0; j < 3 && row->put[j].type != 0; j++) {
+        uint16_t type = row->put[j].type;
+        uint8_t byte = (uint8_t)row->put[j].value;
+        if (type == TURN_RESERVATION_TOKEN)
+            stun_put_u64(&a->b, type, row->put[j].value);
+        else if (type == TURN_EVEN_PORT)
+            stun_put_bytes(&a->b, type, &byte, 1);
+        else if (type == TURN_DONT_FRAGMENT)
+            stun_put_flag(&a->b, type);
+        else
+            stun_put_u32(&a->b, type, row->put[j].value);
+    }
+}
+
+static void try_row(const struct allocate_row *row) {
+    struct asker a;
+    struct stun_types unknown;
+    ask_init(&a);
+    ask_start(&a);
+    ask_learn(&a);
+    ask_new(&a, STUN_REQUEST, TURN_ALLOCATE);
+    put_row(&a, row);
+    ask_send(&a);
+    if (a.code != row->code)
+        fail_msg("%s: %u", row->name, a.code);
+    ask_expect(&a, row->code);
+    if (row->code == 420) {
+        assert_int_equal(stun_get_unknown(&a.msg, &unknown), BK_OK);
+        assert_int_equal(unknown.types[0], row->put[1].type);
+    }
+    assert_int_equal(ask_info(&a).allocations, row->code == 0);
+    ask_fini(&a);
+}
+
 /* RFC 8656 section 7.2, point by point. */
 static void allocate_checks_its_attributes(void **state) {
-    static const struct {
-        const char *name;
-        struct {
-            uint16_t type;
-            uint32_t value;
-        } put[3];
-        uint16_t code;
-    } rows[] = {
+    static const struct allocate_row rows[] = {
         {"no transport", {{0, 0}}, 400},
         {"TCP", {{TURN_REQUESTED_TRANSPORT, 6u << 24}}, 442},
         {"IPv4",
@@ -100,36 +137,8 @@ static void allocate_checks_its_attributes(void **state) {
         {"unknown", {{TURN_REQUESTED_TRANSPORT, 17u << 24}, {0x7f01, 0}}, 420},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct asker a;
-        ask_init(&a);
-        ask_start(&a);
-        ask_learn(&a);
-        ask_new(&a, STUN_REQUEST, TURN_ALLOCATE);
-        for (size_t j = 0; j < 3 && rows[i].put[j].type != 0; j++) {
-            uint16_t type = rows[i].put[j].type;
-            uint8_t byte = (uint8_t)rows[i].put[j].value;
-            if (type == TURN_RESERVATION_TOKEN)
-                stun_put_u64(&a.b, type, rows[i].put[j].value);
-            else if (type == TURN_EVEN_PORT)
-                stun_put_bytes(&a.b, type, &byte, 1);
-            else if (type == TURN_DONT_FRAGMENT)
-                stun_put_flag(&a.b, type);
-            else
-                stun_put_u32(&a.b, type, rows[i].put[j].value);
-        }
-        ask_send(&a);
-        if (a.code != rows[i].code)
-            fail_msg("%s: %u", rows[i].name, a.code);
-        ask_expect(&a, rows[i].code);
-        struct stun_types unknown;
-        if (rows[i].code == 420) {
-            assert_int_equal(stun_get_unknown(&a.msg, &unknown), BK_OK);
-            assert_int_equal(unknown.types[0], rows[i].put[1].type);
-        }
-        assert_int_equal(ask_info(&a).allocations, rows[i].code == 0);
-        ask_fini(&a);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        try_row(&rows[i]);
 }
 
 /* Section 5: the same request again gets the same answer; another one gets 437. */
