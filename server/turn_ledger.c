@@ -29,6 +29,37 @@ static void locked_leave(void *ctx, uint64_t user) {
     pthread_mutex_unlock(&l->lock);
 }
 
+static uint32_t locked_held(void *ctx, uint64_t user, enum turn_held what) {
+    struct server_ledger *l = ctx;
+    pthread_mutex_lock(&l->lock);
+    uint32_t held = l->inside.held(l->inside.ctx, user, what);
+    pthread_mutex_unlock(&l->lock);
+    return held;
+}
+
+static void locked_hold(void *ctx, uint64_t user, enum turn_held what, int32_t more) {
+    struct server_ledger *l = ctx;
+    pthread_mutex_lock(&l->lock);
+    l->inside.hold(l->inside.ctx, user, what, more);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static int64_t locked_lease(void *ctx, uint64_t user, uint64_t bytes_per_s, int64_t want,
+                            struct bk_time now) {
+    struct server_ledger *l = ctx;
+    pthread_mutex_lock(&l->lock);
+    int64_t lease = l->inside.lease(l->inside.ctx, user, bytes_per_s, want, now);
+    pthread_mutex_unlock(&l->lock);
+    return lease;
+}
+
+static void locked_settle(void *ctx, uint64_t user, int64_t credit) {
+    struct server_ledger *l = ctx;
+    pthread_mutex_lock(&l->lock);
+    l->inside.settle(l->inside.ctx, user, credit);
+    pthread_mutex_unlock(&l->lock);
+}
+
 static bool locked_reserve(void *ctx, const struct turn_reserved *r, struct bk_time now) {
     struct server_ledger *l = ctx;
     pthread_mutex_lock(&l->lock);
@@ -82,8 +113,18 @@ enum bk_err server_ledger_new(uint16_t workers, uint32_t users_max, struct serve
         return BK_ERR_NO_MEMORY;
     }
     l->inside = turn_book_ledger(l->book);
-    l->face = (struct turn_ledger){locked_enter,   locked_leave, locked_reserve, locked_redeem,
-                                   locked_overdue, set_open,     is_open,        l};
+    l->face = (struct turn_ledger){.enter = locked_enter,
+                                   .leave = locked_leave,
+                                   .held = locked_held,
+                                   .hold = locked_hold,
+                                   .lease = locked_lease,
+                                   .settle = locked_settle,
+                                   .reserve = locked_reserve,
+                                   .redeem = locked_redeem,
+                                   .overdue = locked_overdue,
+                                   .set_open = set_open,
+                                   .is_open = is_open,
+                                   .ctx = l};
     *out = l;
     return BK_OK;
 }

@@ -12,8 +12,8 @@
 struct turn_account {
     struct link by_key;
     uint64_t key;
-    uint32_t allocs, perms, chans;
-    struct turn_bucket bucket;
+    uint32_t allocs;
+    struct turn_bucket bucket; /* what is left of a lease, ledger.h; `at`: ask again */
 };
 
 struct turn_accounts {

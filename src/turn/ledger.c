@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/links.h"
 #include "base/waits.h"
+#include "turn/bucket.h"
 
 #include <string.h>
 
@@ -23,10 +24,14 @@ static bool has_port(const struct port_set *set, uint8_t family, uint16_t port) 
     return (set->bits[family][port / 8] >> port % 8 & 1) != 0;
 }
 
+/* One without allocations waits until what its user had sent is paid for by time: to come back at
+ * once is no way to a full bucket. */
 struct count {
     struct link by_user;
+    struct wait wait;
     uint64_t user;
-    uint32_t allocs;
+    uint32_t allocs, held[TURN_HELD];
+    struct turn_bucket bucket; /* no rate: nobody asked yet */
 };
 
 struct note {
@@ -45,7 +50,8 @@ struct desk {
 struct turn_book {
     struct pool counts, notes;
     struct links by_user, by_token;
-    struct desk *desks; /* one for each worker */
+    struct waits leaving; /* counts without allocations */
+    struct desk *desks;   /* one for each worker */
     uint16_t workers;
     struct bk_time now;
     struct port_set open;
@@ -60,6 +66,7 @@ static enum bk_err set_up(struct turn_book *b, uint32_t users_max) {
         err = links_init(&b->by_user, &b->counts, offsetof(struct count, by_user), &b->alloc);
     if (err == BK_OK)
         err = links_init(&b->by_token, &b->notes, offsetof(struct note, by_token), &b->alloc);
+    waits_init(&b->leaving, &b->counts, offsetof(struct count, wait));
     b->desks = b->alloc.get(b->alloc.ctx, b->workers * sizeof *b->desks);
     if (b->desks == NULL)
         return BK_ERR_NO_MEMORY;
@@ -108,32 +115,111 @@ static uint32_t find_user(const struct turn_book *b, uint64_t user) {
     return i;
 }
 
+static struct count *count_at(const struct turn_book *b, uint32_t i) {
+    return pool_at(&b->counts, i);
+}
+
+/* Of who has one: an error here is ours. */
+static struct count *count_of(const struct turn_book *b, uint64_t user) {
+    uint32_t i = find_user(b, user);
+    bk_assert(i != POOL_NONE);
+    return count_at(b, i);
+}
+
+static void forget(struct turn_book *b, uint32_t i) {
+    waits_set(&b->leaving, i, BK_NEVER, b->now);
+    links_remove(&b->by_user, i);
+    pool_give(&b->counts, i);
+}
+
+/* Those who have waited long enough; when there is no room, others too. */
+static uint32_t take_count(struct turn_book *b) {
+    const struct bk_time end_of_time = {INT64_MAX - 1};
+    uint32_t i, n = 2;
+    while (n-- > 0 && waits_take_due(&b->leaving, b->now, &i))
+        forget(b, i);
+    i = pool_take(&b->counts);
+    if (i != POOL_NONE || !waits_take_due(&b->leaving, end_of_time, &i))
+        return i;
+    forget(b, i);
+    return pool_take(&b->counts);
+}
+
 static bool book_enter(void *ctx, uint64_t user, uint32_t max) {
     struct turn_book *b = ctx;
     uint32_t i = find_user(b, user);
     bool fresh = i == POOL_NONE;
     if (fresh)
-        i = max == 0 ? POOL_NONE : pool_take(&b->counts);
+        i = max == 0 ? POOL_NONE : take_count(b);
     if (i == POOL_NONE)
         return false;
-    struct count *c = pool_at(&b->counts, i);
+    struct count *c = count_at(b, i);
     if (c->allocs >= max)
         return false;
     c->user = user;
-    c->allocs++;
     if (fresh)
         links_add(&b->by_user, i, hash_of(user));
+    else if (c->allocs == 0)
+        waits_set(&b->leaving, i, BK_NEVER, b->now);
+    c->allocs++;
     return true;
+}
+
+enum { LEAVING_MAX_S = 60 };
+
+/* When the bucket is full again. */
+static struct bk_time paid_at(const struct count *c) {
+    const struct turn_bucket *k = &c->bucket;
+    int64_t rate = (int64_t)k->bytes_per_s, missing = rate - k->credit;
+    if (rate == 0 || missing <= 0)
+        return k->at;
+    int64_t s = missing / rate + 1;
+    return bk_after(k->at, (s > LEAVING_MAX_S ? LEAVING_MAX_S : s) * BK_US_PER_S);
 }
 
 static void book_leave(void *ctx, uint64_t user) {
     struct turn_book *b = ctx;
     uint32_t i = find_user(b, user);
     bk_assert(i != POOL_NONE);
-    if (--((struct count *)pool_at(&b->counts, i))->allocs > 0)
+    struct count *c = count_at(b, i);
+    if (--c->allocs > 0)
         return;
-    links_remove(&b->by_user, i);
-    pool_give(&b->counts, i);
+    struct bk_time paid = paid_at(c);
+    if (bk_due(paid, b->now))
+        forget(b, i);
+    else
+        waits_set(&b->leaving, i, paid, b->now);
+}
+
+static uint32_t book_held(void *ctx, uint64_t user, enum turn_held what) {
+    return count_of(ctx, user)->held[what];
+}
+
+static void book_hold(void *ctx, uint64_t user, enum turn_held what, int32_t more) {
+    uint32_t *held = &count_of(ctx, user)->held[what];
+    bk_assert(more >= 0 || *held >= (uint32_t)-more);
+    *held += (uint32_t)more;
+}
+
+static int64_t book_lease(void *ctx, uint64_t user, uint64_t bytes_per_s, int64_t want,
+                          struct bk_time now) {
+    struct turn_book *b = ctx;
+    struct turn_bucket *k = &count_of(b, user)->bucket;
+    b->now = bk_later(b->now, now);
+    if (k->bytes_per_s == 0)
+        turn_bucket_start(k, bytes_per_s, b->now);
+    k->bytes_per_s = bytes_per_s; /* it may have changed */
+    if (!turn_bucket_is_open(k, b->now))
+        return 0;
+    int64_t given = want < k->credit ? want : k->credit;
+    turn_bucket_pay(k, (uint64_t)given);
+    return given;
+}
+
+static void book_settle(void *ctx, uint64_t user, int64_t credit) {
+    struct turn_bucket *k = &count_of(ctx, user)->bucket;
+    if (k->bytes_per_s != 0)
+        k->credit += credit;
 }
 
 static void send_home(struct desk *d, const struct turn_reserved *r) {
@@ -221,8 +307,18 @@ static bool book_is_open(void *ctx, uint8_t family, uint16_t port) {
 
 struct turn_ledger turn_book_ledger(struct turn_book *book) {
     const struct turn_ledger ledger = {
-        book_enter,   book_leave,    book_reserve, book_redeem,
-        book_overdue, book_set_open, book_is_open, book,
+        .enter = book_enter,
+        .leave = book_leave,
+        .held = book_held,
+        .hold = book_hold,
+        .lease = book_lease,
+        .settle = book_settle,
+        .reserve = book_reserve,
+        .redeem = book_redeem,
+        .overdue = book_overdue,
+        .set_open = book_set_open,
+        .is_open = book_is_open,
+        .ctx = book,
     };
     return ledger;
 }

@@ -232,16 +232,14 @@ void turn_service_free(struct turn_service *service) {
 
 static void end_perm(struct turn_service *s, uint32_t i) {
     struct turn_alloc *a = turn_service_alloc(s, turn_permission_at(&s->perms, i)->owner);
-    for (size_t p = 0; p < TURN_PAYERS; p++)
-        turn_account_at(&s->accounts, a->payer[p])->perms--;
+    turn_quota_hold(s, a, TURN_HELD_PERMISSIONS, -1);
     turn_permissions_remove(&s->perms, a, i);
 }
 
 static void end_chan(struct turn_service *s, uint32_t i) {
     struct turn_alloc *a = turn_service_alloc(s, turn_channel_at(&s->chans, i)->owner);
     turn_flow_end(s, i);
-    for (size_t p = 0; p < TURN_PAYERS; p++)
-        turn_account_at(&s->accounts, a->payer[p])->chans--;
+    turn_quota_hold(s, a, TURN_HELD_CHANNELS, -1);
     turn_channels_remove(&s->chans, a, i);
 }
 

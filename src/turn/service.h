@@ -62,8 +62,8 @@ struct turn_service_config {
     uint32_t channels_max;       /* of one allocation, else 508; 1..4096; 64 */
     uint32_t permissions_all;    /* of all allocations together; 0: 4 for each of allocations_max */
     uint32_t channels_all;       /* the same */
-    /* Quotas, else 486; 0: none. An address is an IPv4 address or an IPv6 /56. Allocations are
-     * counted by the ledger in all workers together, the others in each. */
+    /* Quotas, else 486; 0: none. An address is an IPv4 address or an IPv6 /56. The ledger counts
+     * them in all workers together. */
     uint32_t per_address_max;         /* allocations; 1000 */
     uint32_t permissions_per_user;    /* 4096 */
     uint32_t permissions_per_address; /* 16384 */

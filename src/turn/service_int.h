@@ -225,6 +225,9 @@ void turn_quota_leave(struct turn_service *s, struct turn_alloc *a);
 /* May this allocation have so many more? 0 or 486. */
 uint16_t turn_quota_permissions(struct turn_service *s, const struct turn_ask *ask, size_t more);
 uint16_t turn_quota_channels(struct turn_service *s, const struct turn_ask *ask, size_t more);
+/* It has `more` permissions or channels now, or fewer. */
+void turn_quota_hold(struct turn_service *s, const struct turn_alloc *a, enum turn_held what,
+                     int32_t more);
 /* The client at hand is refused something. */
 void turn_refuse(struct turn_service *s, const struct turn_ask *ask, enum turn_rule rule,
                  uint16_t code);

@@ -49,8 +49,7 @@ bool turn_add_permission(struct turn_service *s, uint32_t alloc, const struct bk
                                  turn_share_relay(s, a, turn_family_index(ip->family)));
         if (i == TURN_NONE)
             return false;
-        for (size_t p = 0; p < TURN_PAYERS; p++)
-            turn_account_at(&s->accounts, a->payer[p])->perms++;
+        turn_quota_hold(s, a, TURN_HELD_PERMISSIONS, 1);
     }
     waits_set(&s->perms.waits, i, expires, s->now);
     turn_flows_again(s, alloc, ip);
@@ -129,8 +128,8 @@ uint32_t turn_add_channel(struct turn_service *s, uint32_t alloc, uint16_t numbe
                           const struct bk_addr *peer) {
     struct turn_alloc *a = turn_service_alloc(s, alloc);
     uint32_t i = turn_channels_add(&s->chans, a, alloc, number, peer);
-    for (size_t p = 0; i != TURN_NONE && p < TURN_PAYERS; p++)
-        turn_account_at(&s->accounts, a->payer[p])->chans++;
+    if (i != TURN_NONE)
+        turn_quota_hold(s, a, TURN_HELD_CHANNELS, 1);
     return i;
 }
 

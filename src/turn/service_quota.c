@@ -98,6 +98,9 @@ bool turn_quota_take_over(struct turn_service *s, struct turn_alloc *a) {
 
 void turn_quota_leave(struct turn_service *s, struct turn_alloc *a) {
     const struct turn_ledger *l = &s->ledger;
+    struct turn_account *user = turn_account_at(&s->accounts, a->payer[TURN_USER]);
+    if (user->allocs == 1 && user->bucket.bytes_per_s != 0)
+        l->settle(l->ctx, user->key, user->bucket.credit);
     for (size_t p = 0; p < TURN_PAYERS; p++) {
         l->leave(l->ctx, turn_account_at(&s->accounts, a->payer[p])->key);
         turn_accounts_leave(&s->accounts, a->payer[p]);
@@ -110,37 +113,70 @@ static bool exceeds(size_t have, size_t more, uint32_t max) {
     return max != 0 && more > 0 && have + more > max;
 }
 
+/* By all allocations of a payer, in all workers. Two workers that are asked at the same moment may
+ * both say yes: it can be one request's worth too many. */
+static uint32_t held(const struct turn_service *s, const struct turn_alloc *a, enum turn_payer who,
+                     enum turn_held what) {
+    const struct turn_ledger *l = &s->ledger;
+    return l->held(l->ctx, turn_account_at(&s->accounts, a->payer[who])->key, what);
+}
+
+void turn_quota_hold(struct turn_service *s, const struct turn_alloc *a, enum turn_held what,
+                     int32_t more) {
+    const struct turn_ledger *l = &s->ledger;
+    for (size_t p = 0; p < TURN_PAYERS; p++)
+        l->hold(l->ctx, turn_account_at(&s->accounts, a->payer[p])->key, what, more);
+}
+
 uint16_t turn_quota_permissions(struct turn_service *s, const struct turn_ask *ask, size_t more) {
     const struct turn_alloc *a = turn_service_alloc(s, ask->alloc);
-    const struct turn_account *user = turn_account_at(&s->accounts, a->payer[TURN_USER]);
-    const struct turn_account *address = turn_account_at(&s->accounts, a->payer[TURN_ADDRESS]);
     if (exceeds(a->perms, more, s->config.permissions_max))
         return refuse(s, ask, TURN_RULE_ALLOCATION_PERMISSIONS, TURN_CODE_INSUFFICIENT_CAPACITY);
     if (exceeds(s->perms.pool.count, more, s->perms.pool.max))
         return refuse(s, ask, TURN_RULE_ROOM, TURN_CODE_INSUFFICIENT_CAPACITY);
-    if (exceeds(user->perms, more, s->config.permissions_per_user))
+    if (exceeds(held(s, a, TURN_USER, TURN_HELD_PERMISSIONS), more, s->config.permissions_per_user))
         return refuse(s, ask, TURN_RULE_USER_PERMISSIONS, TURN_CODE_QUOTA_REACHED);
-    if (exceeds(address->perms, more, s->config.permissions_per_address))
+    if (exceeds(held(s, a, TURN_ADDRESS, TURN_HELD_PERMISSIONS), more,
+                s->config.permissions_per_address))
         return refuse(s, ask, TURN_RULE_ADDRESS_PERMISSIONS, TURN_CODE_QUOTA_REACHED);
     return 0;
 }
 
 uint16_t turn_quota_channels(struct turn_service *s, const struct turn_ask *ask, size_t more) {
     const struct turn_alloc *a = turn_service_alloc(s, ask->alloc);
-    const struct turn_account *user = turn_account_at(&s->accounts, a->payer[TURN_USER]);
-    const struct turn_account *address = turn_account_at(&s->accounts, a->payer[TURN_ADDRESS]);
     if (exceeds(a->chans, more, s->config.channels_max))
         return refuse(s, ask, TURN_RULE_ALLOCATION_CHANNELS, TURN_CODE_INSUFFICIENT_CAPACITY);
     if (exceeds(s->chans.pool.count, more, s->chans.pool.max))
         return refuse(s, ask, TURN_RULE_ROOM, TURN_CODE_INSUFFICIENT_CAPACITY);
-    if (exceeds(user->chans, more, s->config.channels_per_user))
+    if (exceeds(held(s, a, TURN_USER, TURN_HELD_CHANNELS), more, s->config.channels_per_user))
         return refuse(s, ask, TURN_RULE_USER_CHANNELS, TURN_CODE_QUOTA_REACHED);
-    if (exceeds(address->chans, more, s->config.channels_per_address))
+    if (exceeds(held(s, a, TURN_ADDRESS, TURN_HELD_CHANNELS), more, s->config.channels_per_address))
         return refuse(s, ask, TURN_RULE_ADDRESS_CHANNELS, TURN_CODE_QUOTA_REACHED);
     return 0;
 }
 
 /* ---- Bandwidth ---------------------------------------------------------------------------- */
+
+enum {
+    LEASES_A_SECOND = 128, /* at full rate */
+    LEASE_MIN = 1500,
+    LEASE_WAIT_US = 1000 /* before a user who may send nothing is asked for again */
+};
+
+static bool user_is_open(struct turn_service *s, struct turn_account *user) {
+    struct turn_bucket *b = &user->bucket;
+    if (b->bytes_per_s == 0 || b->credit > 0)
+        return true;
+    if (!bk_due(b->at, s->now))
+        return false;
+    int64_t slice = (int64_t)(b->bytes_per_s / LEASES_A_SECOND);
+    if (slice < LEASE_MIN)
+        slice = LEASE_MIN;
+    b->credit +=
+        s->ledger.lease(s->ledger.ctx, user->key, b->bytes_per_s, slice - b->credit, s->now);
+    b->at = b->credit > 0 ? s->now : bk_after(s->now, LEASE_WAIT_US);
+    return b->credit > 0;
+}
 
 static void say_over(struct turn_service *s, const struct turn_alloc *a, enum turn_rule rule) {
     const struct turn_refusal r = {.rule = rule, .client = a->client, .user = a->user};
@@ -151,7 +187,7 @@ bool turn_bandwidth_is_open(struct turn_service *s, uint32_t alloc) {
     struct turn_alloc *a = turn_service_alloc(s, alloc);
     struct turn_account *user = turn_account_at(&s->accounts, a->payer[TURN_USER]);
     bool own = turn_bucket_is_open(&a->bucket, s->now);
-    if (own && turn_bucket_is_open(&user->bucket, s->now)) {
+    if (own && user_is_open(s, user)) {
         a->over = false;
         return true;
     }

@@ -8,10 +8,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { THREADS = 4, ROUNDS = 2000, MAX = 3 };
+enum { THREADS = 4, ROUNDS = 2000, MAX = 3, BYTES = 20000 };
 
 static struct server_ledger *shared;
 static atomic_int inside;
+static atomic_llong leased;
 
 static void check_worker(const struct turn_ledger *l, uint16_t me, uint64_t round) {
     struct bk_time now = test_at_ms((int64_t)round);
@@ -38,6 +39,7 @@ static void check_worker(const struct turn_ledger *l, uint16_t me, uint64_t roun
 static void *worker(void *arg) {
     const struct turn_ledger *l = server_ledger_face(shared);
     uint16_t me = *(const uint16_t *)arg;
+    assert_true(l->enter(l->ctx, 8, THREADS));
     for (uint64_t round = 0; round < ROUNDS; round++) {
         if (l->enter(l->ctx, 7, MAX)) {
             assert_true(atomic_fetch_add(&inside, 1) < MAX);
@@ -45,6 +47,8 @@ static void *worker(void *arg) {
             l->leave(l->ctx, 7);
         }
         check_worker(l, me, round);
+        l->hold(l->ctx, 8, TURN_HELD_CHANNELS, round % 2 == 0 ? 2 : -1);
+        atomic_fetch_add(&leased, l->lease(l->ctx, 8, BYTES, 90, test_at_ms((int64_t)round)));
     }
     return NULL;
 }
@@ -61,6 +65,9 @@ static void workers_agree(void **state) {
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     const struct turn_ledger *l = server_ledger_face(shared);
+    assert_int_equal(l->held(l->ctx, 8, TURN_HELD_CHANNELS), THREADS * ROUNDS / 2);
+    /* a full bucket, and two seconds */
+    assert_in_range(atomic_load(&leased), BYTES, 3 * BYTES);
     for (int i = 0; i < MAX; i++)
         assert_true(l->enter(l->ctx, 7, MAX)); /* nobody was forgotten */
     assert_false(l->enter(l->ctx, 7, MAX));
