@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -107,17 +108,35 @@ static enum bk_err open_socket(const struct bk_addr *bind_to,
     return BK_OK;
 }
 
+/* Other flags are the socket's own, whoever has it. */
+static enum bk_err take_socket(int fd, int *out, struct bk_addr *local) {
+    union net_sockaddr sa;
+    socklen_t len = sizeof sa;
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl(fd, F_SETFL, O_NONBLOCK) != 0 ||
+        getsockname(fd, &sa.any, &len) != 0) {
+        int error = errno;
+        close(fd);
+        return loop_err(error);
+    }
+    sockaddr_to(&sa, local);
+    *out = fd;
+    return BK_OK;
+}
+
 enum bk_err net_listener_open(struct net_loop *loop, const struct bk_addr *bind,
                               const struct net_listener_config *config,
                               const struct net_listener_events *events, struct net_listener **out) {
     struct net_listener *l = loop_get(loop, sizeof *l);
+    if (l == NULL && config->socket != 0)
+        close(config->socket);
     if (l == NULL)
         return BK_ERR_NO_MEMORY;
     l->loop = loop;
     l->stream = config->stream;
     l->events = *events;
     net_timer_init(&l->rest, loop, on_rested, l);
-    enum bk_err err = open_socket(bind, config, &l->fd, &l->local);
+    enum bk_err err = config->socket != 0 ? take_socket(config->socket, &l->fd, &l->local)
+                                          : open_socket(bind, config, &l->fd, &l->local);
     if (err == BK_OK && uv_poll_init(loop->uv, &l->poll, l->fd) != 0) {
         close(l->fd);
         err = BK_ERR_IO;
@@ -136,6 +155,10 @@ enum bk_err net_listener_open(struct net_loop *loop, const struct bk_addr *bind,
 
 struct bk_addr net_listener_local(const struct net_listener *l) {
     return l->local;
+}
+
+int net_listener_socket(const struct net_listener *l) {
+    return l->fd;
 }
 
 void net_listener_set_tls(struct net_listener *l, struct net_tls *tls) {

@@ -262,6 +262,8 @@ enum bk_err net_port_open(struct net_plane *p, const struct bk_addr *bind,
                           const struct net_port_config *config,
                           const struct net_port_events *events, struct net_port **out) {
     struct net_port *port = p->alloc.get(p->alloc.ctx, sizeof *port);
+    if (port == NULL && config->socket != 0)
+        close(config->socket);
     if (port == NULL)
         return BK_ERR_NO_MEMORY;
     port->plane = p;
@@ -306,4 +308,23 @@ void net_port_close(struct net_port *port) {
 
 struct bk_addr net_port_local(const struct net_port *port) {
     return port->local;
+}
+
+enum bk_err net_port_rest(struct net_port *port, bool rest) {
+    struct net_plane *p = port->plane;
+    if (port->closed || port->rests == rest)
+        return BK_OK;
+    enum bk_err err = p->tier->rest(port, rest);
+    if (err != BK_OK)
+        return err;
+    port->rests = rest;
+    if (rest)
+        forget(p, port);
+    else if (port->first)
+        p->firsts[p->first_count++] = port;
+    return BK_OK;
+}
+
+int net_port_socket(const struct net_port *port) {
+    return port->fd;
 }

@@ -78,6 +78,8 @@ struct net_port_config {
     bool reuse_port, v6only; /* as in net/udp.h; default false */
     bool first;              /* served before those who are not, and more at once; default false */
     int rcvbuf, sndbuf;      /* bytes; 0: the system's default */
+    int socket; /* a bound one of another process', which becomes the port's (taken, also on
+                   failure) instead of a new one; 0: none */
 };
 
 /* Errors as net_udp_open(). */
@@ -87,6 +89,11 @@ BK_MUST_USE enum bk_err net_port_open(struct net_plane *p, const struct bk_addr 
 /* Sends what is queued, closes. Also from a callback. NULL is fine. */
 void net_port_close(struct net_port *port);
 struct bk_addr net_port_local(const struct net_port *port);
+/* Reads no more (what comes waits in the kernel), or reads again. It still sends. Not from
+ * on_train(). BK_ERR_NO_MEMORY: it cannot read again. */
+BK_MUST_USE enum bk_err net_port_rest(struct net_port *port, bool rest);
+/* The socket, to be given to another process. It stays the port's. */
+int net_port_socket(const struct net_port *port);
 
 /* `count` datagrams of one flow: each is `head`, then `size` bytes; the first one's are at `data`,
  * the others follow every `stride` bytes. */

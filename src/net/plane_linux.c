@@ -95,6 +95,14 @@ static enum bk_err open_port(struct net_port *port, const struct net_port_config
     return BK_OK;
 }
 
+/* Closing takes a socket out of the set only when no other process has it. */
+static enum bk_err rest_port(struct net_port *port, bool rest) {
+    struct plane_linux *own = port->plane->own;
+    struct epoll_event of_port = {.events = EPOLLIN, .data.ptr = port};
+    int done = epoll_ctl(own->epoll, rest ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, port->fd, &of_port);
+    return done == 0 ? BK_OK : BK_ERR_NO_MEMORY;
+}
+
 static void close_port(struct net_port *port) {
     close(port->fd); /* which takes it out of the set */
 }
@@ -223,6 +231,7 @@ static const struct plane_tier tier = {
     .stop = stop,
     .open = open_port,
     .close = close_port,
+    .rest = rest_port,
     .wait = wait_for,
     .receive = receive,
     .send = plane_linux_send,

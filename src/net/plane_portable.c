@@ -46,12 +46,13 @@ enum bk_err plane_bind(struct net_port *port, const struct net_port_config *conf
         return BK_ERR_ARGUMENT;
     port->v6 = bind_to->ip.family == BK_IPV6;
     port->wildcard = bk_ip_is_any(&bind_to->ip);
-    port->fd = socket(sa.any.sa_family, SOCK_DGRAM, 0);
+    port->fd = config->socket != 0 ? config->socket : socket(sa.any.sa_family, SOCK_DGRAM, 0);
     if (port->fd < 0)
         return loop_err(errno);
     set_options(port, config);
     if (fcntl(port->fd, F_SETFL, O_NONBLOCK) != 0 || fcntl(port->fd, F_SETFD, FD_CLOEXEC) != 0 ||
-        bind(port->fd, &sa.any, len) != 0 || getsockname(port->fd, &sa.any, &len) != 0) {
+        (config->socket == 0 && bind(port->fd, &sa.any, len) != 0) ||
+        getsockname(port->fd, &sa.any, &len) != 0) {
         int error = errno;
         close(port->fd);
         return loop_err(error);
@@ -74,27 +75,48 @@ static void stop(struct net_plane *p) {
     p->alloc.put(p->alloc.ctx, p->own);
 }
 
-static enum bk_err open_port(struct net_port *port, const struct net_port_config *config,
-                             const struct bk_addr *bind_to) {
-    struct portable *own = port->plane->own;
-    if (own->count > PORTS_MAX)
-        return BK_ERR_NO_MEMORY;
-    enum bk_err err = plane_bind(port, config, bind_to);
-    if (err != BK_OK)
-        return err;
+static void add(struct portable *own, struct net_port *port) {
     port->place = (uint32_t)own->count++;
     own->fds[port->place] = (struct pollfd){.fd = port->fd, .events = POLLIN};
     own->ports[port->place] = port;
-    return BK_OK;
 }
 
-static void close_port(struct net_port *port) {
-    struct portable *own = port->plane->own;
+static void take_out(struct portable *own, const struct net_port *port) {
     size_t last = --own->count;
     own->fds[port->place] = own->fds[last];
     own->ports[port->place] = own->ports[last];
     if (last > port->place)
         own->ports[port->place]->place = port->place;
+}
+
+static enum bk_err open_port(struct net_port *port, const struct net_port_config *config,
+                             const struct bk_addr *bind_to) {
+    struct portable *own = port->plane->own;
+    if (own->count > PORTS_MAX) {
+        if (config->socket != 0)
+            close(config->socket);
+        return BK_ERR_NO_MEMORY;
+    }
+    enum bk_err err = plane_bind(port, config, bind_to);
+    if (err == BK_OK)
+        add(own, port);
+    return err;
+}
+
+static enum bk_err rest_port(struct net_port *port, bool rest) {
+    struct portable *own = port->plane->own;
+    if (!rest && own->count > PORTS_MAX)
+        return BK_ERR_NO_MEMORY;
+    if (rest)
+        take_out(own, port);
+    else
+        add(own, port);
+    return BK_OK;
+}
+
+static void close_port(struct net_port *port) {
+    if (!port->rests)
+        take_out(port->plane->own, port);
     close(port->fd);
 }
 
@@ -174,6 +196,7 @@ const struct plane_tier plane_portable = {
     .stop = stop,
     .open = open_port,
     .close = close_port,
+    .rest = rest_port,
     .wait = wait_for,
     .receive = receive,
     .send = send_trains,

@@ -57,6 +57,7 @@ struct net_port {
     bool v6;       /* an IPv6 socket: IPv4 addresses are mapped */
     bool wildcard; /* bound to one */
     bool closed;
+    bool rests;         /* is not read */
     bool first;         /* goes before the others */
     bool dont_fragment; /* as the socket stands now */
     uint8_t rest;       /* so many times before it is tried whether there is more than one */
@@ -73,6 +74,8 @@ struct plane_tier {
     BK_MUST_USE enum bk_err (*open)(struct net_port *port, const struct net_port_config *config,
                                     const struct bk_addr *bind);
     void (*close)(struct net_port *port);
+    /* Waits for it no longer, or again. */
+    BK_MUST_USE enum bk_err (*rest)(struct net_port *port, bool rest);
     /* Sleeps; fills `ready`; *loop_too: the loop has work. */
     size_t (*wait)(struct net_plane *p, int64_t timeout_us, struct net_port **ready, size_t max,
                    bool *loop_too);
@@ -124,7 +127,8 @@ static inline uint8_t *plane_slot(const struct net_plane *p, size_t i) {
 void plane_count_sent(struct net_plane *p, const struct plane_train *t);
 void plane_count_lost(struct net_plane *p, uint32_t count, int error);
 
-/* Opens and binds a datagram socket that does not block; sets fd, v6, wildcard, local. */
+/* Opens and binds a datagram socket that does not block, or takes config->socket; sets fd, v6,
+ * wildcard, local. */
 BK_MUST_USE enum bk_err plane_bind(struct net_port *port, const struct net_port_config *config,
                                    const struct bk_addr *bind);
 

@@ -130,6 +130,8 @@ struct net_listener_config {
     bool reuse_port;                 /* share the port with other workers; default false */
     bool v6only;                     /* default false */
     int backlog;                     /* default 1024 */
+    int socket; /* one of another process' that listens, which becomes the listener's (taken, also
+                   on failure) instead of a new one; 0: none */
 };
 extern const struct net_listener_config net_listener_config_default;
 
@@ -149,6 +151,8 @@ void net_stream_adopt(struct net_stream *s, const struct net_stream_events *even
 struct bk_addr net_listener_local(const struct net_listener *l);
 /* Later connections use `tls` (a reference is taken); present ones keep theirs. */
 void net_listener_set_tls(struct net_listener *l, struct net_tls *tls);
+/* The socket, to be given to another process. It stays the listener's. */
+int net_listener_socket(const struct net_listener *l);
 /* Accepted streams live on. NULL is fine. */
 void net_listener_close(struct net_listener *l);
 

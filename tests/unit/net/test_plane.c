@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "net/alloc.h"
 #include "net/plane.h"
+#include <unistd.h>
 
 enum { FLOWS = 5, HEAD = 4, PAYLOAD_MIN = 4, PAYLOAD_MAX = 1100, LIMIT_US = 5000000 };
 
@@ -261,6 +262,48 @@ static void a_port_may_close_in_its_callback(void **state) {
     }
 }
 
+/* As from one process to the next: what comes while nobody reads waits; the first owner's copy of
+ * the socket may close later, or read on after all. */
+static void a_port_changes_hands(void **state) {
+    static const enum net_plane_io ios[] = {NET_IO_PORTABLE, NET_IO_BATCH};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct world w;
+        struct net_plane *next;
+        if (!world_init(&w, ios[i]))
+            continue;
+        const struct net_plane_config config = {.io = ios[i]};
+        assert_int_equal(net_plane_new(w.loop, &config, &next), BK_OK);
+        struct net_port *before = w.ears[0].port;
+        assert_int_equal(net_port_rest(before, true), BK_OK);
+        for (int k = 0; k < 10; k++)
+            say(&w, 0);
+        net_plane_flush(w.from);
+        for (int k = 0; k < 5; k++)
+            net_plane_turn(w.plane, 0);
+        assert_int_equal(w.heard, 0);
+        assert_int_equal(net_port_rest(before, false), BK_OK);
+        turn_until_heard(&w, 10);
+        assert_int_equal(net_port_rest(before, true), BK_OK);
+        say(&w, 0);
+        net_plane_flush(w.from);
+        net_plane_turn(w.plane, 0);
+        const struct net_port_config adopted = {.socket = dup(net_port_socket(before))};
+        const struct net_port_events ear = {on_ear, NULL, &w.ears[0]};
+        const struct bk_addr at = net_port_local(before);
+        assert_int_equal(net_port_open(next, &at, &adopted, &ear, &w.ears[0].port), BK_OK);
+        const struct bk_addr same = net_port_local(w.ears[0].port);
+        assert_true(bk_addr_equal(&at, &same));
+        net_port_close(before);
+        const struct bk_time end = bk_after(net_clock(), LIMIT_US);
+        while (w.heard < 11 && bk_before(net_clock(), end))
+            net_plane_turn(next, 10000);
+        assert_int_equal(w.heard, 11);
+        net_plane_free(next);
+        world_fini(&w);
+    }
+}
+
 static void on_due(void *ctx, struct bk_time now) {
     struct world *w = ctx;
     (void)now;
@@ -291,6 +334,7 @@ int main(void) {
         cmocka_unit_test(interleaved_flows_make_trains),
         cmocka_unit_test(what_nobody_takes_is_told),
         cmocka_unit_test(a_port_may_close_in_its_callback),
+        cmocka_unit_test(a_port_changes_hands),
         cmocka_unit_test(the_loop_goes_on_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
