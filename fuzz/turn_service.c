@@ -385,11 +385,12 @@ static void take_over(struct script *s, uint8_t *bytes, size_t len, unsigned how
 
 static void hand_over(struct script *s) {
     static uint8_t bytes[CLIENTS][4096];
-    size_t len[CLIENTS], count = 0;
+    struct turn_exported what[CLIENTS];
+    size_t count = 0;
     uint32_t cursor = 0;
     unsigned how = wire_u8(&s->r);
     while (count < CLIENTS &&
-           turn_service_export(s->service, &cursor, bytes[count], sizeof *bytes, &len[count]))
+           turn_service_export(s->service, &cursor, bytes[count], sizeof *bytes, &what[count]))
         count++;
     fuzz_check(turn_service_export_max(s->service) <= sizeof *bytes);
     turn_service_free(s->service);
@@ -399,7 +400,7 @@ static void hand_over(struct script *s) {
     memset(s->flows, 0, sizeof s->flows);
     s->opened = 0;
     for (size_t i = 0; i < count; i++)
-        take_over(s, bytes[i], len[i], how);
+        take_over(s, bytes[i], what[i].len, how);
 }
 
 static void stream_or_raw(struct script *s) {

@@ -284,9 +284,23 @@ void turn_service_set_secret(struct turn_service *service, const uint8_t current
 
 /* Enough for any allocation of this service. */
 size_t turn_service_export_max(const struct turn_service *service);
-/* The next allocation, as `len` bytes of `buf`. *cursor: 0 at first. false: there are no more. */
+/* What became bytes, so that the caller knows whose sockets go with them. */
+struct turn_exported {
+    uint32_t alloc;
+    size_t len;                /* of the bytes */
+    struct bk_datagram client; /* its 5-tuple */
+    struct bk_addr relay[2];   /* family NONE: not of this family */
+};
+/* The next allocation, in `buf`. *cursor: 0 at first. false: there are no more. What is left of
+ * times is as of the last turn_service_advance(). */
 bool turn_service_export(const struct turn_service *service, uint32_t *cursor, uint8_t *buf,
-                         size_t cap, size_t *len);
+                         size_t cap, struct turn_exported *out);
+/* It lives on in the other process: ends here, without a sign to anybody (fetch the actions: the
+ * sockets here are closed). Clients that stay may go on sending to its relay ports. */
+void turn_service_exported(struct turn_service *service, const struct turn_exported *what,
+                           struct bk_time now);
+/* Relay ports that another process of this server has: may clients here send to them? */
+void turn_service_elsewhere(struct turn_service *service, const struct bk_addr *relay, bool open);
 struct turn_imported {
     struct bk_datagram client; /* its 5-tuple */
     struct bk_addr relay[2];   /* family NONE: not of this family */

@@ -67,8 +67,13 @@ size_t turn_service_export_max(const struct turn_service *service) {
     return FIXED_LEN + (size_t)c->permissions_max * PERM_LEN + (size_t)c->channels_max * CHAN_LEN;
 }
 
+static struct bk_addr relay_of(const struct turn_service *s, size_t family, uint16_t port) {
+    return port == 0 ? (struct bk_addr){.ip.family = BK_FAMILY_NONE}
+                     : bk_addr(s->config.relay[family], port);
+}
+
 static bool export_one(const struct turn_service *s, const struct turn_alloc *a, uint8_t *buf,
-                       size_t cap, size_t *len) {
+                       size_t cap, struct turn_exported *out) {
     struct wire_writer w = wire_writer(buf, cap);
     put_fixed(&w, s, a);
     wire_put_u16(&w, a->perms);
@@ -84,22 +89,43 @@ static bool export_one(const struct turn_service *s, const struct turn_alloc *a,
         put_addr(&w, &c->peer);
         put_left(&w, s, c->wait.when);
     }
-    *len = w.len;
+    out->len = w.len;
+    out->client =
+        (struct bk_datagram){.local = a->server, .remote = a->client, .protocol = a->protocol};
+    for (size_t i = 0; i < TURN_FAMILIES; i++)
+        out->relay[i] = relay_of(s, i, a->port[i]);
     return !w.failed;
 }
 
 bool turn_service_export(const struct turn_service *service, uint32_t *cursor, uint8_t *buf,
-                         size_t cap, size_t *len) {
+                         size_t cap, struct turn_exported *out) {
     for (; *cursor < service->allocs.pool.max; (*cursor)++) {
         if (!turn_alloc_is(&service->allocs, *cursor))
             continue;
         const struct turn_alloc *a = turn_service_alloc(service, *cursor);
-        if (a->relayed == BK_UDP && export_one(service, a, buf, cap, len)) {
-            (*cursor)++;
+        if (a->relayed == BK_UDP && export_one(service, a, buf, cap, out)) {
+            out->alloc = (*cursor)++;
             return true;
         }
     }
     return false;
+}
+
+void turn_service_elsewhere(struct turn_service *service, const struct bk_addr *relay, bool open) {
+    const size_t family = turn_family_index(relay->ip.family);
+    if (!turn_relay_is_here(service, relay))
+        service->ledger.set_open(service->ledger.ctx, (uint8_t)family, relay->port, open);
+}
+
+void turn_service_exported(struct turn_service *service, const struct turn_exported *what,
+                           struct bk_time now) {
+    turn_service_begin(service, now);
+    if (turn_allocs_find(&service->allocs, &what->client) != what->alloc)
+        return;
+    turn_service_end(service, what->alloc);
+    for (size_t i = 0; i < TURN_FAMILIES; i++)
+        if (what->relay[i].ip.family != BK_FAMILY_NONE)
+            turn_service_elsewhere(service, &what->relay[i], true);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------ */

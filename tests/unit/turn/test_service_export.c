@@ -8,6 +8,7 @@ static const struct bk_addr other = {{.family = BK_IPV4, .bytes = {8, 8, 8, 8}},
 struct bytes {
     uint8_t data[8192];
     size_t len;
+    struct turn_exported what;
 };
 
 /* One allocation with a channel of 100 s ago, and a permission of 50 s ago. */
@@ -22,8 +23,12 @@ static struct bk_addr export_one(struct asker *a, struct bytes *out) {
     ask_permission(a, &other);
     ask_wait(a, 50);
     assert_true(turn_service_export_max(a->service) <= sizeof out->data);
-    assert_true(turn_service_export(a->service, &cursor, out->data, sizeof out->data, &out->len));
-    assert_false(turn_service_export(a->service, &cursor, more.data, sizeof more.data, &more.len));
+    assert_true(turn_service_export(a->service, &cursor, out->data, sizeof out->data, &out->what));
+    out->len = out->what.len;
+    assert_true(bk_addr_equal(&out->what.client.remote, &a->client));
+    assert_true(bk_addr_equal(&out->what.relay[0], &relay));
+    assert_int_equal(out->what.relay[1].ip.family, BK_FAMILY_NONE);
+    assert_false(turn_service_export(a->service, &cursor, more.data, sizeof more.data, &more.what));
     return relay;
 }
 
@@ -114,9 +119,34 @@ static void what_was_damaged_is_refused(void **state) {
     ask_fini(&a);
 }
 
+/* Here it is over, but its relay port is somebody's still. */
+static void it_ends_where_it_was(void **state) {
+    struct asker a;
+    struct bytes b;
+    (void)state;
+    struct bk_addr relay = export_one(&a, &b);
+    (void)ask_action(&a, TURN_OPEN);
+    turn_service_exported(a.service, &b.what, a.now);
+    assert_int_equal(ask_action(&a, TURN_CLOSE).addr.port, relay.port);
+    ask_no_action(&a);
+    assert_int_equal(ask_info(&a).allocations, 0);
+    (void)ask_allocate(&a, 2);
+    ask_permission(&a, &relay);
+    ask_expect(&a, 0);
+    ask_indicate(&a, &relay, "x");
+    assert_true(a.answered && bk_addr_equal(&a.d.remote, &relay));
+    turn_service_elsewhere(a.service, &relay, false);
+    ask_indicate(&a, &relay, "x");
+    assert_false(a.answered);
+    turn_service_exported(a.service, &b.what, a.now); /* its place is another's meanwhile */
+    assert_int_equal(ask_info(&a).allocations, 1);
+    ask_fini(&a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_goes_on_in_another_process),
+        cmocka_unit_test(it_ends_where_it_was),
         cmocka_unit_test(what_was_damaged_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
