@@ -61,6 +61,8 @@ struct punch_note {
     int16_t stride;      /* from one predicted port to the next; 0: aim.port is known, not
                             predicted */
     uint16_t min, max;   /* the ports to guess or to wrap a prediction in; 0: as in the traits */
+    uint16_t run, gap;   /* not all of them: `run` from `min` on, and again every `gap` ports, as
+                            MAP-E gives them (RFC 7597 section 5.1); 0: all */
 };
 
 struct punch_config {
@@ -87,8 +89,10 @@ enum punch_action_kind {
 struct punch_action {
     enum punch_action_kind kind;
     uint16_t socket;
-    struct bk_addr remote;
+    struct bk_addr remote; /* PUNCH_CHECK; PUNCH_OPEN: the family */
     uint8_t ttl;
+    uint16_t port; /* PUNCH_OPEN: the local port that is wanted; any other will do, too, as long
+                      as punch_bound() tells which; 0: any */
 };
 
 /* What came of one step. */
@@ -142,6 +146,9 @@ void punch_note_recv(struct punch *p, const struct punch_note *note, struct bk_t
 /* true once when ours is new. */
 bool punch_take_note(struct punch *p, struct punch_note *out);
 
+/* Which local port a fresh socket has: before its punch_opened(). Not told: 0, and a NAT that
+ * preserves ports is predicted worse. */
+void punch_bound(struct punch *p, uint16_t socket, uint16_t port);
 void punch_opened(struct punch *p, uint16_t socket, enum bk_err err, struct bk_time now);
 /* family 0: no server answered. */
 void punch_mapped(struct punch *p, uint16_t socket, const struct bk_addr *mapped,
