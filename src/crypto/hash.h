@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * MD5, SHA-1 and SHA-256 in one call, over pieces so that nobody has to join them first. MD5 is
- * here because RFC 8489 section 9.2.2 derives keys with it; use it for nothing else. */
+ * here because RFC 8489 section 9.2.2 derives keys with it and RFC 7616 logs in to proxies with it;
+ * use it for nothing else. */
 #ifndef CRYPTO_HASH_H
 #define CRYPTO_HASH_H
 

@@ -23,7 +23,7 @@ import tempfile
 
 # No I/O, clock, allocator, threads: the sans-IO promise.
 PURE = ["base", "wire", "crypto", "stun", "ice", "turn", "sdp", "agent", "punch", "natcheck", "box",
-        "relay", "nat"]
+        "relay", "tunnel", "nat"]
 # Sans-IO as well, but stands on libraries that allocate.
 SANS_IO = PURE + ["peer"]
 # Declared by none of the modules above, so that a user of the core needs nothing else.
