@@ -13,7 +13,7 @@ static void check_header(const struct proxy_header *h, size_t len) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct proxy_header whole = {.len = 0}, part, datagram;
-    enum bk_err err = proxy_parse(&whole, data, size);
+    enum bk_err err = proxy_header_parse(&whole, data, size);
     fuzz_check(err != BK_ERR_SHORT || size < PROXY_V2_MAX);
     if (err == BK_OK)
         check_header(&whole, size);
@@ -21,12 +21,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         uint8_t *copy = malloc(len == 0 ? 1 : len); /* so that a read past the end is seen */
         fuzz_check(copy != NULL);
         memcpy(copy, data, len);
-        enum bk_err early = proxy_parse(&part, copy, len);
+        enum bk_err early = proxy_header_parse(&part, copy, len);
         free(copy);
         fuzz_check(early == BK_ERR_SHORT || early == err);
         fuzz_check(early != BK_OK || part.len == whole.len);
     }
-    if (proxy_parse_datagram(&datagram, data, size) == BK_OK) {
+    if (proxy_header_parse_datagram(&datagram, data, size) == BK_OK) {
         fuzz_check(err == BK_OK && datagram.len == whole.len);
         check_header(&datagram, size);
     }

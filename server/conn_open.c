@@ -125,7 +125,7 @@ static void read_header(struct conn *c, const uint8_t *data, size_t len) {
     }
     memcpy(c->header + before, data, taken);
     c->header_len += taken;
-    enum bk_err err = proxy_parse(&h, c->header, c->header_len);
+    enum bk_err err = proxy_header_parse(&h, c->header, c->header_len);
     if (err == BK_ERR_SHORT)
         return; /* the timer does not wait for ever */
     if (err != BK_OK) {

@@ -147,7 +147,7 @@ static enum bk_err parse_v1(struct proxy_header *out, const uint8_t *data, size_
 /* --- both
  * ---------------------------------------------------------------------------------------- */
 
-enum bk_err proxy_parse(struct proxy_header *out, const uint8_t *data, size_t len) {
+enum bk_err proxy_header_parse(struct proxy_header *out, const uint8_t *data, size_t len) {
     if (len == 0)
         return BK_ERR_SHORT;
     if (begins(data, len, v2_signature, sizeof v2_signature))
@@ -157,7 +157,7 @@ enum bk_err proxy_parse(struct proxy_header *out, const uint8_t *data, size_t le
     return len < sizeof v1_signature - 1 ? BK_ERR_SHORT : parse_v1(out, data, len);
 }
 
-enum bk_err proxy_parse_datagram(struct proxy_header *out, const uint8_t *data, size_t len) {
+enum bk_err proxy_header_parse_datagram(struct proxy_header *out, const uint8_t *data, size_t len) {
     struct proxy_header h;
     if (len < sizeof v2_signature || memcmp(data, v2_signature, sizeof v2_signature) != 0)
         return BK_ERR_NOT_OURS;

@@ -26,9 +26,10 @@ struct proxy_header {
 /* Of a connection; `data` is what has been read so far. BK_ERR_SHORT: read more (never more than
  * PROXY_V2_MAX bytes). BK_ERR_NOT_OURS: it begins otherwise. BK_ERR_MALFORMED, BK_ERR_TOO_LONG: it
  * claims to be a header. */
-BK_MUST_USE enum bk_err proxy_parse(struct proxy_header *out, const uint8_t *data, size_t len);
+BK_MUST_USE enum bk_err proxy_header_parse(struct proxy_header *out, const uint8_t *data,
+                                           size_t len);
 /* Of a datagram: version 2 only, section 2.2, and whole. */
-BK_MUST_USE enum bk_err proxy_parse_datagram(struct proxy_header *out, const uint8_t *data,
-                                             size_t len);
+BK_MUST_USE enum bk_err proxy_header_parse_datagram(struct proxy_header *out, const uint8_t *data,
+                                                    size_t len);
 
 #endif

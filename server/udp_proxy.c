@@ -182,7 +182,7 @@ void udp_proxy_recv(struct udp_proxy *p, struct udp_door *door, const struct bk_
                     struct bk_time now) {
     struct proxy_header h = {.len = 0};
     struct behind *b = NULL;
-    enum bk_err err = proxy_parse_datagram(&h, in->data, in->len);
+    enum bk_err err = proxy_header_parse_datagram(&h, in->data, in->len);
     if (err == BK_OK)
         b = behind_for(p, door, in, &h, now);
     else if (err == BK_ERR_NOT_OURS)

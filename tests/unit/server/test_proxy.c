@@ -17,7 +17,7 @@ static void assert_addr(const struct bk_addr *addr, const char *text) {
 static void version_2_names_client_and_server(void **state) {
     struct proxy_header h;
     (void)state;
-    assert_int_equal(proxy_parse(&h, v2_tcp4, sizeof v2_tcp4), BK_OK);
+    assert_int_equal(proxy_header_parse(&h, v2_tcp4, sizeof v2_tcp4), BK_OK);
     assert_int_equal(h.len, V2_TCP4_LEN);
     assert_true(h.stream && !h.local);
     assert_addr(&h.client, "192.0.2.1:50000");
@@ -29,9 +29,9 @@ static void a_header_may_come_in_pieces(void **state) {
     struct proxy_header h;
     (void)state;
     for (size_t len = 0; len < V2_TCP4_LEN; len++)
-        assert_int_equal(proxy_parse(&h, v2_tcp4, len), BK_ERR_SHORT);
+        assert_int_equal(proxy_header_parse(&h, v2_tcp4, len), BK_ERR_SHORT);
     for (size_t len = 0; len < sizeof v1 - 5; len++)
-        assert_int_equal(proxy_parse(&h, (const uint8_t *)v1, len), BK_ERR_SHORT);
+        assert_int_equal(proxy_header_parse(&h, (const uint8_t *)v1, len), BK_ERR_SHORT);
 }
 
 static void version_2_knows_ipv6_and_datagrams(void **state) {
@@ -49,13 +49,13 @@ static void version_2_knows_ipv6_and_datagrams(void **state) {
     bytes[32 + 12] = 10;
     bytes[48] = 1;
     bytes[51] = 2;
-    assert_int_equal(proxy_parse_datagram(&h, bytes, sizeof bytes), BK_OK);
+    assert_int_equal(proxy_header_parse_datagram(&h, bytes, sizeof bytes), BK_OK);
     assert_false(h.stream || h.local);
     assert_addr(&h.client, "[2001::1]:256");
     assert_addr(&h.server, "10.0.0.0:2");
-    assert_int_equal(proxy_parse_datagram(&h, bytes, sizeof bytes - 1), BK_ERR_MALFORMED);
+    assert_int_equal(proxy_header_parse_datagram(&h, bytes, sizeof bytes - 1), BK_ERR_MALFORMED);
     bytes[13] = 0x21; /* a connection's header in a datagram */
-    assert_int_equal(proxy_parse_datagram(&h, bytes, sizeof bytes), BK_ERR_MALFORMED);
+    assert_int_equal(proxy_header_parse_datagram(&h, bytes, sizeof bytes), BK_ERR_MALFORMED);
 }
 
 static void what_follows_the_addresses_is_skipped(void **state) {
@@ -64,7 +64,7 @@ static void what_follows_the_addresses_is_skipped(void **state) {
     (void)state;
     memcpy(bytes, v2_tcp4, V2_TCP4_LEN);
     bytes[15] = 12 + 5;
-    assert_int_equal(proxy_parse(&h, bytes, sizeof bytes), BK_OK);
+    assert_int_equal(proxy_header_parse(&h, bytes, sizeof bytes), BK_OK);
     assert_int_equal(h.len, sizeof bytes);
 }
 
@@ -76,12 +76,12 @@ static void a_proxy_may_speak_for_itself(void **state) {
     bytes[12] = 0x20; /* LOCAL */
     bytes[13] = 0;
     bytes[15] = 0;
-    assert_int_equal(proxy_parse(&h, bytes, sizeof bytes), BK_OK);
+    assert_int_equal(proxy_header_parse(&h, bytes, sizeof bytes), BK_OK);
     assert_true(h.local);
-    assert_int_equal(proxy_parse_datagram(&h, bytes, sizeof bytes), BK_OK);
+    assert_int_equal(proxy_header_parse_datagram(&h, bytes, sizeof bytes), BK_OK);
     bytes[12] = 0x21;
     bytes[13] = 0x31; /* a local socket behind the proxy */
-    assert_int_equal(proxy_parse(&h, bytes, sizeof bytes), BK_OK);
+    assert_int_equal(proxy_header_parse(&h, bytes, sizeof bytes), BK_OK);
     assert_true(h.local);
 }
 
@@ -101,7 +101,7 @@ static void wrong_version_2_headers_are_refused(void **state) {
         uint8_t bytes[sizeof v2_tcp4];
         memcpy(bytes, v2_tcp4, sizeof bytes);
         bytes[wrong[i].at] = wrong[i].value;
-        assert_int_equal(proxy_parse(&h, bytes, sizeof bytes), wrong[i].err);
+        assert_int_equal(proxy_header_parse(&h, bytes, sizeof bytes), wrong[i].err);
     }
 }
 
@@ -133,7 +133,7 @@ static void version_1_is_a_line(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct proxy_header h;
         size_t len = strlen(cases[i].line);
-        assert_int_equal(proxy_parse(&h, (const uint8_t *)cases[i].line, len), cases[i].err);
+        assert_int_equal(proxy_header_parse(&h, (const uint8_t *)cases[i].line, len), cases[i].err);
         if (cases[i].err != BK_OK)
             continue;
         assert_int_equal(h.len, strcspn(cases[i].line, "\n") + 1);
@@ -150,8 +150,9 @@ static void an_endless_line_ends_the_wait(void **state) {
     struct proxy_header h;
     (void)state;
     memset(line + 14, 'x', sizeof line - 14);
-    assert_int_equal(proxy_parse(&h, (uint8_t *)line, sizeof line), BK_ERR_TOO_LONG);
-    assert_int_equal(proxy_parse_datagram(&h, (uint8_t *)line, sizeof line), BK_ERR_NOT_OURS);
+    assert_int_equal(proxy_header_parse(&h, (uint8_t *)line, sizeof line), BK_ERR_TOO_LONG);
+    assert_int_equal(proxy_header_parse_datagram(&h, (uint8_t *)line, sizeof line),
+                     BK_ERR_NOT_OURS);
 }
 
 int main(void) {
