@@ -6,7 +6,7 @@
 # below build/portability/: the machine's own packages stay as they are.
 . "$(dirname "$0")/lib.sh"
 
-modules="base wire crypto stun ice turn sdp agent punch natcheck"
+modules="base wire crypto stun ice turn sdp agent punch natcheck portmap"
 packages="libnettle8 nettle-dev libhogweed6 libgmp10 libgmp-dev libcmocka0 libcmocka-dev"
 warnings=$(sed -n '/^set(BODKIN_WARNINGS/,/)/p' cmake/BodkinFlags.cmake |
     tr ' ' '\n' | grep '^ *-W' | tr -d ')')

@@ -22,12 +22,13 @@ import sys
 import tempfile
 
 # No I/O, clock, allocator, threads: the sans-IO promise.
-PURE = ["base", "wire", "crypto", "stun", "ice", "turn", "sdp", "agent", "punch", "natcheck", "box",
-        "relay", "tunnel", "nat"]
+PURE = ["base", "wire", "crypto", "stun", "ice", "turn", "sdp", "agent", "punch", "natcheck",
+        "portmap", "box", "relay", "tunnel", "nat"]
 # Sans-IO as well, but stands on libraries that allocate.
 SANS_IO = PURE + ["peer"]
 # Declared by none of the modules above, so that a user of the core needs nothing else.
-CORE = ["base", "wire", "crypto", "stun", "ice", "turn", "sdp", "agent", "punch", "natcheck", "nat"]
+CORE = ["base", "wire", "crypto", "stun", "ice", "turn", "sdp", "agent", "punch", "natcheck",
+        "portmap", "nat"]
 
 FREESTANDING = {"limits.h", "stdbool.h", "stddef.h", "stdint.h", "string.h", "stdalign.h",
                 "stdatomic.h"}  # the last: tables that a server's threads share (src/stun/asked.h)
