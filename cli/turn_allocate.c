@@ -173,6 +173,9 @@ static void on_event(struct line *l, const struct bk_turn_event *e) {
             start_echoes(l);
         break;
     case BK_TURN_ICMP:
+    case BK_TURN_MOVED:
+    case BK_TURN_CONNECTION:
+    case BK_TURN_NO_CONNECTION:
         break;
     }
 }

@@ -59,6 +59,9 @@ static void take_events(struct turn_flows *f, struct turn_flow *w) {
             break;
         case BK_TURN_PERMITTED:
         case BK_TURN_ICMP:
+        case BK_TURN_MOVED:
+        case BK_TURN_CONNECTION:
+        case BK_TURN_NO_CONNECTION:
             break;
         case BK_TURN_REFUSED:
         case BK_TURN_REDIRECT:

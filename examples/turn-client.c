@@ -45,6 +45,9 @@ static void on_event(struct app *app, const struct bk_turn_event *e) {
         break;
     case BK_TURN_REDIRECT: /* e->alternate would be the server to try */
     case BK_TURN_ICMP:
+    case BK_TURN_MOVED:
+    case BK_TURN_CONNECTION:
+    case BK_TURN_NO_CONNECTION:
     case BK_TURN_LOST: /* a new allocation is under way by itself */
         break;
     }

@@ -363,6 +363,9 @@ static void take_event(struct bk_ice *ice, uint16_t at, const struct bk_turn_eve
     case BK_TURN_PERMITTED:
     case BK_TURN_REFUSED:
     case BK_TURN_ICMP:
+    case BK_TURN_MOVED:
+    case BK_TURN_CONNECTION:
+    case BK_TURN_NO_CONNECTION:
         break; /* the check itself will tell */
     }
 }

@@ -72,6 +72,8 @@ struct stun_login {
     enum stun_algorithm algorithm;
     bool anonymous;  /* send USERHASH instead of USERNAME */
     bool ready;      /* a challenge was heard: requests are signed */
+    bool given;      /* `key` came with an access token, RFC 7635: the password plays no part, and
+                        USERNAME names the token's key, so there is nobody to hide */
     uint8_t refused; /* 401 answers to signed requests */
     uint8_t stale;   /* 438 answers in a row */
     struct stun_key key;

@@ -97,7 +97,7 @@ static bool read_challenge(const struct stun_login *l, const struct stun_msg *m,
 static bool same_identity(const struct stun_login *l, const struct challenge *c) {
     return l->ready && strlen(l->realm) == c->realm.len &&
            memcmp(l->realm, c->realm.data, c->realm.len) == 0 &&
-           l->anonymous == ((c->features & NONCE_ANONYMITY) != 0);
+           l->anonymous == (!l->given && (c->features & NONCE_ANONYMITY) != 0);
 }
 
 static bool take_challenge(struct stun_login *l, const struct challenge *c) {
@@ -110,8 +110,9 @@ static bool take_challenge(struct stun_login *l, const struct challenge *c) {
         memcpy(l->algorithms, c->algorithms.data, c->algorithms.len);
     l->algorithms_len = c->algorithms.len;
     l->algorithm = c->algorithm;
-    l->anonymous = (c->features & NONCE_ANONYMITY) != 0;
-    l->ready = stun_key_long(l->user, l->realm, l->password, l->algorithm, &l->key) == BK_OK;
+    l->anonymous = !l->given && (c->features & NONCE_ANONYMITY) != 0;
+    l->ready =
+        l->given || stun_key_long(l->user, l->realm, l->password, l->algorithm, &l->key) == BK_OK;
     return l->ready;
 }
 

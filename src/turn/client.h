@@ -6,6 +6,8 @@
  *     client_request.c   which request is due, and its bytes
  *     client_response.c  what an answer changes
  *     client_peers.c     the table of permissions and channels
+ *     client_links.c     connections to peers in the making (RFC 6062)
+ *     client_move.c      other addresses of ours (RFC 8016), other servers (300), other tokens
  *     creds.c            the long-term credential
  *
  * Requests run in tasks. Task 0 is about the allocation itself (Allocate, Refresh, release), one at
@@ -26,15 +28,19 @@ enum {
     TURN_TASKS = 4,       /* requests under way at a time */
     TURN_BATCH = 8,       /* peers in one CreatePermission */
     TURN_INDEX_FROM = 17, /* peers_max from which hash tables find peers; below, a scan is faster */
-    TURN_MISMATCH_MAX = 5 /* Allocate requests answered with 437 before giving up */
+    TURN_MISMATCH_MAX = 5,        /* Allocate requests answered with 437 before giving up */
+    TURN_SERVERS_MAX = 4,         /* asked within five minutes, one redirecting to the other */
+    TURN_CLIENT_TICKET_MAX = 255, /* ours have 48 bytes, coturn's 20 */
+    TURN_DOMAIN_MAX = 255         /* RFC 8489 section 14.16 */
 };
 
 enum turn_state {
     TURN_ALLOCATING,
-    TURN_ON,        /* allocated */
-    TURN_RELEASING, /* Refresh with lifetime 0, before another Allocate on this 5-tuple */
-    TURN_CLOSING,   /* the same, for good */
-    TURN_DONE,      /* failed, redirected, lost for good or closed */
+    TURN_ON,         /* allocated */
+    TURN_RELEASING,  /* Refresh with lifetime 0, before another Allocate on this 5-tuple */
+    TURN_CLOSING,    /* the same, for good */
+    TURN_REDIRECTED, /* to a server that the owner has not turned to yet */
+    TURN_DONE,       /* failed, redirected, lost for good or closed */
     TURN_STATES
 };
 
@@ -80,13 +86,58 @@ struct turn_peers {
     uint16_t last;            /* channel found last */
 };
 
-enum task_kind { TASK_NONE, TASK_ALLOCATE, TASK_REFRESH, TASK_RELEASE, TASK_PERMIT, TASK_BIND };
+enum task_kind {
+    TASK_NONE,
+    TASK_ALLOCATE,
+    TASK_REFRESH,
+    TASK_RELEASE,
+    TASK_PERMIT,
+    TASK_BIND,
+    TASK_CONNECT, /* these two belong to a link */
+    TASK_JOIN     /* ConnectionBind, on its own connection */
+};
 
 struct turn_task {
     struct stun_txn txn;
     uint8_t kind;    /* enum task_kind */
     uint8_t version; /* of the credential's challenge it was made with */
-    uint16_t chan;   /* BIND */
+    uint16_t chan;   /* BIND: its place; CONNECT, JOIN: the link's */
+};
+
+/* LINK_ASKED: Connect is under way. LINK_READY: the server has the peer and waits for us.
+ * LINK_JOINING: ConnectionBind is under way. LINK_OVER: to be told. */
+enum link_state { LINK_FREE, LINK_ASKED, LINK_READY, LINK_JOINING, LINK_OVER };
+
+struct turn_link {
+    struct bk_addr peer;
+    uint32_t number; /* CONNECTION-ID */
+    uint8_t state;   /* enum link_state */
+    bool incoming, tell;
+    uint16_t code; /* OVER */
+    enum bk_err err;
+    struct bk_time expires; /* READY: at the server */
+    struct turn_task task;
+    struct creds creds;    /* JOINING: nonces belong to connections */
+    struct turn_stream in; /* JOINING */
+};
+
+struct turn_links {
+    uint8_t *room; /* for each: its texts, its buffer */
+    size_t texts_len, frame_len;
+    uint16_t max;
+    struct turn_link list[];
+};
+
+/* What an access token takes (RFC 7635). */
+struct turn_access {
+    uint16_t len, max, texts_max;
+    uint8_t bytes[];
+};
+
+/* A server asked lately, RFC 8489 section 10. A digest will do: should two ever be alike, one
+ * redirection is not followed. */
+struct turn_asked {
+    uint32_t digest, when_s;
 };
 
 /* Events that wait, besides those in the tables; told in this order. */
@@ -96,7 +147,8 @@ enum turn_news {
     NEWS_ICMP = 4,
     NEWS_REDIRECT = 8,
     NEWS_FAILED = 16,
-    NEWS_CLOSED = 32
+    NEWS_CLOSED = 32,
+    NEWS_MOVED = 64
 };
 
 struct bk_turn {
@@ -104,6 +156,10 @@ struct bk_turn {
     enum turn_state state;
     uint8_t family; /* enum bk_family */
     bool stream, dont_fragment, even_port, again, both, own_work, asked_anew;
+    bool mobility, reserve, tcp;
+    bool adrift;        /* our address has changed, and the server has not agreed yet */
+    bool doubtful;      /* a Refresh from an address before that may yet arrive */
+    uint8_t ticket_len; /* 0: the server gave none */
     uint8_t tries;
     uint8_t news, mismatches, retries;
     enum bk_err err; /* for LOST and FAILED */
@@ -124,6 +180,12 @@ struct bk_turn {
         uint32_t data;
         uint8_t type, code;
     } icmp;
+    struct turn_links *links; /* with `tcp` */
+    struct turn_access *access;
+    uint8_t *ticket; /* with `mobility` */
+    char *domain;    /* with `secure` */
+    struct turn_asked asked[TURN_SERVERS_MAX];
+    uint64_t reservation; /* to be redeemed; with `reserve`, to be told */
     uint8_t *work;
     size_t work_len, data_max;
     struct bk_rng rng;
@@ -133,7 +195,7 @@ struct bk_turn {
 /* ---- client.c: the states */
 
 /* The one place that changes the state; what was under way for the old one stops. */
-void turn_move(struct bk_turn *t, enum turn_state state);
+void turn_become(struct bk_turn *t, enum turn_state state);
 /* No allocation, for good. */
 void turn_fail(struct bk_turn *t, enum bk_err err, uint16_t code);
 /* It was there and is gone. With `again`, a new one is asked for. */
@@ -148,8 +210,10 @@ void turn_start(struct bk_turn *t, struct turn_task *task, enum task_kind kind);
 void turn_stop(struct bk_turn *t, struct turn_task *task);
 /* The bytes of the task's request, in t->work. */
 size_t turn_build(struct bk_turn *t, const struct turn_task *task);
+/* The task's request, if one must be sent now. */
+bool turn_put_out(struct bk_turn *t, struct turn_task *task, struct bk_datagram *out);
 /* The longest request. */
-size_t turn_request_max(const struct creds *creds);
+size_t turn_request_max(const struct creds *creds, const struct bk_turn_config *c);
 
 /* ---- client_response.c */
 
@@ -157,6 +221,39 @@ size_t turn_request_max(const struct creds *creds);
 BK_MUST_USE enum bk_err turn_take_response(struct bk_turn *t, const struct stun_msg *m);
 /* Nobody answered. */
 void turn_take_silence(struct bk_turn *t, struct turn_task *task);
+
+/* The credential for a task's message. */
+struct creds *turn_creds_of(struct bk_turn *t, const struct turn_task *task);
+/* What the task of a link is answered: 0, an error code, or an error of our own. */
+void turn_link_answered(struct bk_turn *t, struct turn_link *l, const struct stun_msg *m,
+                        uint16_t code);
+void turn_link_fail(struct bk_turn *t, struct turn_link *l, enum bk_err err, uint16_t code);
+
+/* ---- client_links.c */
+
+BK_MUST_USE enum bk_err turn_links_init(struct bk_turn *t, const struct bk_turn_config *c);
+void turn_links_fini(struct bk_turn *t);
+/* The allocation is gone, and so are they. */
+void turn_links_end(struct bk_turn *t);
+void turn_links_advance(struct bk_turn *t);
+bool turn_links_next_datagram(struct bk_turn *t, struct bk_datagram *out);
+/* Whose Connect is this an answer to? */
+struct turn_task *turn_links_task(const struct bk_turn *t, const struct stun_msg *m);
+struct bk_time turn_links_deadline(const struct bk_turn *t);
+bool turn_links_next_event(struct bk_turn *t, struct bk_turn_event *out);
+/* ConnectionAttempt. */
+BK_MUST_USE enum bk_err turn_take_attempt(struct bk_turn *t, const struct stun_msg *m);
+
+/* ---- client_move.c */
+
+BK_MUST_USE enum bk_err turn_access_init(struct bk_turn *t, const struct bk_turn_config *c);
+/* The ticket of an answer, if it has one. */
+void turn_keep_ticket(struct bk_turn *t, const struct stun_msg *m);
+/* 437: the server does not know us at this address. With a ticket that need not be the end. */
+void turn_take_unknown(struct bk_turn *t);
+/* A Refresh from our new address was answered. */
+void turn_take_moved(struct bk_turn *t, uint16_t code);
+void turn_redirect(struct bk_turn *t, const struct stun_msg *m);
 
 /* ---- client_peers.c */
 

@@ -67,7 +67,7 @@ static bool may_send(const struct bk_turn *t, const struct bk_addr *peer) {
 
 enum bk_err bk_turn_send_in_place(struct bk_turn *turn, const struct bk_addr *peer, void *data,
                                   size_t len, struct bk_datagram *out) {
-    if (turn->state != TURN_ON)
+    if (turn->state != TURN_ON || turn->tcp)
         return BK_ERR_STATE;
     if (len > 65000)
         return BK_ERR_TOO_LONG;
@@ -136,6 +136,8 @@ static enum bk_err take_indication(struct bk_turn *t, const struct stun_msg *m,
     uint64_t icmp;
     struct stun_types unknown;
     stun_unknown_required(m, STUN_USE_BASE | STUN_USE_TURN, &unknown);
+    if (m->method == TURN_CONNECTION_ATTEMPT && unknown.count == 0)
+        return turn_take_attempt(t, m);
     if (m->method != TURN_DATA || t->state != TURN_ON)
         return BK_ERR_NOT_OURS;
     if (unknown.count > 0 || stun_get_addr(m, TURN_XOR_PEER_ADDRESS, &peer) != BK_OK)

@@ -11,20 +11,28 @@
 
 enum {
     CLOSE_TRIES = 3, /* a server that is silent is left to its timers */
+    TCP_PROTOCOL = 6,
     UDP_PROTOCOL = 17,
     WIRE_IPV4 = 1,
     WIRE_IPV6 = 2,
     PEER_MAX = 24, /* XOR-PEER-ADDRESS with an IPv6 address */
     /* XOR-free attributes of an Allocate: transport, lifetime, family, even port 8 each,
-     * DONT-FRAGMENT 4, SOFTWARE 12. */
-    ALLOCATE_MAX = 48
+     * DONT-FRAGMENT 4, SOFTWARE 12, an empty ticket 4, a reservation 12. */
+    ALLOCATE_MAX = 64,
+    SPARE_TOKEN = 256, /* for bk_turn_set_token() */
+    SPARE_USER = 64
 };
 
 static const char software[] = "bodkin";
 
-size_t turn_request_max(const struct creds *creds) {
-    size_t body = (size_t)TURN_BATCH * PEER_MAX;
-    return STUN_HEADER_LEN + (body > ALLOCATE_MAX ? body : ALLOCATE_MAX) + creds_put_max(creds);
+size_t turn_request_max(const struct creds *creds, const struct bk_turn_config *c) {
+    size_t body = (size_t)TURN_BATCH * PEER_MAX, extra = 0;
+    if (c->token != NULL)
+        extra += 4 + c->token_len + SPARE_TOKEN + 3 + SPARE_USER;
+    if (c->mobility)
+        extra += 4 + TURN_CLIENT_TICKET_MAX + 3;
+    return STUN_HEADER_LEN + (body > ALLOCATE_MAX ? body : ALLOCATE_MAX) + creds_put_max(creds) +
+           extra;
 }
 
 void turn_start(struct bk_turn *t, struct turn_task *task, enum task_kind kind) {
@@ -142,21 +150,30 @@ void turn_pump(struct bk_turn *t) {
         return;
     if (main->kind == TASK_NONE && bk_due(t->refresh_at, t->now))
         turn_start(t, main, TASK_REFRESH);
-    if (bk_due(t->peers_at, t->now))
+    if (bk_due(t->peers_at, t->now) && !t->adrift) /* nobody knows us before the Refresh */
         pump_peers(t);
 }
 
 /* RFC 8656 section 7.1; the reserved bits stay 0, section 18.6. */
 static void put_allocate(const struct bk_turn *t, struct stun_builder *b) {
-    stun_put_u32(b, TURN_REQUESTED_TRANSPORT, (uint32_t)UDP_PROTOCOL << 24); /* MUST */
+    /* RFC 6062 section 4.1 for TCP */
+    uint32_t protocol = t->tcp ? TCP_PROTOCOL : UDP_PROTOCOL;
+    bool redeems = t->reservation != 0 && !t->reserve;
+    stun_put_u32(b, TURN_REQUESTED_TRANSPORT, protocol << 24); /* MUST */
     if (t->lifetime_wanted_s != 0)
         stun_put_u32(b, TURN_LIFETIME, t->lifetime_wanted_s);
-    if (t->family == BK_IPV6)
+    if (redeems) /* RFC 8656 section 7.1: MUST NOT be beside EVEN-PORT or a family */
+        stun_put_u64(b, TURN_RESERVATION_TOKEN, t->reservation);
+    else if (t->family == BK_IPV6)
         stun_put_u32(b, TURN_REQUESTED_ADDRESS_FAMILY, (uint32_t)WIRE_IPV6 << 24);
     if (t->both)
         stun_put_u32(b, TURN_ADDITIONAL_ADDRESS_FAMILY, (uint32_t)WIRE_IPV6 << 24);
-    if (t->even_port)
-        stun_put_bytes(b, TURN_EVEN_PORT, "", 1); /* R is 0: no reservation */
+    if (t->reserve)
+        stun_put_bytes(b, TURN_EVEN_PORT, "\x80", 1); /* R: and the next one for later */
+    else if (t->even_port)
+        stun_put_bytes(b, TURN_EVEN_PORT, "", 1);
+    if (t->mobility) /* RFC 8016 section 3.1.1: empty */
+        stun_put_bytes(b, TURN_MOBILITY_TICKET, "", 0);
     if (t->dont_fragment)
         stun_put_flag(b, TURN_DONT_FRAGMENT);
 }
@@ -185,8 +202,28 @@ static uint16_t method_of(enum task_kind kind) {
         return TURN_CREATE_PERMISSION;
     case TASK_BIND:
         return TURN_CHANNEL_BIND;
+    case TASK_CONNECT:
+        return TURN_METHOD_CONNECT;
+    case TASK_JOIN:
+        return TURN_CONNECTION_BIND;
     }
     return TURN_ALLOCATE;
+}
+
+/* RFC 8016 section 3.2.1: the ticket MUST NOT go from an address that has the allocation. */
+static void put_ticket(const struct bk_turn *t, struct stun_builder *b) {
+    if (t->adrift && t->ticket_len > 0)
+        stun_put_bytes(b, TURN_MOBILITY_TICKET, t->ticket, t->ticket_len);
+}
+
+/* RFC 7635 section 9: MUST be in Allocate and Refresh only. Departs from it for ConnectionBind,
+ * which comes from another 5-tuple, for which the server can have remembered none. */
+static void put_token(const struct bk_turn *t, const struct turn_task *task,
+                      struct stun_builder *b) {
+    bool fits = task->kind == TASK_ALLOCATE || task->kind == TASK_REFRESH ||
+                task->kind == TASK_RELEASE || task->kind == TASK_JOIN;
+    if (t->access != NULL && fits)
+        stun_put_bytes(b, STUN_ACCESS_TOKEN, t->access->bytes, t->access->len);
 }
 
 static void put_body(const struct bk_turn *t, const struct turn_task *task,
@@ -200,9 +237,17 @@ static void put_body(const struct bk_turn *t, const struct turn_task *task,
     case TASK_REFRESH:
         if (t->lifetime_wanted_s != 0)
             stun_put_u32(b, TURN_LIFETIME, t->lifetime_wanted_s);
+        put_ticket(t, b);
         break;
     case TASK_RELEASE:
         stun_put_u32(b, TURN_LIFETIME, 0);
+        put_ticket(t, b);
+        break;
+    case TASK_CONNECT: /* RFC 6062 section 4.3 */
+        stun_put_addr(b, TURN_XOR_PEER_ADDRESS, &t->links->list[task->chan].peer);
+        break;
+    case TASK_JOIN:
+        stun_put_u32(b, TURN_CONNECTION_ID, t->links->list[task->chan].number);
         break;
     case TASK_PERMIT:
         put_permissions(t, task, b);
@@ -214,14 +259,21 @@ static void put_body(const struct bk_turn *t, const struct turn_task *task,
     }
 }
 
+struct creds *turn_creds_of(struct bk_turn *t, const struct turn_task *task) {
+    return task->kind == TASK_JOIN ? &t->links->list[task->chan].creds : &t->creds;
+}
+
 size_t turn_build(struct bk_turn *t, const struct turn_task *task) {
+    const struct creds *creds = turn_creds_of(t, task);
     uint16_t method = method_of((enum task_kind)task->kind);
     struct stun_builder b = stun_start(t->work, t->work_len, STUN_REQUEST, method, task->txn.txid);
     size_t len = 0;
     put_body(t, task, &b);
     if (method == TURN_ALLOCATE || method == TURN_REFRESH) /* RFC 8656 section 5: SHOULD */
         stun_put_bytes(&b, STUN_SOFTWARE, software, sizeof software - 1);
-    creds_put(&t->creds, &b);
+    if (creds->ready)
+        put_token(t, task, &b);
+    creds_put(creds, &b);
     enum bk_err err = stun_finish(&b, &len);
     bk_assert(err == BK_OK);
     return len;

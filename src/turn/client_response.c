@@ -52,6 +52,12 @@ static bool read_relayed(const struct bk_turn *t, const struct stun_msg *m, stru
     return first->ip.family != BK_FAMILY_NONE;
 }
 
+/* RFC 8656 section 7.3: the next port is held for whoever brings this. */
+static void keep_reservation(struct bk_turn *t, const struct stun_msg *m) {
+    if (t->reserve && stun_get_u64(m, TURN_RESERVATION_TOKEN, &t->reservation) != BK_OK)
+        t->reservation = 0;
+}
+
 static void take_allocation(struct bk_turn *t, struct turn_task *task, const struct stun_msg *m) {
     struct bk_addr relayed = {.port = 0}, relayed6 = {.port = 0}, mapped = {.port = 0};
     uint32_t lifetime_s = 0;
@@ -61,15 +67,18 @@ static void take_allocation(struct bk_turn *t, struct turn_task *task, const str
               stun_get_addr(m, STUN_XOR_MAPPED_ADDRESS, &mapped) == BK_OK;
     if (!ok) { /* RFC 8656 section 7.3: MUST delete it and MUST NOT try again */
         turn_stop(t, task);
-        turn_move(t, TURN_CLOSING);
+        turn_become(t, TURN_CLOSING);
         t->err = BK_ERR_MALFORMED;
         return;
     }
-    turn_move(t, TURN_ON);
+    turn_become(t, TURN_ON);
     note_lifetime(t, task, lifetime_s);
     t->relayed = relayed;
     t->relayed6 = relayed6;
     t->mapped = mapped;
+    t->adrift = false;
+    turn_keep_ticket(t, m);
+    keep_reservation(t, m);
     t->rtt_us = rtt.exact ? rtt.us : -1;
     t->mismatches = t->retries = 0;
     t->asked_anew = false;
@@ -89,7 +98,7 @@ static void take_mismatch(struct bk_turn *t, struct turn_task *task) {
         turn_fail(t, BK_ERR_REFUSED, TURN_CODE_ALLOCATION_MISMATCH);
         return;
     }
-    turn_move(t, TURN_RELEASING);
+    turn_become(t, TURN_RELEASING);
 }
 
 static void allocate_later(struct bk_turn *t, struct turn_task *task, int64_t delay_us) {
@@ -107,21 +116,15 @@ static bool lists_dont_fragment(const struct stun_msg *m) {
     return found;
 }
 
-static void redirect(struct bk_turn *t, struct turn_task *task, const struct stun_msg *m) {
-    turn_stop(t, task);
-    if (stun_get_addr(m, STUN_ALTERNATE_SERVER, &t->icmp.peer) != BK_OK) {
-        turn_fail(t, BK_ERR_REFUSED, STUN_CODE_TRY_ALTERNATE);
-        return;
-    }
-    t->news |= NEWS_REDIRECT;
-    turn_move(t, TURN_DONE);
-}
-
 /* RFC 8656 section 7.4. */
 static void take_allocate_error(struct bk_turn *t, struct turn_task *task, const struct stun_msg *m,
                                 uint16_t code) {
     if (code == STUN_CODE_TRY_ALTERNATE) {
-        redirect(t, task, m);
+        turn_stop(t, task);
+        turn_redirect(t, m);
+    } else if (code == TURN_CODE_MOBILITY_FORBIDDEN && t->mobility) {
+        t->mobility = false; /* RFC 8016 section 3.1.4: not asked for again */
+        allocate_later(t, task, 0);
     } else if (code == TURN_CODE_ALLOCATION_MISMATCH) {
         take_mismatch(t, task);
     } else if (code == STUN_CODE_UNKNOWN_ATTRIBUTE && t->dont_fragment && lists_dont_fragment(m)) {
@@ -141,13 +144,20 @@ static void take_allocate_error(struct bk_turn *t, struct turn_task *task, const
 static void take_refresh(struct bk_turn *t, struct turn_task *task, const struct stun_msg *m,
                          uint16_t code) {
     uint32_t lifetime_s = 0;
-    if (code == 0 && stun_get_u32(m, TURN_LIFETIME, &lifetime_s) == BK_OK && lifetime_s > 0)
+    bool fine = code == 0 && stun_get_u32(m, TURN_LIFETIME, &lifetime_s) == BK_OK && lifetime_s > 0;
+    if (fine)
         note_lifetime(t, task, lifetime_s);
     else
         t->refresh_at = bk_after(t->now, AGAIN_US);
     turn_stop(t, task);
+    if (fine) {
+        turn_keep_ticket(t, m);
+        t->mismatches = t->adrift ? t->mismatches : 0;
+    }
     if (code == TURN_CODE_ALLOCATION_MISMATCH)
-        turn_lose(t, BK_ERR_REFUSED, code);
+        turn_take_unknown(t);
+    else if (t->adrift && (fine || code != 0))
+        turn_take_moved(t, code);
 }
 
 /* Whatever the answer is, there is nothing more to do (437: section 8.3). */
@@ -155,11 +165,11 @@ static void take_release(struct bk_turn *t, struct turn_task *task, uint16_t cod
     turn_stop(t, task);
     if (t->state == TURN_CLOSING) {
         t->news |= t->err == BK_OK ? NEWS_CLOSED : NEWS_FAILED;
-        turn_move(t, TURN_DONE);
+        turn_become(t, TURN_DONE);
     } else if (code == TURN_CODE_WRONG_CREDENTIALS) { /* somebody else's */
         turn_fail(t, BK_ERR_REFUSED, TURN_CODE_ALLOCATION_MISMATCH);
     } else {
-        turn_move(t, TURN_ALLOCATING);
+        turn_become(t, TURN_ALLOCATING);
         t->retry_at = bk_after(t->now, t->mismatches == 1 ? 0 : MISMATCH_US << t->mismatches);
     }
 }
@@ -207,7 +217,7 @@ static void take_permit(struct bk_turn *t, struct turn_task *task, uint16_t code
             judge_permission(t, &t->peers.perms[i], since, code, count > 1);
     turn_stop(t, task);
     if (code == TURN_CODE_ALLOCATION_MISMATCH)
-        turn_lose(t, BK_ERR_REFUSED, code);
+        turn_take_unknown(t);
 }
 
 static void bound(struct bk_turn *t, struct turn_chan *c, struct bk_time since) {
@@ -229,7 +239,7 @@ static void take_bind(struct bk_turn *t, struct turn_task *task, uint16_t code) 
     struct bk_time since = task->txn.started;
     turn_stop(t, task);
     if (code == TURN_CODE_ALLOCATION_MISMATCH) {
-        turn_lose(t, BK_ERR_REFUSED, code);
+        turn_take_unknown(t);
     } else if (c->state == CHAN_LINGER) {
         return; /* forgotten meanwhile */
     } else if (code == 0) {
@@ -260,6 +270,15 @@ static void take_refusal(struct bk_turn *t, struct turn_task *task, uint16_t cod
     } else if (allocate) {
         turn_stop(t, task);
         turn_fail(t, BK_ERR_AUTH, code);
+    } else if (task->kind == TASK_CONNECT) {
+        turn_link_fail(t, &t->links->list[task->chan], BK_ERR_AUTH, code);
+    } else if (task->kind == TASK_REFRESH && (t->adrift || t->access != NULL) && !t->asked_anew) {
+        t->asked_anew = true; /* of an address or for a token that the server has not seen yet */
+        creds_restart(&t->creds);
+        turn_start(t, task, TASK_REFRESH);
+    } else if (task->kind == TASK_REFRESH && t->adrift) {
+        turn_stop(t, task);
+        turn_lose(t, BK_ERR_AUTH, code);
     } else if (task->kind == TASK_REFRESH) {
         turn_stop(t, task);
         t->refresh_at =
@@ -298,6 +317,11 @@ static void take_answer(struct bk_turn *t, struct turn_task *task, const struct 
     case TASK_BIND:
         take_bind(t, task, code);
         break;
+    case TASK_CONNECT:
+        turn_link_answered(t, &t->links->list[task->chan], m, code);
+        break;
+    case TASK_JOIN:
+        break; /* comes on its own connection */
     }
 }
 
@@ -305,7 +329,7 @@ static struct turn_task *task_of(struct bk_turn *t, const struct stun_msg *m) {
     for (size_t i = 0; i < TURN_TASKS; i++)
         if (t->tasks[i].kind != TASK_NONE && stun_txn_matches(&t->tasks[i].txn, m))
             return &t->tasks[i];
-    return NULL;
+    return turn_links_task(t, m);
 }
 
 /* 438 to a request that was made with a nonce we have replaced since: several were under way. It
@@ -354,6 +378,8 @@ void turn_take_silence(struct bk_turn *t, struct turn_task *task) {
         turn_fail(t, BK_ERR_TIMEOUT, 0);
     } else if (kind == TASK_RELEASE) {
         take_release(t, task, 0);
+    } else if (kind == TASK_CONNECT) {
+        turn_link_fail(t, &t->links->list[task->chan], BK_ERR_TIMEOUT, 0);
     } else {
         turn_stop(t,
                   task); /* still due: it is asked again at once, until the lifetime has passed */

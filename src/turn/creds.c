@@ -29,9 +29,38 @@ enum bk_err creds_init(struct creds *c, void *texts, const char *user, const cha
     return BK_OK;
 }
 
+enum bk_err creds_init_key(struct creds *c, void *texts, const char *kid,
+                           const struct wire_span *key, size_t challenge_max) {
+    enum bk_err err = stun_text_check(kid, strlen(kid));
+    if (err != BK_OK || strlen(kid) > STUN_USER_MAX || key->len < CREDS_KEY_MIN ||
+        key->len > CREDS_KEY_MAX)
+        return BK_ERR_ARGUMENT;
+    memset(c, 0, sizeof *c);
+    c->texts = texts;
+    c->user_len = (uint16_t)strlen(kid);
+    c->challenge_max = (uint16_t)challenge_max;
+    c->algorithm = STUN_ALGORITHM_MD5;
+    c->given = true;
+    c->key_len = (uint8_t)key->len;
+    memcpy(c->key, key->data, key->len);
+    memcpy(c->texts, kid, c->user_len + 1u);
+    c->texts[c->user_len + 1] = '\0';
+    return BK_OK;
+}
+
+static size_t texts_len(const struct creds *c) {
+    return c->user_len + 1u + c->password_len + 1u + c->challenge_max;
+}
+
+void creds_copy(struct creds *c, void *texts, const struct creds *from) {
+    *c = *from;
+    c->texts = texts;
+    memcpy(texts, from->texts, texts_len(from));
+}
+
 void creds_fini(struct creds *c) {
     if (c->texts != NULL)
-        wipe(c->texts, c->user_len + 1u + c->password_len + 1u + c->challenge_max);
+        wipe(c->texts, texts_len(c));
     wipe(c, sizeof *c);
 }
 
@@ -61,6 +90,7 @@ static void unpack(const struct creds *c, struct stun_login *l) {
     l->algorithm = (enum stun_algorithm)c->algorithm;
     l->anonymous = c->anonymous;
     l->ready = c->ready;
+    l->given = c->given;
     l->refused = c->refused;
     l->stale = c->stale;
     memcpy(l->key.bytes, c->key, c->key_len);

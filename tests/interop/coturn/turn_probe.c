@@ -159,6 +159,9 @@ static void take_event(struct probe *p, const struct bk_turn_event *e) {
         break;
     case BK_TURN_REDIRECT:
     case BK_TURN_ICMP:
+    case BK_TURN_MOVED:
+    case BK_TURN_CONNECTION:
+    case BK_TURN_NO_CONNECTION:
         break;
     }
     fflush(stdout);

@@ -467,7 +467,7 @@ static void config_names_the_bad_field(void **state) {
     assert_null(bk_turn_config_check(&c));
 }
 
-/* Memory: bodkin/turn.h promises about 1.5 KB with a shared workspace. */
+/* Memory: bodkin/turn.h promises about 1.7 KB with a shared workspace. */
 static size_t taken;
 static void *count_get(void *ctx, size_t size) {
     (void)ctx;
@@ -487,7 +487,7 @@ static void an_idle_client_is_small(void **state) {
     assert_int_equal(bk_turn_new(&b.config, &alloc, &b.rng, b.now, &b.turn), BK_OK);
     bench_allocate(&b, 600);
     print_message("%u bytes\n", (unsigned)taken);
-    assert_true(taken <= 1700);
+    assert_true(taken <= 1750);
     bench_fini(&b);
 }
 
