@@ -81,10 +81,11 @@ static void send_route(struct turn_link *link, const struct turn_route *route,
         {route->head, route->head_len}, {payload, route->len}, {zeros, route->pad & 3}};
     size_t len = route->head_len + route->len + route->pad;
     bool answer = route->head_len == 0 && lease_is_answer(payload, route->len);
-    if (c->stream == NULL || net_stream_room(c->stream) < len + (answer ? 0 : WRITE_KEPT))
+    if (c->stream == NULL || net_stream_room(c->stream) < len + (answer ? 0 : WRITE_KEPT) ||
+        net_stream_write_pieces(c->stream, pieces, 3) != BK_OK) {
+        metric_add(&c->worker->metrics, METRIC_TURN_LOST_STREAM, 1);
         return;
-    if (net_stream_write_pieces(c->stream, pieces, 3) != BK_OK)
-        return;
+    }
     if (answer && lease_learn(&t->lease, payload, route->len, now_of(c)))
         net_stream_set_buffer(c->stream, WRITE_MAX, WRITE_LOW);
     /* A record of its own for each message: some clients, coturn's turnutils_uclient 4.6 for one,

@@ -62,8 +62,12 @@ static const struct row rows[] = {
     {METRIC_UDP_BYTES_IN, false, "bodkin_udp_bytes_total", "direction=\"in\"",
      "UDP payload bytes."},
     {METRIC_UDP_BYTES_OUT, false, "bodkin_udp_bytes_total", "direction=\"out\"", NULL},
-    {METRIC_UDP_LOST, false, "bodkin_udp_lost_total", NULL,
-     "UDP datagrams the kernel did not take."},
+    {METRIC_UDP_LOST, false, "bodkin_udp_lost_total", "reason=\"full\"",
+     "UDP datagrams the kernel did not take; too_long_in: that were cut when they came."},
+    {METRIC_UDP_NO_WAY, false, "bodkin_udp_lost_total", "reason=\"unreachable\"", NULL},
+    {METRIC_UDP_TOO_LONG, false, "bodkin_udp_lost_total", "reason=\"too_long\"", NULL},
+    {METRIC_UDP_ERROR, false, "bodkin_udp_lost_total", "reason=\"error\"", NULL},
+    {METRIC_UDP_TOO_LONG_IN, false, "bodkin_udp_lost_total", "reason=\"too_long_in\"", NULL},
     {METRIC_TURN_ALLOCATIONS, true, "bodkin_turn_allocations", NULL, "Live TURN allocations."},
     {METRIC_TURN_PERMISSIONS, true, "bodkin_turn_permissions", NULL, "Their permissions."},
     {METRIC_TURN_CHANNELS, true, "bodkin_turn_channels", NULL, "Their channels."},
@@ -72,6 +76,11 @@ static const struct row rows[] = {
      "Bytes of data relayed, of live sessions, too."},
     {METRIC_TURN_BYTES_TO_CLIENT, false, "bodkin_turn_bytes_total", "direction=\"to_client\"",
      NULL},
+    {METRIC_TURN_LOST_STREAM, false, "bodkin_turn_lost_total", "reason=\"slow_client\"",
+     "TURN data lost in the server, beside what is dropped for a rule (events, refusals)."},
+    {METRIC_TURN_LOST_DTLS, false, "bodkin_turn_lost_total", "reason=\"dtls\"", NULL},
+    {METRIC_TURN_LOST_PASS, false, "bodkin_turn_lost_total", "reason=\"other_worker_full\"", NULL},
+    {METRIC_TURN_LOST_WAIT, false, "bodkin_turn_lost_total", "reason=\"too_many_wait\"", NULL},
 };
 
 void metrics_from_hub(struct metrics *m, const struct relay_hub *hub) {

@@ -12,6 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How long data and requests of TURN are in a worker: histograms, of each the steps (`le` in
+ * turn_latency.c), what is above, and the sum in microseconds. */
+enum turn_latency { TURN_LATENCY_DATA, TURN_LATENCY_REQUEST, TURN_LATENCIES };
+enum { TURN_LATENCY_STEPS = 12 };
+
 enum metric {
     METRIC_CONNECTIONS, /* gauge: open TCP connections */
     METRIC_ACCEPTED,
@@ -46,24 +51,37 @@ enum metric {
     METRIC_UDP_OUT,
     METRIC_UDP_BYTES_IN,
     METRIC_UDP_BYTES_OUT,
-    METRIC_UDP_LOST,
+    METRIC_UDP_LOST,     /* the kernel's buffer was full */
+    METRIC_UDP_NO_WAY,   /* no route, an ICMP error, a firewall */
+    METRIC_UDP_TOO_LONG, /* for the interface */
+    METRIC_UDP_ERROR,    /* the kernel said something else */
+    METRIC_UDP_TOO_LONG_IN,
     METRIC_TURN_ALLOCATIONS, /* gauge, like the next three */
     METRIC_TURN_PERMISSIONS,
     METRIC_TURN_CHANNELS,
     METRIC_TURN_FLOWS,
     METRIC_TURN_BYTES_TO_PEER,
     METRIC_TURN_BYTES_TO_CLIENT,
-    METRIC_TURN,                                     /* one for each enum turn_count */
+    METRIC_TURN_LOST_STREAM, /* to a client over TCP or TLS who does not read */
+    METRIC_TURN_LOST_DTLS,
+    METRIC_TURN_LOST_PASS, /* another worker's inbox was full */
+    METRIC_TURN_LOST_WAIT, /* a request, while its user is looked up */
+    METRIC_TURN_LATENCY,   /* TURN_LATENCY_STEPS + 2 for each enum turn_latency */
+    METRIC_TURN = METRIC_TURN_LATENCY + TURN_LATENCIES * (TURN_LATENCY_STEPS + 2), /* one for each
+                                                        enum turn_count */
     METRIC_TURN_REFUSED = METRIC_TURN + TURN_COUNTS, /* one for each enum turn_rule */
     METRIC_STUN = METRIC_TURN_REFUSED + TURN_RULES,  /* one for each enum stun_service_result */
     METRIC_RELAY_DROPPED = METRIC_STUN + STUN_SERVICE_RESULTS, /* two for each relay_hub_drop */
     METRICS = METRIC_RELAY_DROPPED + 2 * RELAY_DROPS
 };
 
+struct turn_board;
+
 /* Written by one worker, read by whoever answers /metrics: relaxed atomics, nothing is ordered by
  * them. */
 struct metrics {
     atomic_uint_fast64_t values[METRICS];
+    struct turn_board *board; /* the users with the most; NULL: no TURN */
 };
 
 static inline void metric_add(struct metrics *m, enum metric which, uint64_t n) {

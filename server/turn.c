@@ -121,6 +121,7 @@ enum bk_err server_turn_recv(struct server_turn *t, struct turn_link *link,
         return BK_OK;
     t->link = link;
     t->in = in;
+    turn_probe(&t->requests, TURN_TIMED_REQUESTS, now);
     turn_service_from(t->service, link);
     enum bk_err err = turn_service_recv(t->service, in, now);
     turn_serve(t, now);
@@ -128,7 +129,8 @@ enum bk_err server_turn_recv(struct server_turn *t, struct turn_link *link,
     t->in = NULL;
     if (err != BK_ERR_UNREACHABLE)
         return err;
-    turn_later_keep(&t->later, link, in);
+    if (!turn_later_keep(&t->later, link, in))
+        metric_add(&t->worker->metrics, METRIC_TURN_LOST_WAIT, 1);
     return BK_OK;
 }
 
@@ -176,8 +178,16 @@ enum bk_err server_turn_new(struct worker *w, const struct server_turn_config *c
     service.dont_fragment = net_plane_can_keep_whole(w->plane);
     net_timer_init(&t->timer, w->loop, on_timer, t);
     turn_passes_init(&t->passes);
+    turn_probe_init(&t->data, w->loop, &w->metrics, TURN_LATENCY_DATA);
+    turn_probe_init(&t->requests, w->loop, &w->metrics, TURN_LATENCY_REQUEST);
     t->deadline = BK_NEVER;
-    enum bk_err err = turn_relays_init(t, &service);
+    enum bk_err err = turn_board_init(&t->board, service.realm);
+    if (err != BK_OK) {
+        alloc->put(alloc->ctx, t);
+        return err;
+    }
+    w->metrics.board = &t->board;
+    err = turn_relays_init(t, &service);
     if (err == BK_OK)
         err = turn_flows_init(t, turn_channels_max(&service));
     if (err == BK_OK)
@@ -197,6 +207,10 @@ void server_turn_free(struct server_turn *t) {
     if (t == NULL)
         return;
     net_timer_set(&t->timer, BK_NEVER);
+    turn_probe_fini(&t->data);
+    turn_probe_fini(&t->requests);
+    t->worker->metrics.board = NULL;
+    turn_board_fini(&t->board);
     turn_tcp_free(t->tcp);
     turn_flows_fini(t);
     turn_relays_fini(t);

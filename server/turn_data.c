@@ -98,6 +98,7 @@ size_t turn_run(struct server_turn *t, const struct bk_datagram *train, bool of_
     enum bk_err err = turn_service_route(t->service, &one, now, &route);
     if (err == BK_ERR_NOT_OURS)
         return 0;
+    turn_probe(&t->data, TURN_TIMED_DATA, now);
     bool alone = err != BK_OK || route.chan == UINT32_MAX || one.len < train->segment;
     size_t count = alone ? 1 : run_of(train, of_client);
     if (err != BK_OK)

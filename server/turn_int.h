@@ -4,6 +4,8 @@
  *     turn.c          creation, the service's verbs, its timer
  *     turn_data.c     data, whole trains at a time
  *     turn_later.c    requests that wait for their user
+ *     turn_latency.c  how long things take
+ *     turn_board.c    the users with the most
  *     turn_relay.c    the UDP sockets of relay ports
  *     turn_flow.c     channels that a fast path carries
  *     turn_pass.c     datagrams of clients that another worker has
@@ -14,6 +16,8 @@
 #include "net/plane.h"
 #include "server/nonce_keys.h"
 #include "server/turn.h"
+#include "server/turn_board.h"
+#include "server/turn_latency.h"
 #include "server/turn_later.h"
 
 struct turn_relay; /* a relay port of ours; turn_relay.c */
@@ -32,7 +36,11 @@ struct turn_flows {
     struct net_timer tick;
 };
 
-enum { TURN_PASSES = 4096 };
+enum {
+    TURN_PASSES = 4096,
+    TURN_TIMED_DATA = 256, /* one in so many trains is timed, */
+    TURN_TIMED_REQUESTS = 16
+};
 
 /* A 5-tuple whose allocation is at `worker`. */
 struct turn_pass {
@@ -60,8 +68,10 @@ struct server_turn {
     struct turn_flows flows;
     struct turn_passes passes;
     struct turn_later later;
-    struct turn_link *link;       /* whose message is being served, ... */
-    const struct bk_datagram *in; /* ... and this is it; NULL: nobody's */
+    struct turn_probe data, requests; /* how long they take */
+    struct turn_board board;          /* its users with the most */
+    struct turn_link *link;           /* whose message is being served, ... */
+    const struct bk_datagram *in;     /* ... and this is it; NULL: nobody's */
 };
 
 /* ---- turn.c */

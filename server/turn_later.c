@@ -9,10 +9,10 @@ static bool is_from(const struct turn_later_one *one, const struct bk_datagram *
 }
 
 /* One for each client: a retransmission takes the place of what it repeats. */
-void turn_later_keep(struct turn_later *l, struct turn_link *link, const struct bk_datagram *in) {
+bool turn_later_keep(struct turn_later *l, struct turn_link *link, const struct bk_datagram *in) {
     struct turn_later_one *one = NULL;
     if (link == NULL || in->len > TURN_LATER_LEN)
-        return;
+        return false;
     for (size_t i = 0; i < TURN_LATER_MAX; i++) {
         if (is_from(&l->list[i], in)) {
             one = &l->list[i];
@@ -22,11 +22,12 @@ void turn_later_keep(struct turn_later *l, struct turn_link *link, const struct 
             one = &l->list[i];
     }
     if (one == NULL)
-        return;
+        return false;
     one->link = link;
     one->in = *in;
     memcpy(one->data, in->data, in->len);
     one->in.data = one->data;
+    return true;
 }
 
 void turn_later_forget(struct turn_later *l, const struct bk_datagram *client) {

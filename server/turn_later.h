@@ -18,7 +18,8 @@ struct turn_later {
     struct turn_later_one list[TURN_LATER_MAX];
 };
 
-void turn_later_keep(struct turn_later *l, struct turn_link *link, const struct bk_datagram *in);
+/* false: it is lost. */
+bool turn_later_keep(struct turn_later *l, struct turn_link *link, const struct bk_datagram *in);
 /* The client is gone. */
 void turn_later_forget(struct turn_later *l, const struct bk_datagram *client);
 /* Hands in everything that is kept; what must wait on is kept again. */

@@ -23,6 +23,7 @@ static void log_refusal(const struct turn_refusal *r) {
 void turn_metrics_collect(struct server_turn *t, struct metrics *m) {
     struct turn_service_info info;
     struct turn_refusal refusal;
+    struct turn_top top;
     if (t == NULL)
         return;
     turn_service_info(t->service, &info);
@@ -36,6 +37,8 @@ void turn_metrics_collect(struct server_turn *t, struct metrics *m) {
     metric_set(m, METRIC_TURN_FLOWS, info.flows);
     metric_set(m, METRIC_TURN_BYTES_TO_PEER, info.bytes[0]);
     metric_set(m, METRIC_TURN_BYTES_TO_CLIENT, info.bytes[1]);
+    if (turn_service_top(t->service, &top))
+        turn_board_put(&t->board, &top);
     for (int i = 0; i < REFUSALS_A_SECOND && turn_service_next_refusal(t->service, &refusal); i++)
         log_refusal(&refusal);
 }
@@ -78,4 +81,6 @@ void turn_metrics_print(struct text *out, struct metrics *const *sets, size_t co
     };
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
         print_family(out, sets, count, &families[i]);
+    turn_latency_print(out, sets, count);
+    turn_board_print(out, sets, count);
 }

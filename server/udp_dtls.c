@@ -39,8 +39,9 @@ static void send_route(struct turn_link *link, const struct turn_route *route,
     const uint8_t *payload = data + route->skip;
     const struct net_piece pieces[3] = {
         {route->head, route->head_len}, {payload, route->len}, {zeros, route->pad & 3}};
-    if (net_dtls_session_send(s->session, pieces, 3) == BK_OK && route->head_len == 0 &&
-        lease_is_answer(payload, route->len))
+    if (net_dtls_session_send(s->session, pieces, 3) != BK_OK)
+        metric_add(&s->doors->worker->metrics, METRIC_TURN_LOST_DTLS, 1);
+    else if (route->head_len == 0 && lease_is_answer(payload, route->len))
         (void)lease_learn(&s->lease, payload, route->len, now_of(s->doors));
 }
 

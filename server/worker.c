@@ -80,8 +80,10 @@ void worker_pass_datagram(struct worker *w, uint16_t to, const struct bk_datagra
         .kind = INBOX_DATAGRAM, .from = w->index, .data = in->data, .len = in->len};
     memcpy(m.key, &in->remote, sizeof in->remote);
     memcpy(m.dst, &in->local, sizeof in->local);
-    if (to < w->fleet->count && to != w->index && in->len <= INBOX_DATA_MAX)
-        (void)post(w, to, &m); /* full: lost, as datagrams may be */
+    if (to >= w->fleet->count || to == w->index)
+        return;
+    if (in->len > INBOX_DATA_MAX || !post(w, to, &m))
+        metric_add(&w->metrics, METRIC_TURN_LOST_PASS, 1); /* as datagrams may be */
 }
 
 void worker_send_conn(struct worker *w, uint16_t to, struct conn_parcel *parcel) {
@@ -203,8 +205,11 @@ static void count(struct worker *w) {
     metric_set(&w->metrics, METRIC_UDP_OUT, c->out);
     metric_set(&w->metrics, METRIC_UDP_BYTES_IN, c->in_bytes);
     metric_set(&w->metrics, METRIC_UDP_BYTES_OUT, c->out_bytes);
-    metric_set(&w->metrics, METRIC_UDP_LOST,
-               c->out_full + c->out_unreachable + c->out_too_long + c->out_error);
+    metric_set(&w->metrics, METRIC_UDP_LOST, c->out_full);
+    metric_set(&w->metrics, METRIC_UDP_NO_WAY, c->out_unreachable);
+    metric_set(&w->metrics, METRIC_UDP_TOO_LONG, c->out_too_long);
+    metric_set(&w->metrics, METRIC_UDP_ERROR, c->out_error);
+    metric_set(&w->metrics, METRIC_UDP_TOO_LONG_IN, c->in_truncated);
     count_dtls(w);
     metrics_from_stun(&w->metrics, &w->stun, &w->stun_tcp);
     metrics_from_hub(&w->metrics, w->hub);

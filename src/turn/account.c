@@ -56,6 +56,16 @@ uint32_t turn_accounts_enter(struct turn_accounts *a, uint64_t key, uint64_t byt
     return i;
 }
 
+void turn_account_is(struct turn_account *account, const void *name, size_t len) {
+    account->is_user = true;
+    if (name == NULL || account->name[0] != '\0')
+        return;
+    if (len > sizeof account->name - 1)
+        len = sizeof account->name - 1;
+    memcpy(account->name, name, len);
+    account->name[len] = '\0';
+}
+
 void turn_accounts_leave(struct turn_accounts *a, uint32_t i) {
     struct turn_account *account = turn_account_at(a, i);
     bk_assert(account->allocs > 0);

@@ -9,11 +9,17 @@
 
 #include <bodkin/addr.h>
 
+enum { TURN_ACCOUNT_NAME = 48 };
+
 struct turn_account {
     struct link by_key;
     uint64_t key;
     uint32_t allocs;
     struct turn_bucket bucket; /* what is left of a lease, ledger.h; `at`: ask again */
+    uint64_t bytes;            /* of data, both ways */
+    uint64_t seen, lately;     /* top.c */
+    bool is_user;
+    char name[TURN_ACCOUNT_NAME]; /* of the user, cut short; "": not known */
 };
 
 struct turn_accounts {
@@ -33,6 +39,8 @@ uint32_t turn_accounts_find(const struct turn_accounts *a, uint64_t key);
 /* Finds or opens the account of `key` for one more allocation. POOL_NONE: no room. */
 uint32_t turn_accounts_enter(struct turn_accounts *a, uint64_t key, uint64_t bytes_per_s,
                              struct bk_time now);
+/* The account is a user's, of that name (NULL: not known yet). */
+void turn_account_is(struct turn_account *account, const void *name, size_t len);
 /* One allocation fewer; with the last one the account is closed. */
 void turn_accounts_leave(struct turn_accounts *a, uint32_t i);
 

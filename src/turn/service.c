@@ -405,6 +405,10 @@ bool turn_service_next_datagram(struct turn_service *service, struct bk_datagram
     return true;
 }
 
+bool turn_service_top(struct turn_service *service, struct turn_top *out) {
+    return turn_walk_step(&service->walk, &service->accounts, out);
+}
+
 void turn_service_info(const struct turn_service *service, struct turn_service_info *out) {
     memset(out, 0, sizeof *out);
     memcpy(out->counts, service->counts, sizeof out->counts);

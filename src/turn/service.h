@@ -28,6 +28,7 @@
 #include "turn/filter.h"
 #include "turn/ledger.h"
 #include "turn/token.h"
+#include "turn/top.h"
 #include "turn/users.h"
 
 #include <bodkin/env.h>
@@ -389,5 +390,9 @@ struct turn_service_info {
 void turn_service_info(const struct turn_service *service, struct turn_service_info *out);
 /* A word for logs and metrics: "allocated", "drop_peer" ... */
 const char *turn_count_name(enum turn_count count);
+
+/* Looks at a few thousand more users. true: that were all of them, and *out is who has the most;
+ * the next call begins again. Once a second is right. */
+bool turn_service_top(struct turn_service *service, struct turn_top *out);
 
 #endif

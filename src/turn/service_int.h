@@ -31,6 +31,7 @@
 #include "turn/ports.h"
 #include "turn/service.h"
 #include "turn/ticket.h"
+#include "turn/top.h"
 
 enum {
     TURN_OUT_MAX = 65536 + 64, /* the longest datagram and a header */
@@ -118,6 +119,7 @@ struct turn_service {
     struct bk_time now;
     uint64_t counts[TURN_COUNTS], refused[TURN_RULES];
     uint64_t bytes[2]; /* of data: to peers, to clients */
+    struct turn_walk walk;
     struct bk_rng rng;
     struct bk_alloc alloc;
 };
@@ -221,6 +223,9 @@ void *turn_relay_socket(const struct turn_service *s, const struct turn_alloc *a
 uint16_t turn_quota_enter(struct turn_service *s, const struct turn_ask *ask, struct turn_alloc *a);
 /* The same for one that is taken over: its user's own limits are not known. */
 bool turn_quota_take_over(struct turn_service *s, struct turn_alloc *a);
+/* What the user of `ask` is called, for those who look at its account. */
+void turn_quota_name(struct turn_service *s, const struct turn_ask *ask,
+                     const struct turn_alloc *a);
 void turn_quota_leave(struct turn_service *s, struct turn_alloc *a);
 /* May this allocation have so many more? 0 or 486. */
 uint16_t turn_quota_permissions(struct turn_service *s, const struct turn_ask *ask, size_t more);

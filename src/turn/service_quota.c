@@ -52,6 +52,7 @@ static bool open_accounts(struct turn_service *s, const struct turn_user *user, 
     a->payer[TURN_USER] = turn_accounts_enter(&s->accounts, user->id, rate, s->now);
     if (a->payer[TURN_USER] == POOL_NONE)
         return false;
+    turn_account_is(turn_account_at(&s->accounts, a->payer[TURN_USER]), NULL, 0);
     a->payer[TURN_ADDRESS] = turn_accounts_enter(&s->accounts, address, 0, s->now);
     if (a->payer[TURN_ADDRESS] != POOL_NONE)
         return true;
@@ -72,11 +73,21 @@ uint16_t turn_quota_enter(struct turn_service *s, const struct turn_ask *ask,
         l->leave(l->ctx, user->id);
         return refuse(s, ask, TURN_RULE_ADDRESS_ALLOCATIONS, TURN_CODE_QUOTA_REACHED);
     }
-    if (open_accounts(s, user, address, a))
+    if (open_accounts(s, user, address, a)) {
+        turn_quota_name(s, ask, a);
         return 0;
+    }
     l->leave(l->ctx, user->id);
     l->leave(l->ctx, address);
     return refuse(s, ask, TURN_RULE_ROOM, TURN_CODE_INSUFFICIENT_CAPACITY);
+}
+
+/* With a token (RFC 7635) USERNAME says whose key it was made with, not who brings it. */
+void turn_quota_name(struct turn_service *s, const struct turn_ask *ask,
+                     const struct turn_alloc *a) {
+    const struct wire_span *name = &ask->claim.user;
+    if (a->user == ask->user.id && a->payer[TURN_USER] != POOL_NONE && a->kid == 0 && ask->kid == 0)
+        turn_account_is(turn_account_at(&s->accounts, a->payer[TURN_USER]), name->data, name->len);
 }
 
 bool turn_quota_take_over(struct turn_service *s, struct turn_alloc *a) {

@@ -239,6 +239,7 @@ static bool has_unknown(struct turn_service *s, struct turn_ask *ask) {
 /* A client whose connection broke (RFC 8016) and that is back on the same 5-tuple. */
 static void take_up(struct turn_service *s, const struct turn_ask *ask) {
     struct turn_alloc *a = turn_service_alloc(s, ask->alloc);
+    turn_quota_name(s, ask, a);
     if (a->adrift && a->user == ask->user.id) {
         a->adrift = false;
         a->via = s->via;

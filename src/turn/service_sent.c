@@ -14,7 +14,9 @@ void turn_service_sent(struct turn_service *service, const struct turn_sent *sen
     a->bytes[way] += sent->bytes;
     a->packets[way] += sent->packets;
     turn_bucket_pay(&a->bucket, sent->bytes);
-    turn_bucket_pay(&turn_account_at(&service->accounts, a->payer[TURN_USER])->bucket, sent->bytes);
+    struct turn_account *user = turn_account_at(&service->accounts, a->payer[TURN_USER]);
+    turn_bucket_pay(&user->bucket, sent->bytes);
+    user->bytes += sent->bytes;
 }
 
 static void push(struct turn_service *s, enum turn_action_kind kind, uint32_t chan) {

@@ -34,8 +34,22 @@ def live_sessions_are_counted():
     server.wait_for_metric('bodkin_turn_bytes_total{direction="to_peer"}', 5)
     server.wait_for_metric('bodkin_turn_bytes_total{direction="to_client"}', 8)
     server.wait_for_metric('bodkin_turn_events_total{event="allocated"}', 1)
+    mine = '{realm="bodkin",user="alice"}'
+    server.wait_for_metric("bodkin_turn_user_bytes" + mine, 13)
+    server.wait_for_metric("bodkin_turn_user_allocations" + mine, 1)
+    server.wait_for_metric('bodkin_turn_realm_allocations{realm="bodkin"}', 1)
+    server.wait_for_metric('bodkin_turn_latency_seconds_count{kind="data"}', 1)
+    for kind in ("data", "request"):
+        count = server.metric(f'bodkin_turn_latency_seconds_count{{kind="{kind}"}}')
+        assert server.metric(f'bodkin_turn_latency_seconds_bucket{{kind="{kind}",le="+Inf"}}') == count
+    text = server.get("/metrics")[1]
+    assert text.endswith("\n") and len(text) < 40000, len(text)
     one.refresh(0)
     server.wait_for_metric("bodkin_turn_allocations", 0)
+    until = time.monotonic() + 10
+    while 'user="alice"' in server.get("/metrics")[1]:  # who has gone is not among them
+        assert time.monotonic() < until
+        time.sleep(0.05)
     server.close()
 
 
