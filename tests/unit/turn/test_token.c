@@ -183,6 +183,36 @@ static void a_token_is_good_for_an_allocation(void **state) {
     ask_fini(&a);
 }
 
+/* As coturn does it: with the first 16 bytes of 20. */
+static void the_beginning_of_a_key_will_do(void **state) {
+    struct asker a;
+    const struct bk_addr peer = {{.family = BK_IPV4, .bytes = {9, 9, 9, 9}}, 80};
+    (void)state;
+    for (size_t len = 14; len <= 20; len++) {
+        ask_init(&a);
+        a.config.tokens = tokens;
+        ask_start(&a);
+        learn(&a, "north");
+        struct recipe r = recipe_at(a.now);
+        memset(r.mac_key, 1,
+               sizeof r.mac_key); /* HMAC pads with zeros: they would count for none */
+        struct made m = make(&r);
+        take_key(&a, &r);
+        a.login.key.len = len;
+        send_with(&a, TURN_ALLOCATE, &m);
+        bool good = len == 16 || len == 20;
+        assert_int_equal(a.code, good ? 0 : 401);
+        if (good) {
+            ask_expect(&a, 0); /* signed with the same */
+            ask_permission(&a, &peer);
+            ask_expect(&a, 0);
+            ask_refresh(&a, 600);
+            ask_expect(&a, 0);
+        }
+        ask_fini(&a);
+    }
+}
+
 static void others_are_refused(void **state) {
     struct asker a;
     (void)state;
@@ -222,6 +252,7 @@ int main(void) {
         cmocka_unit_test(only_the_right_token_opens),
         cmocka_unit_test(a_token_has_its_time),
         cmocka_unit_test(a_token_is_good_for_an_allocation),
+        cmocka_unit_test(the_beginning_of_a_key_will_do),
         cmocka_unit_test(others_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
