@@ -55,6 +55,11 @@ enum bk_err box_open(const uint8_t peer[BOX_KEY_LEN], const uint8_t secret[BOX_K
     return BK_OK;
 }
 
+enum bk_err box_shared(const uint8_t peer[BOX_KEY_LEN], const uint8_t secret[BOX_KEY_LEN],
+                       uint8_t out[BOX_KEY_LEN]) {
+    return crypto_box_beforenm(out, peer, secret) == 0 ? BK_OK : BK_ERR_ARGUMENT;
+}
+
 void box_sign_keypair(const uint8_t seed[BOX_SEED_LEN], uint8_t public_key[BOX_SIGN_PUBLIC_LEN],
                       uint8_t secret[BOX_SIGN_SECRET_LEN]) {
     bk_assert(crypto_sign_seed_keypair(public_key, secret, seed) == 0);

@@ -5,6 +5,7 @@
 
 #include "peer/door.h"
 #include "peer/gather.h"
+#include "peer/lan.h"
 #include "peer/refusals.h"
 
 #include "base/assert.h"
@@ -25,6 +26,7 @@ struct endpoint {
     struct session_env env;
     struct door door;
     struct gather gather;
+    struct lan lan;
     bool relay_up;
     struct session *sessions[ENDPOINT_SESSIONS_MAX];
     bool incoming[ENDPOINT_SESSIONS_MAX]; /* ENDPOINT_INCOMING is still to be told */
@@ -55,9 +57,11 @@ enum bk_err endpoint_new(const struct endpoint_config *config, struct endpoint *
         .alloc = config->alloc,
         .trace = config->trace,
         .relay_only = config->relay_only,
+        .private_addresses = config->private_addresses,
     };
     door_init(&ep->door);
     gather_init(&ep->gather, &ep->config.rng);
+    lan_init(&ep->lan, &ep->config.rng, config->no_beacons || config->relay_only);
     *out = ep;
     return BK_OK;
 }
@@ -70,6 +74,7 @@ void endpoint_free(struct endpoint *ep) {
         session_free(ep->sessions[i]);
     identity_fini(&ep->identity);
     door_fini(&ep->door);
+    lan_fini(&ep->lan);
     alloc.put(alloc.ctx, ep);
 }
 
@@ -111,6 +116,7 @@ static void take_in(struct endpoint *ep, size_t place, struct session *s, bool i
                     struct bk_time now) {
     ep->sessions[place] = s;
     ep->incoming[place] = incoming;
+    lan_watch(&ep->lan, &ep->identity, s);
     add_hosts(ep, s, now);
     add_mapped(ep, s, now);
     session_network_changed(s, gather_is_complete(&ep->gather), now);
@@ -138,6 +144,7 @@ void endpoint_release(struct endpoint *ep, struct session *s) {
             memcpy(ep->ended[ep->ended_next++ % OFFERS_REMEMBERED], session_id(s),
                    SIGNAL_SESSION_LEN);
             ep->sessions[i] = NULL;
+            lan_forget(&ep->lan, s);
             session_free(s);
             return;
         }
@@ -230,6 +237,17 @@ void endpoint_relay_up(struct endpoint *ep, bool up, struct bk_time now) {
             session_relay_up(ep->sessions[i], now);
 }
 
+void endpoint_set_links(struct endpoint *ep, const struct beacon_link *links, size_t count,
+                        struct bk_time now) {
+    for (size_t i = 0; i < ep->config.sessions_max; i++)
+        if (ep->sessions[i] != NULL)
+            lan_leave(&ep->lan, ep->sessions[i], links, count, now);
+    beacon_set_links(&ep->lan.beacon, links, count, now);
+    for (size_t i = 0; i < ep->config.sessions_max; i++)
+        if (ep->sessions[i] != NULL)
+            lan_look(&ep->lan, ep->sessions[i], now);
+}
+
 /* --- packets in --- */
 
 static void refuse(struct endpoint *ep, const struct signal *in, const uint8_t *from,
@@ -272,12 +290,14 @@ static void on_signal(struct endpoint *ep, const uint8_t *from, const uint8_t *d
         return;
     }
     struct session *s = find_by_id(ep, in.session, from);
-    if (s != NULL)
+    if (s != NULL) {
         session_signal_recv(s, &in, now);
-    else if (in.type == SIGNAL_DESCRIBE && in.description.has_offer)
+        lan_look(&ep->lan, s, now);
+    } else if (in.type == SIGNAL_DESCRIBE && in.description.has_offer) {
         on_offer(ep, &in, from, now);
-    else
+    } else {
         ep->counts.signal_stray++;
+    }
 }
 
 static void on_relayed_quic(struct endpoint *ep, const uint8_t *from, const uint8_t *data,
@@ -371,6 +391,29 @@ void endpoint_recv(struct endpoint *ep, const struct bk_datagram *in, struct bk_
         network_changed(ep, now);
 }
 
+/* --- the local network --- */
+
+bool endpoint_wants_beacons(const struct endpoint *ep) {
+    return beacon_is_watching(&ep->lan.beacon);
+}
+
+void endpoint_beacon_recv(struct endpoint *ep, uint32_t link, const struct bk_datagram *in,
+                          struct bk_time now) {
+    struct beacon_event event;
+    if (beacon_recv(&ep->lan.beacon, link, in, now) != BK_OK)
+        return; /* counted there */
+    while (beacon_next_event(&ep->lan.beacon, &event))
+        for (size_t i = 0; i < ep->config.sessions_max; i++)
+            if (ep->sessions[i] != NULL &&
+                memcmp(session_id(ep->sessions[i]), event.id, sizeof event.id) == 0)
+                lan_heard(&ep->lan, ep->sessions[i], &event, now);
+}
+
+bool endpoint_next_beacon(struct endpoint *ep, struct bk_time now, struct beacon_packet *out) {
+    beacon_advance(&ep->lan.beacon, now);
+    return beacon_next_packet(&ep->lan.beacon, out);
+}
+
 /* --- time --- */
 
 void endpoint_advance(struct endpoint *ep, struct bk_time now) {
@@ -382,13 +425,15 @@ void endpoint_advance(struct endpoint *ep, struct bk_time now) {
         session_advance(s, now);
         if (session_take_attempt(s))
             gather_ask_now(&ep->gather, now);
+        lan_look(&ep->lan, s, now);
     }
+    beacon_advance(&ep->lan.beacon, now);
     if (gather_take_change(&ep->gather))
         network_changed(ep, now);
 }
 
 struct bk_time endpoint_deadline(const struct endpoint *ep) {
-    struct bk_time t = gather_deadline(&ep->gather);
+    struct bk_time t = bk_earlier(gather_deadline(&ep->gather), beacon_deadline(&ep->lan.beacon));
     for (size_t i = 0; i < ep->config.sessions_max; i++)
         if (ep->sessions[i] != NULL)
             t = bk_earlier(t, session_deadline(ep->sessions[i]));

@@ -12,6 +12,7 @@
 #ifndef PEER_ENDPOINT_H
 #define PEER_ENDPOINT_H
 
+#include "peer/beacon.h"
 #include "peer/session.h"
 
 #include <bodkin/addr.h>
@@ -25,8 +26,11 @@ struct endpoint_config {
     struct bk_rng rng;               /* kept */
     struct bk_alloc alloc;           /* kept */
     struct bk_trace trace;
-    uint32_t sessions_max; /* 1..ENDPOINT_SESSIONS_MAX; default 64 */
-    bool relay_only;       /* no direct paths; default false */
+    uint32_t sessions_max;  /* 1..ENDPOINT_SESSIONS_MAX; default 64 */
+    bool relay_only;        /* no direct paths; default false */
+    bool private_addresses; /* this machine's own addresses are told to peers on the same link only;
+                               default false */
+    bool no_beacons;        /* peers on the same link are not looked for; default false */
 };
 extern const struct endpoint_config endpoint_config_default;
 
@@ -76,6 +80,10 @@ void endpoint_set_bases(struct endpoint *ep, const struct bk_addr *bases, size_t
 void endpoint_set_stun(struct endpoint *ep, const struct bk_addr *servers, size_t count,
                        struct bk_time now);
 void endpoint_relay_up(struct endpoint *ep, bool up, struct bk_time now);
+/* The local networks this machine is attached to, with the UDP sockets' ports; call again when they
+ * change. */
+void endpoint_set_links(struct endpoint *ep, const struct beacon_link *links, size_t count,
+                        struct bk_time now);
 /* --- packets --- */
 
 void endpoint_relay_recv(struct endpoint *ep, const uint8_t from[PEER_KEY_LEN], const uint8_t *data,
@@ -91,6 +99,15 @@ bool endpoint_next_datagram(struct endpoint *ep, struct bk_time now, struct bk_d
 bool endpoint_next_relay(struct endpoint *ep, struct bk_time now,
                          struct endpoint_relay_packet *out);
 bool endpoint_next_event(struct endpoint *ep, struct endpoint_event *out);
+
+/* Is there a session whose peer may call on a local network? While there is, listen on BEACON_PORT
+ * of every link for what is sent to one and all, and on the sockets that beacons leave from. */
+bool endpoint_wants_beacons(const struct endpoint *ep);
+/* Such a packet, with the hop limit it came with in in->ttl. */
+void endpoint_beacon_recv(struct endpoint *ep, uint32_t link, const struct bk_datagram *in,
+                          struct bk_time now);
+/* To be sent with the hop limit BEACON_HOPS. */
+bool endpoint_next_beacon(struct endpoint *ep, struct bk_time now, struct beacon_packet *out);
 /* true once when the home connection should be asked whether it is alive: relay_client_doubt(). */
 bool endpoint_take_home_doubt(struct endpoint *ep);
 

@@ -33,6 +33,7 @@ struct session_env {
     struct bk_alloc alloc;
     struct bk_trace trace;
     bool relay_only;             /* never look for a direct path */
+    bool private_addresses;      /* host candidates are told to neighbours only, session_reveal() */
     enum signal_udp udp;         /* what the endpoint found out about this machine's network */
     enum signal_mapping mapping; /* the same */
 };
@@ -110,6 +111,17 @@ uint32_t session_tag(const struct session *s);             /* of our QUIC connec
  */
 void session_add_local(struct session *s, const struct bk_ice_candidate *c, struct bk_time now);
 void session_remove_local(struct session *s, const struct bk_addr *base, struct bk_time now);
+/* Candidates on this base that were kept from the peer (env->private_addresses, link-local ones)
+ * may be told from now on: it is on that link, or knows them already. */
+void session_reveal(struct session *s, const struct bk_addr *base, struct bk_time now);
+/* The peer is on one of our links and says, by beacon (beacon.h), that it has this address there.
+ */
+void session_add_heard(struct session *s, const struct bk_addr *addr, struct bk_time now);
+/* Our links have changed: look for the peer there. */
+void session_want_seek(struct session *s);
+/* true once when the local network should be searched for the peer: both sides know the session, an
+ * attempt at a direct path begins, or session_want_seek(). */
+bool session_take_seek(struct session *s);
 /* env->udp or env->mapping is new, or gathering ended (`complete`). */
 void session_network_changed(struct session *s, bool complete, struct bk_time now);
 

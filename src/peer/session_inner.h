@@ -22,7 +22,9 @@ enum {
     SESSION_COLD_TRAIN = 12000,         /* fits the initial window of TCP, RFC 6928: 10 segments */
     SESSION_QUIET_US = 3 * 1000 * 1000, /* silence of a relay that was busy */
     SESSION_CLOSE_US = 3 * 1000 * 1000, /* goodbye takes at most this long */
-    SESSION_ATTEMPTS = 4
+    SESSION_ATTEMPTS = 4,
+    SESSION_WITHHELD_MAX = 16, /* candidates that the peer is not told */
+    SESSION_HEARD_MAX = 8      /* its addresses that beacons told */
 };
 
 struct session {
@@ -67,6 +69,13 @@ struct session {
     struct session_path told;   /* the last SESSION_PATH */
     bool told_any;
 
+    /* The local network, session_lan.c. */
+    struct bk_ice_candidate withheld[SESSION_WITHHELD_MAX];
+    size_t withheld_count;
+    struct bk_addr heard[SESSION_HEARD_MAX];
+    size_t heard_count;
+    bool want_seek; /* session_take_seek() */
+
     struct quic *quic;
     bool secured;
     struct session_event events[SESSION_EVENTS];
@@ -95,5 +104,13 @@ void session_path_described(struct session *s, struct bk_time now);
 void session_path_update(struct session *s, struct bk_time now);
 void session_path_advance(struct session *s, struct bk_time now);
 struct bk_time session_path_deadline(const struct session *s);
+bool session_may_go_direct(const struct session *s);
+
+/* session_lan.c */
+/* Is this local candidate to be kept from the peer for now? Then it is remembered. */
+bool session_withhold(struct session *s, const struct bk_ice_candidate *c);
+void session_forget_withheld(struct session *s, const struct bk_addr *base);
+/* After a restart ICE has forgotten what beacons told. */
+void session_heard_again(struct session *s, struct bk_time now);
 
 #endif

@@ -37,7 +37,7 @@ enum bk_err session_path_init(struct session *s) {
     return BK_OK;
 }
 
-static bool may_go_direct(const struct session *s) {
+bool session_may_go_direct(const struct session *s) {
     return !s->env->relay_only && !(s->peer_described && s->theirs.relay_only);
 }
 
@@ -57,8 +57,12 @@ static bool make_room(struct signal_description *d) {
 
 void session_add_local(struct session *s, const struct bk_ice_candidate *c, struct bk_time now) {
     struct bk_ice_candidate signalled;
+    if (c->kind == BK_ICE_SRFLX && bk_addr_equal(&c->addr, &c->base))
+        session_reveal(s, &c->base, now); /* no NAT: the STUN server has seen this very address */
     if (s->env->relay_only || bk_checker_add_local_candidate(s->ice, c, now, &signalled) != BK_OK)
         return; /* redundant or full: ICE has counted it */
+    if (session_withhold(s, &signalled))
+        return;
     struct signal_description *mine = &s->mine;
     if (mine->candidate_count == SIGNAL_CANDIDATES_MAX && !make_room(mine))
         return;
@@ -70,6 +74,7 @@ void session_add_local(struct session *s, const struct bk_ice_candidate *c, stru
 void session_remove_local(struct session *s, const struct bk_addr *base, struct bk_time now) {
     if (bk_checker_remove_local(s->ice, base, now) != BK_OK)
         return;
+    session_forget_withheld(s, base);
     struct signal_description *mine = &s->mine;
     size_t kept = 0;
     for (size_t i = 0; i < mine->candidate_count; i++)
@@ -113,7 +118,7 @@ void session_path_described(struct session *s, struct bk_time now) {
     uint8_t ahead = (uint8_t)(theirs->generation - s->mine.generation);
     if (ahead > 0 && ahead < 128)
         restart_ice(s, theirs->generation, now);
-    if (theirs->generation != s->mine.generation || !may_go_direct(s))
+    if (theirs->generation != s->mine.generation || !session_may_go_direct(s))
         return; /* the peer is behind: our restart is on its way to it */
     if (bk_checker_set_remote_credentials(s->ice, theirs->ufrag, theirs->pwd, now) != BK_OK)
         return;
@@ -121,6 +126,7 @@ void session_path_described(struct session *s, struct bk_time now) {
         enum bk_err err = bk_checker_add_remote_candidate(s->ice, &theirs->candidates[i], now);
         (void)err; /* known, unusable or too many: ICE has counted it */
     }
+    session_heard_again(s, now);
     if (theirs->end_of_candidates)
         bk_checker_end_of_remote_candidates(s->ice, now);
 }
@@ -212,7 +218,7 @@ static void test_payload(struct session *s, struct bk_time now) {
 /* Reads which pair is best now. Returns false when there is none. */
 static bool refresh_pair(struct session *s) {
     struct bk_ice_pair_info info = {.size = sizeof info};
-    if (!may_go_direct(s) || bk_checker_best_valid(s->ice, &info) != BK_OK) {
+    if (!session_may_go_direct(s) || bk_checker_best_valid(s->ice, &info) != BK_OK) {
         s->pair.id = 0;
         return false;
     }
@@ -299,7 +305,8 @@ static void after_move(struct session *s, bool was_direct, struct bk_time now) {
         s->look = bk_after(now, SESSION_LOOK_US);
     if (s->path.state == PATH_RELAYED && s->peer_gone && bk_is_never(s->give_up))
         s->give_up = bk_after(now, s->gone_us);
-    if (s->path.state == PATH_RELAYED && s->exchanged && may_go_direct(s) && bk_is_never(s->retry))
+    if (s->path.state == PATH_RELAYED && s->exchanged && session_may_go_direct(s) &&
+        bk_is_never(s->retry))
         s->retry = bk_after(now, attempt_pause_us[s->attempt]);
 }
 
@@ -324,6 +331,7 @@ void session_path_update(struct session *s, struct bk_time now) {
 /* Another attempt: the offerer restarts ICE and the answerer follows, so both punch together. */
 static void attempt(struct session *s, struct bk_time now) {
     s->want_attempt = true;
+    session_want_seek(s);
     if (s->attempt + 1 < SESSION_ATTEMPTS)
         s->attempt++;
     s->retry = BK_NEVER;
@@ -335,7 +343,7 @@ static void attempt(struct session *s, struct bk_time now) {
 
 void session_retry(struct session *s, struct bk_time now) {
     s->attempt = 0;
-    if (s->path.state == PATH_RELAYED && s->exchanged && may_go_direct(s))
+    if (s->path.state == PATH_RELAYED && s->exchanged && session_may_go_direct(s))
         attempt(s, now);
     else
         bk_checker_retry(s->ice, now);

@@ -81,6 +81,7 @@ static void note_exchange(struct session *s) {
     if (s->exchanged || s->acked == 0 || !s->peer_described)
         return;
     s->exchanged = true;
+    session_want_seek(s);
     session_push_event(s, (struct session_event){.type = SESSION_EXCHANGED, .reason = ""});
 }
 

@@ -89,6 +89,21 @@ static void an_identity_has_one_relay_key(void **state) {
     assert_int_equal(box_public_of_sign(identity_point, from_public), BK_ERR_ARGUMENT);
 }
 
+static void both_halves_share_one_key(void **state) {
+    (void)state;
+    struct bk_rng rng = box_rng();
+    uint8_t pub[3][32], secret[3][32], a[32], b[32], c[32];
+    const uint8_t low_order[32] = {0};
+    for (int i = 0; i < 3; i++)
+        box_keypair(&rng, pub[i], secret[i]);
+    assert_int_equal(box_shared(pub[1], secret[0], a), BK_OK);
+    assert_int_equal(box_shared(pub[0], secret[1], b), BK_OK);
+    assert_int_equal(box_shared(pub[2], secret[0], c), BK_OK);
+    assert_memory_equal(a, b, 32);
+    assert_memory_not_equal(a, c, 32);
+    assert_int_equal(box_shared(low_order, secret[0], a), BK_ERR_ARGUMENT);
+}
+
 static void a_seeded_generator_gives_the_same_box(void **state) {
     (void)state;
     uint8_t a[BOX_OVERHEAD + 1], b[BOX_OVERHEAD + 1];
@@ -110,6 +125,7 @@ int main(void) {
         cmocka_unit_test(a_box_opens_for_its_receiver_only),
         cmocka_unit_test(signatures_of_rfc_8032),
         cmocka_unit_test(an_identity_has_one_relay_key),
+        cmocka_unit_test(both_halves_share_one_key),
         cmocka_unit_test(a_seeded_generator_gives_the_same_box),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
