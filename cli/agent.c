@@ -272,6 +272,8 @@ static enum exit_code open_loop(struct agent *a) {
         err = catch_signals(a);
     }
     config.relay_only = a->relay_only;
+    config.private_addresses = a->private_addresses;
+    config.no_beacons = a->no_beacons;
     if (err == BK_OK)
         err = node_new(a->loop, &config, &node_events, a, &a->node, reason);
     if (err == BK_OK)
@@ -288,12 +290,16 @@ enum exit_code agent_open(struct agent *a, const char *command, const struct age
     a->ctx = ctx;
     a->mine.lock = -1;
     a->relay_only = options->relay_only;
+    a->no_beacons = options->no_beacons;
     report_init(&a->report, command, options->json, net_clock());
     enum exit_code code = EXIT_FINE;
     if (home != NULL)
         a->home = *home;
     else
         code = settings_home(&a->report, options->home, &a->home);
+    a->private_addresses = options->private_addresses;
+    if (code == EXIT_FINE && !a->private_addresses)
+        code = settings_private(&a->report, &a->private_addresses);
     if (code == EXIT_FINE)
         code = settings_identity(&a->report, false, &a->mine);
     if (code == EXIT_FINE)

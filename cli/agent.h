@@ -33,6 +33,7 @@ struct agent_events {
 struct agent_options { /* the options of all three commands */
     const char *home;
     bool json, relay_only;
+    bool private_addresses, no_beacons; /* as in struct node_config */
 };
 
 struct agent {
@@ -48,7 +49,8 @@ struct agent {
     struct net_timer linger;   /* agent_finish(): goodbyes have this long */
     struct net_timer tick;     /* refreshes the status line */
     void (*on_tick)(struct agent *a);
-    bool relay_only, ready, finishing;
+    bool relay_only, private_addresses, no_beacons;
+    bool ready, finishing;
     enum exit_code code;
     char home_reason[200];
     enum bk_err home_err;

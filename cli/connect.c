@@ -25,6 +25,9 @@ static const char help[] =
     "      --udp       forward UDP datagrams instead\n"
     "      --home URL  another home server than the ticket's\n"
     "      --relay-only  stay on the relay: the peer does not learn our addresses\n"
+    "      --private     own addresses are told only to a peer on the same local\n"
+    "                    network, found without the server (or `private = yes`)\n"
+    "      --no-beacons  do not look for the peer on the local network\n"
     "      --json      one JSON object per event on standard error\n"
     "      --help      this text\n"
     "\n"
@@ -184,6 +187,8 @@ int cmd_connect(int argc, char **argv) {
         {"udp", '\0', OPTION_FLAG, &c.udp},
         {"home", '\0', OPTION_TEXT, &c.options.home},
         {"relay-only", '\0', OPTION_FLAG, &c.options.relay_only},
+        {"private", '\0', OPTION_FLAG, &c.options.private_addresses},
+        {"no-beacons", '\0', OPTION_FLAG, &c.options.no_beacons},
         {"json", '\0', OPTION_FLAG, &c.options.json},
         {NULL, '\0', OPTION_FLAG, NULL},
     };

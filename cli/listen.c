@@ -29,6 +29,9 @@ static const char help[] =
     "      --allow KEY     admit this peer without a ticket (bodkin id prints KEY)\n"
     "      --qr            show the ticket as a QR code, too\n"
     "      --relay-only    stay on the relay: the peer does not learn our addresses\n"
+    "      --private       own addresses are told only to a peer on the same local\n"
+    "                      network, found without the server (or `private = yes`)\n"
+    "      --no-beacons    do not look for the peer on the local network\n"
     "      --json          one JSON object per event on standard error\n"
     "      --help          this text\n";
 
@@ -204,6 +207,8 @@ int cmd_listen(int argc, char **argv) {
         {"allow", '\0', OPTION_LIST, &l.allow_peers},
         {"qr", '\0', OPTION_FLAG, &l.qr},
         {"relay-only", '\0', OPTION_FLAG, &l.options.relay_only},
+        {"private", '\0', OPTION_FLAG, &l.options.private_addresses},
+        {"no-beacons", '\0', OPTION_FLAG, &l.options.no_beacons},
         {"json", '\0', OPTION_FLAG, &l.options.json},
         {NULL, '\0', OPTION_FLAG, NULL},
     };

@@ -22,6 +22,9 @@ static const char help[] =
     "      --on           go on when the path is direct\n"
     "      --home URL     the home server, when a key is given (or $BODKIN_HOME)\n"
     "      --relay-only   measure the relay\n"
+    "      --private      own addresses are told only to a peer on the same local\n"
+    "                     network, found without the server (or `private = yes`)\n"
+    "      --no-beacons   do not look for the peer on the local network\n"
     "      --json         one JSON object per event on standard error\n"
     "      --help         this text\n"
     "\n"
@@ -244,6 +247,8 @@ int cmd_ping(int argc, char **argv) {
         {"on", '\0', OPTION_FLAG, &p.on},
         {"home", '\0', OPTION_TEXT, &p.options.home},
         {"relay-only", '\0', OPTION_FLAG, &p.options.relay_only},
+        {"private", '\0', OPTION_FLAG, &p.options.private_addresses},
+        {"no-beacons", '\0', OPTION_FLAG, &p.options.no_beacons},
         {"json", '\0', OPTION_FLAG, &p.options.json},
         {NULL, '\0', OPTION_FLAG, NULL},
     };

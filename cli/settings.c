@@ -35,10 +35,21 @@ static bool config_path(const char *name, char *out) {
 
 struct config_values {
     char home[HOME_URL_TEXT_MAX];
+    bool private_addresses;
 };
+
+static bool set_yes_or_no(bool *out, const char *value) {
+    bool yes = strcmp(value, "yes") == 0;
+    if (!yes && strcmp(value, "no") != 0)
+        return false;
+    *out = yes;
+    return true;
+}
 
 static int on_setting(void *user, const char *section, const char *name, const char *value) {
     struct config_values *values = user;
+    if (section[0] == '\0' && strcmp(name, "private") == 0)
+        return set_yes_or_no(&values->private_addresses, value);
     if (section[0] != '\0' || strcmp(name, "home") != 0 || strlen(value) >= sizeof values->home)
         return 0;
     strcpy(values->home, value); // NOLINT(clang-analyzer-security.insecureAPI.strcpy): fits, above
@@ -54,8 +65,17 @@ static enum exit_code read_config(struct report *r, struct config_values *out) {
     if (line < 0)
         report_error(r, "%s cannot be read: %s", path, strerror(errno));
     else if (line > 0)
-        report_error(r, "%s:%d: only \"home = https://...\" can stand here", path, line);
+        report_error(r, "%s:%d: only \"home = https://...\" and \"private = yes\" can stand here",
+                     path, line);
     return line == 0 ? EXIT_FINE : EXIT_KEY;
+}
+
+enum exit_code settings_private(struct report *r, bool *out) {
+    struct config_values config;
+    enum exit_code code = read_config(r, &config);
+    if (code == EXIT_FINE)
+        *out = config.private_addresses;
+    return code;
 }
 
 static const char *url_problem(enum bk_err err) {

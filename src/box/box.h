@@ -45,8 +45,8 @@ BK_MUST_USE enum bk_err box_seal(const struct bk_rng *rng, const uint8_t peer[BO
 BK_MUST_USE enum bk_err box_open(const uint8_t peer[BOX_KEY_LEN], const uint8_t secret[BOX_KEY_LEN],
                                  const uint8_t *sealed, size_t len, uint8_t *out);
 
-/* What both halves of a pair of peers can compute and nobody else: crypto_box's shared key, for keys
- * derived from it. BK_ERR_ARGUMENT: `peer` is a key of low order. */
+/* What both halves of a pair of peers can compute and nobody else: crypto_box's shared key, for
+ * keys derived from it. BK_ERR_ARGUMENT: `peer` is a key of low order. */
 BK_MUST_USE enum bk_err box_shared(const uint8_t peer[BOX_KEY_LEN],
                                    const uint8_t secret[BOX_KEY_LEN], uint8_t out[BOX_KEY_LEN]);
 

@@ -9,6 +9,7 @@
 #include "net/resolve.h"
 #include "net/udp.h"
 #include "node/home.h"
+#include "node/lan.h"
 
 #include "base/assert.h"
 
@@ -30,6 +31,7 @@ struct node {
     struct net_udp *udp4, *udp6;
     struct net_resolve *resolve;
     struct net_interface_watch *watch;
+    struct node_lan lan;
     struct net_timer timer;
     struct net_deferred round;
     struct node_traffic traffic;
@@ -85,6 +87,7 @@ static void round_of_packets(void *ctx) {
         home_link_doubt(&n->home);
     send_relayed(n, now);
     bool more = send_datagrams(n, now);
+    node_lan_round(&n->lan);
     tell_events(n);
     struct bk_time next = endpoint_deadline(n->endpoint);
     if (more)
@@ -146,6 +149,10 @@ static void on_down(void *ctx, enum bk_err err, const char *reason) {
     n->events.on_home(n->ctx, false, err, reason);
 }
 
+static void on_beacon(void *ctx) {
+    node_touch(ctx);
+}
+
 /* --- surroundings --- */
 
 /* Both ports of one server address: see peer/gather.h. */
@@ -201,12 +208,18 @@ static size_t pick_bases(struct node *n, const struct net_interface *list, size_
     return used;
 }
 
+static uint16_t port_of(const struct net_udp *udp) {
+    return udp == NULL ? 0 : net_udp_local(udp).port;
+}
+
 static void read_interfaces(struct node *n) {
     struct net_interface list[NET_INTERFACES_MAX];
     struct bk_addr bases[GATHER_BASES_MAX];
     size_t count;
     if (n->config.relay_only || net_interfaces(list, NET_INTERFACES_MAX, &count) != BK_OK)
         return;
+    node_lan_set(&n->lan, list, count, port_of(n->udp4), port_of(n->udp6));
+    count = net_interfaces_choose(list, count);
     size_t used = pick_bases(n, list, count, false, bases);
     if (used == 0) /* a machine by itself: both peers are on it */
         used = pick_bases(n, list, count, true, bases);
@@ -253,9 +266,13 @@ static enum bk_err start(struct node *n, char *reason) {
     config.alloc = *net_alloc();
     config.trace = n->config.trace;
     config.relay_only = n->config.relay_only;
+    config.private_addresses = n->config.private_addresses;
+    config.no_beacons = n->config.no_beacons;
     enum bk_err err = endpoint_new(&config, &n->endpoint);
-    if (err == BK_OK)
+    if (err == BK_OK) {
+        node_lan_init(&n->lan, n->loop, n->endpoint, on_beacon, n);
         err = open_sockets(n);
+    }
     if (err == BK_OK)
         err = net_interface_watch_new(n->loop, on_interfaces, n, &n->watch);
     if (err == BK_OK)
@@ -303,6 +320,7 @@ void node_free(struct node *n) {
     net_defer_cancel(&n->round);
     net_resolve_cancel(n->resolve);
     net_interface_watch_free(n->watch);
+    node_lan_fini(&n->lan);
     home_link_fini(&n->home);
     net_udp_close(n->udp4);
     net_udp_close(n->udp6);

@@ -18,7 +18,8 @@ struct node_config {
     const struct identity *identity; /* copied */
     struct home home;                /* where we are to be found, or where the peer is */
     bool relay_only;
-    uint16_t udp_port; /* 0: any */
+    bool private_addresses, no_beacons; /* as in struct endpoint_config */
+    uint16_t udp_port;                  /* 0: any */
     struct bk_trace trace;
 };
 
