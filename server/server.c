@@ -9,7 +9,6 @@
 #include "base/wipe.h"
 #include "box/box.h"
 #include "net/alloc.h"
-#include "server/discovery.h"
 #include "server/home_line.h"
 #include "server/privileges.h"
 #include "server/store.h"
@@ -169,44 +168,6 @@ static enum bk_err lock_down(const struct server *s, char *reason) {
     return BK_OK;
 }
 
-/* Once, so that whoever runs the server knows what its clients can find out about their NAT. */
-static void announce_discovery(const struct server *s) {
-    const struct stun_discovery *d = s->fleet.discovery;
-    bool v6 = false;
-    struct log_line l;
-    for (size_t i = 0; i < s->stun_ip_count; i++)
-        v6 = v6 || s->stun_ips[i].family == BK_IPV6;
-    log_begin(&l, LOG_INFO, LOG_ALWAYS, "nat_discovery");
-    log_text(&l, "ipv4", discovery_text(stun_discovery_reach(d, BK_IPV4)));
-    if (v6)
-        log_text(&l, "ipv6", discovery_text(stun_discovery_reach(d, BK_IPV6)));
-    log_end(&l);
-}
-
-static void announce(const struct server *s) {
-    char line[HOME_LINE_MAX];
-    const struct home_line home = {.host = s->name,
-                                   .port = s->https_port,
-                                   .stun_port = s->stun_port,
-                                   .pin =
-                                       net_tls_is_self_signed(s->tls) ? net_tls_pin(s->tls) : NULL};
-    struct log_line l;
-    log_begin(&l, LOG_INFO, LOG_ALWAYS, "ready");
-    log_number(&l, "workers", s->fleet.count);
-    log_number(&l, "https", s->https_port);
-    log_number(&l, "stun", s->stun_port);
-    if (s->turns_port != 0)
-        log_number(&l, "turns", s->turns_port);
-    if (s->plain_port != 0)
-        log_number(&l, "plain_http", s->plain_port);
-    log_number(&l, "connections", s->fleet.limits.total_max); /* ulimit -n may allow fewer */
-    log_text(&l, "state", s->state_dir);
-    log_end(&l);
-    announce_discovery(s);
-    puts(home_line_put(&home, line));
-    fflush(stdout);
-}
-
 /* All signals go to this thread, whose loop watches them. */
 static enum bk_err start_threads(struct server *s) {
     sigset_t all, before;
@@ -221,11 +182,8 @@ static enum bk_err start_threads(struct server *s) {
 
 static enum bk_err start_turn(struct server *s, char *reason) {
     struct turn_users users[SERVER_WORKERS_MAX];
-    if (!turn_options_on(&s->options->turn)) {
-        log_event(LOG_INFO, "turn_off", "reason",
-                  "nobody can log in; --turn-user NAME:PASSWORD is the shortest way");
+    if (!turn_options_on(&s->options->turn))
         return BK_OK;
-    }
     enum bk_err err =
         users_keeper_start(&s->users, s->loop, &s->options->turn, s->fleet.count, reason);
     if (err != BK_OK)
@@ -317,7 +275,7 @@ enum bk_err server_run(const struct server_source *source, char *reason) {
     net_timer_init(&s->renew, s->loop, server_on_renew, s);
     net_timer_set(&s->renew, bk_after(net_now(s->loop), SERVER_RENEW_US));
     server_watch_certificate(s);
-    announce(s);
+    server_announce(s);
     net_loop_run(s->loop);
     stop(s);
     net_loop_free(s->loop);

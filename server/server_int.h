@@ -65,6 +65,11 @@ void server_set_throttle(struct server *s);
 /* In good order, and once; the log says why. */
 void server_end(struct server *s, const char *why);
 
+/* ---- ready.c */
+
+/* In the log what is served and how; on standard output the line for clients. */
+void server_announce(const struct server *s);
+
 /* ---- certificates.c */
 
 /* Reads the certificate's files as `options` name them, or makes the self-signed one. */

@@ -143,11 +143,11 @@ void server_turn_change(struct server_turn *t, const struct turn_options *o) {
     drain(t);
 }
 
-static void say_fastpath(const struct fastpath *f, const char *reason) {
+static void say_fastpath(struct fleet *fleet, const char *reason) {
     struct fastpath_interface list[FASTPATH_INTERFACES_MAX];
+    const struct fastpath *f = fleet->fastpath;
     size_t count = f == NULL ? 0 : fastpath_interfaces(f, list, FASTPATH_INTERFACES_MAX);
-    if (count == 0)
-        log_event(LOG_INFO, "fastpath", "off", reason);
+    snprintf(fleet->fastpath_off, sizeof fleet->fastpath_off, "%s", reason);
     for (size_t i = 0; i < count; i++) {
         struct log_line l;
         log_begin(&l, LOG_INFO, LOG_ALWAYS, "fastpath");
@@ -173,12 +173,28 @@ static struct fastpath_config fastpath_config_of(const struct server_options *o)
 void server_turn_prepare(struct fleet *fleet, const struct server_options *o) {
     const struct fastpath_config config = fastpath_config_of(o);
     char reason[FASTPATH_REASON_MAX] = "";
+    snprintf(fleet->fastpath_off, sizeof fleet->fastpath_off, "--fastpath off");
     if (!turn_options_on(&o->turn) || config.mode == FASTPATH_OFF)
         return;
     if (fastpath_load(&config, net_alloc(), &fleet->fastpath, reason) == BK_OK)
         return;
     fleet->fastpath = NULL;
-    say_fastpath(NULL, reason);
+    say_fastpath(fleet, reason);
+}
+
+/* Where this server is itself: a port that is served is no relay's. */
+static void own_ports(const struct worker *w, uint16_t out[TURN_OWN_PORTS]) {
+    size_t n = 0;
+    for (size_t i = 0; i < w->udp_count + w->door_count && n < TURN_OWN_PORTS; i++) {
+        uint16_t port = i < w->udp_count
+                            ? net_port_local(w->udp[i].port).port
+                            : net_listener_local(w->doors[i - w->udp_count].listener).port;
+        size_t k = 0;
+        while (k < n && out[k] != port)
+            k++;
+        if (k == n)
+            out[n++] = port;
+    }
 }
 
 static void attach_fastpath(struct fleet *fleet, const struct server_options *o,
@@ -204,7 +220,7 @@ static void attach_fastpath(struct fleet *fleet, const struct server_options *o,
         fastpath_close(fleet->fastpath);
         fleet->fastpath = NULL;
     }
-    say_fastpath(fleet->fastpath, reason);
+    say_fastpath(fleet, reason);
 }
 
 void server_turn_stop(struct fleet *fleet) {
@@ -253,6 +269,7 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
     c->anonymous = !o->turn.no_userhash && o->turn.secrets.count == 0;
     set_limits(&o->turn, c);
     server_turn_addresses(o, served, count, c->relay, c->public);
+    own_ports(fleet->workers[0], c->own_ports);
     config.tcp_relay = !o->turn.no_tcp_relay;
     c->throttle = &fleet->throttle;
     c->mobility = !o->turn.no_mobility;

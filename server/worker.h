@@ -59,7 +59,8 @@ struct fleet {
     struct turn_filter proxies;       /* `allow`: who may say whom it speaks for, server/proxy.h */
     struct stun_discovery *discovery; /* its tables are made for sharing */
     struct server_ledger *ledger;     /* of TURN; NULL: no TURN */
-    struct fastpath *fastpath;        /* NULL: none */
+    struct fastpath *fastpath;        /* NULL: none, */
+    char fastpath_off[160];           /* for this reason */
     uint8_t relay_key[RELAY_HUB_KEY_LEN]; /* public */
     struct throttle throttle;             /* of answers to strangers; made for sharing */
 };

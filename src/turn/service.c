@@ -131,6 +131,13 @@ static enum bk_err make_ledger(struct turn_service *s) {
     return err;
 }
 
+/* They would be drawn, found taken, and another drawn in their place. */
+static void keep_own_ports(struct turn_service *s, struct turn_ports *ports) {
+    for (size_t i = 0; i < TURN_OWN_PORTS; i++)
+        if (turn_ports_has(ports, s->config.own_ports[i]))
+            (void)turn_ports_take_this(ports, s->config.own_ports[i]); /* or another worker's */
+}
+
 static enum bk_err make_tables(struct turn_service *s) {
     const struct turn_service_config *c = &s->config;
     uint64_t seed[2];
@@ -149,6 +156,8 @@ static enum bk_err make_tables(struct turn_service *s) {
         if (c->relay[i].family != BK_FAMILY_NONE)
             err = turn_ports_init(&s->ports[i], c->port_min, c->port_max, c->worker, c->workers,
                                   &s->alloc);
+    for (size_t i = 0; err == BK_OK && i < TURN_FAMILIES; i++)
+        keep_own_ports(s, &s->ports[i]);
     if (err == BK_OK)
         err = pool_init(&s->shares, sizeof(struct turn_share), c->allocations_max * TURN_FAMILIES,
                         &s->alloc);

@@ -37,7 +37,7 @@
 
 struct turn_service; /* opaque */
 
-enum { TURN_WORKERS_MAX = 256 };
+enum { TURN_WORKERS_MAX = 256, TURN_OWN_PORTS = 16 };
 
 /* Copy turn_service_config_default and change fields. Texts and lists are copied, but for users. */
 struct turn_service_config {
@@ -57,6 +57,7 @@ struct turn_service_config {
                                where relay ports are opened */
     struct bk_ip public[2]; /* what clients are told instead, behind a 1:1 NAT; NONE: the same */
     uint16_t port_min, port_max; /* of relay ports; 49152..65535, RFC 8656 section 7.2 */
+    uint16_t own_ports[TURN_OWN_PORTS]; /* of these, none: the server itself is there; 0: no port */
     uint32_t allocations_max;    /* 1..1000000; 1000 */
     uint32_t per_user_max;       /* allocations of one user, else 486; 100 */
     uint32_t permissions_max;    /* of one allocation, else 508; 1..65535; 64 */

@@ -36,7 +36,7 @@ class Server:
             self.kill()
             raise AssertionError(f"no home line but {self.home!r}; log: {self.logged()}")
         self.https, self.stun, self.pin = int(found[1]), int(found[2]), found[3]
-        self.plain = int(re.search(r"plain_http=(\d+)", self.logged())[1])
+        self.plain = int(re.search(r"plain_http\"?[=:](\d+)", self.logged())[1])
 
     def logged(self):
         with open(self.log.name) as log:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What the server tells of TURN: numbers of live sessions, and refusals with address and rule."""
+import json
 import os
 import re
 import socket
@@ -81,6 +82,24 @@ def refusals_are_logged_with_address_and_rule():
     server.close()
 
 
+def ready_says_what_there_is():
+    server = Server("--turn-user", "alice:sesame", "--turns", "0", "--relay-ports", "20000-29999",
+                    "--no-mobility", "--fastpath", "off", "--turn-secret", "x" * 16)
+    server.wait_for_log(" info ready_turn realm=bodkin users=1 secrets=1")
+    server.wait_for_log(" info ready_relays ipv4=127.0.0.1 ipv6=\"none: ")
+    assert " ports=20000-29999 allocations=16000 peers=global" in server.logged()
+    server.wait_for_log(" info ready_tier io=")
+    assert 'fastpath_off="--fastpath off"' in server.logged()
+    server.wait_for_log(' info ready_off turns="--turns 0" mobility=--no-mobility hidden_names=')
+    server.close()
+    server = Server("--log-json")
+    server.wait_for_log('"event":"ready_turn"')
+    lines = [json.loads(line) for line in server.logged().splitlines()]
+    off = next(line for line in lines if line["event"] == "ready_turn")
+    assert "--turn-user" in off["off"], off
+    server.close()
+
+
 def metrics_are_not_for_everybody():
     server = Server("--metrics-from", "10.0.0.0/8")
     assert server.get("/metrics")[0] == 403
@@ -92,4 +111,4 @@ def metrics_are_not_for_everybody():
 
 
 run([live_sessions_are_counted, refusals_are_logged_with_address_and_rule,
-     metrics_are_not_for_everybody])
+     ready_says_what_there_is, metrics_are_not_for_everybody])

@@ -224,6 +224,24 @@ static void one_of_two_families_is_enough(void **state) {
     ask_fini(&a);
 }
 
+static void the_servers_own_ports_are_left_out(void **state) {
+    struct asker a;
+    (void)state;
+    ask_init(&a);
+    a.config.port_max = 50003;
+    a.config.own_ports[0] = 50002;
+    a.config.own_ports[1] = 3478; /* not in the range */
+    ask_start(&a);
+    for (unsigned n = 1; n <= 3; n++)
+        assert_int_not_equal(ask_allocate(&a, n).port, 50002);
+    a.client = ask_client(4);
+    ask_learn(&a);
+    ask_allocate_start(&a);
+    ask_send(&a);
+    ask_expect(&a, 508);
+    ask_fini(&a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(another_one_is_opened_at_once),
@@ -234,6 +252,7 @@ int main(void) {
         cmocka_unit_test(without_descriptors_an_open_one_is_shared),
         cmocka_unit_test(without_descriptors_there_is_none),
         cmocka_unit_test(one_of_two_families_is_enough),
+        cmocka_unit_test(the_servers_own_ports_are_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
