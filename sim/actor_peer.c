@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { RECONNECT_US = 200 * 1000 };
+enum { RECONNECT_US = 200 * 1000, LINK = 1 /* the number of the only network there is */ };
 
 /* --- the home relay --- */
 
@@ -110,11 +110,41 @@ static void on_stream(void *ctx, struct world *w, stream_id stream, enum world_s
 
 /* --- the round --- */
 
+static size_t bases_of(const struct sim_peer *p) {
+    size_t n = 0;
+    while (n < 2 && p->config.bases[n].ip.family != BK_FAMILY_NONE)
+        n++;
+    return n;
+}
+
+static bool is_beacon_socket(const struct sim_peer *p, socket_id socket) {
+    for (size_t i = 0; p->config.beacons && i < bases_of(p); i++)
+        if (socket == p->hear[i] || socket == p->talk[i])
+            return true;
+    return false;
+}
+
 static void on_datagram(void *ctx, struct world *w, socket_id socket,
                         const struct bk_datagram *in) {
     struct sim_peer *p = ctx;
-    (void)socket;
-    endpoint_recv(p->endpoint, in, world_now(w));
+    if (is_beacon_socket(p, socket))
+        endpoint_beacon_recv(p->endpoint, LINK, in, world_now(w));
+    else
+        endpoint_recv(p->endpoint, in, world_now(w));
+}
+
+static void send_beacon(struct sim_peer *p, const struct beacon_packet *packet) {
+    static const uint8_t all6[16] = {0xff, 0x02, [15] = 1};
+    for (size_t i = 0; i < bases_of(p); i++) {
+        bool v6 = p->config.bases[i].ip.family == BK_IPV6;
+        struct bk_datagram out = {
+            .remote = packet->to, .data = packet->data, .len = packet->len, .ttl = BEACON_HOPS};
+        if (out.remote.ip.family == BK_FAMILY_NONE)
+            out.remote = bk_addr(v6 ? bk_ipv6(all6) : bk_ipv4(255, 255, 255, 255), BEACON_PORT);
+        p->beacons_sent++;
+        if (out.remote.ip.family == p->config.bases[i].ip.family)
+            world_udp_send(p->world, p->talk[i], &out);
+    }
 }
 
 static void tell_events(struct sim_peer *p) {
@@ -140,6 +170,9 @@ static void send_all(struct sim_peer *p, struct bk_time now) {
         bool second = out.remote.ip.family == p->config.bases[1].ip.family;
         world_udp_send(p->world, p->socket[second ? 1 : 0], &out);
     }
+    struct beacon_packet beacon;
+    while (endpoint_next_beacon(p->endpoint, now, &beacon))
+        send_beacon(p, &beacon);
     write_client(p);
 }
 
@@ -176,7 +209,7 @@ static struct bk_time deadline(void *ctx) {
 
 static enum bk_err bind_sockets(struct sim_peer *p) {
     enum bk_err err = BK_OK;
-    for (size_t i = 0; i < 2 && p->config.bases[i].ip.family != BK_FAMILY_NONE; i++) {
+    for (size_t i = 0; i < bases_of(p); i++) {
         struct bk_addr any = {.ip = {.family = p->config.bases[i].ip.family},
                               .port = p->config.port};
         err = err != BK_OK ? err : world_udp_bind(p->world, p->actor, any, &p->socket[i]);
@@ -186,24 +219,42 @@ static enum bk_err bind_sockets(struct sim_peer *p) {
     return err;
 }
 
+static enum bk_err bind_beacons(struct sim_peer *p) {
+    struct beacon_link link = {.index = LINK, .count = bases_of(p)};
+    enum bk_err err = BK_OK;
+    for (size_t i = 0; i < link.count; i++) {
+        struct bk_addr any = {.ip = {.family = p->config.bases[i].ip.family}, .port = BEACON_PORT};
+        link.addrs[i] = p->config.bases[i];
+        link.prefix_len[i] = any.ip.family == BK_IPV6 ? 64 : 24;
+        if (err == BK_OK)
+            err = world_udp_bind(p->world, p->actor, any, &p->hear[i]);
+        any.port = 0;
+        if (err == BK_OK)
+            err = world_udp_bind(p->world, p->actor, any, &p->talk[i]);
+    }
+    endpoint_set_links(p->endpoint, &link, 1, world_now(p->world));
+    return err;
+}
+
 static enum bk_err start(struct sim_peer *p) {
     struct endpoint_config config = endpoint_config_default;
-    size_t base_count = 0, stun_count = 0;
+    size_t stun_count = 0;
     struct bk_time now = world_now(p->world);
     config.identity = &p->identity;
     config.rng = p->rng;
     config.alloc = p->alloc;
     config.relay_only = p->config.relay_only;
+    config.private_addresses = p->config.private_addresses;
     enum bk_err err = endpoint_new(&config, &p->endpoint);
     if (err == BK_OK)
         err = bind_sockets(p);
+    if (err == BK_OK && p->config.beacons)
+        err = bind_beacons(p);
     if (err != BK_OK)
         return err;
-    while (base_count < 2 && p->config.bases[base_count].ip.family != BK_FAMILY_NONE)
-        base_count++;
     while (stun_count < 4 && p->config.stun[stun_count].port != 0)
         stun_count++;
-    endpoint_set_bases(p->endpoint, p->config.bases, base_count, now);
+    endpoint_set_bases(p->endpoint, p->config.bases, bases_of(p), now);
     endpoint_set_stun(p->endpoint, p->config.stun, stun_count, now);
     return BK_OK;
 }

@@ -17,7 +17,8 @@ struct sim_peer_config {
                                 is taken from the socket */
     uint16_t port;           /* of its sockets; 0: any */
     const char *name;        /* for world_rng() */
-    bool relay_only;
+    bool relay_only, private_addresses;
+    bool beacons; /* its bases are on a link (number 1) where it calls out, and listens */
     /* Each event, as it comes. May use sessions and the endpoint. */
     void (*on_event)(void *ctx, struct world *w, const struct endpoint_event *event);
     void (*on_home)(void *ctx, struct world *w); /* the home relay works; may be NULL */
@@ -30,6 +31,7 @@ struct sim_peer {
     struct world *world;
     actor_id actor;
     socket_id socket[2]; /* of bases[] */
+    socket_id hear[2], talk[2];
     stream_id stream;
     bool has_stream, stream_open, was_up;
     struct bk_time connect_at;
@@ -39,6 +41,7 @@ struct sim_peer {
     struct bk_rng rng;
     struct bk_alloc alloc;
     uint64_t relay_bytes, direct_bytes; /* sent */
+    uint64_t beacons_sent;
 };
 
 /* Makes an identity from the world's seed and puts the peer on `host`. */

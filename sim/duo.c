@@ -172,11 +172,17 @@ static void on_home(void *ctx, struct world *w) {
 
 /* --- topology --- */
 
+static struct bk_ip host_ip6(const struct duo *d, unsigned who) {
+    uint8_t net = (uint8_t)(d->config.one_nat && !d->config.subnets ? 1 : who);
+    uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, 0, net, [15] = (uint8_t)(who + 1)};
+    return bk_ipv6(v6);
+}
+
 static struct bk_ip host_ip(const struct duo *d, unsigned who) {
-    uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, 0, (uint8_t)who, [15] = 2};
     if (d->config.ipv6)
-        return bk_ipv6(v6);
-    return bk_ipv4(192, 168, 1, (uint8_t)(d->config.one_nat ? who + 1 : 2));
+        return host_ip6(d, who);
+    return bk_ipv4(192, 168, (uint8_t)(d->config.subnets ? who : 1),
+                   (uint8_t)(d->config.one_nat ? who + 1 : 2));
 }
 
 static void add_side(struct duo *d, unsigned who, const char *nat, node_id *box, node_id *host) {
@@ -198,11 +204,17 @@ static void add_side(struct duo *d, unsigned who, const char *nat, node_id *box,
         *box = world_add_nat(d->world, boxes[who], WORLD_CORE, &config, &d->config.link);
     }
     *host = world_add_host(d->world, hosts[who], *box, host_ip(d, who), NULL);
+    if (d->config.ipv6_too)
+        world_add_address(d->world, *host, host_ip6(d, who));
+}
+
+static struct bk_ip server_ip6(void) {
+    static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, 0xff, 0xff, [15] = 1};
+    return bk_ipv6(v6);
 }
 
 static struct bk_ip server_ip(const struct duo *d) {
-    static const uint8_t v6[16] = {0x20, 0x01, 0x0d, 0xb8, 0xff, 0xff, [15] = 1};
-    return d->config.ipv6 ? bk_ipv6(v6) : bk_ipv4(198, 51, 100, 1);
+    return d->config.ipv6 ? server_ip6() : bk_ipv4(198, 51, 100, 1);
 }
 
 static enum bk_err add_peer(struct duo *d, struct duo_side *s, node_id host, unsigned who,
@@ -213,6 +225,8 @@ static enum bk_err add_peer(struct duo *d, struct duo_side *s, node_id host, uns
         .stun = {bk_addr(server, STUN_PORT), bk_addr(server, STUN_PORT + 1)},
         .name = name,
         .relay_only = who == 1 && d->config.relay_only,
+        .beacons = d->config.beacons,
+        .private_addresses = d->config.private_addresses,
         .on_event = on_event,
         .on_home = on_home,
         .on_turn = on_turn,
@@ -220,6 +234,11 @@ static enum bk_err add_peer(struct duo *d, struct duo_side *s, node_id host, uns
     };
     config.bases[0].ip =
         public_host && !d->config.ipv6 ? bk_ipv4(192, 0, 2, (uint8_t)who) : host_ip(d, who);
+    if (d->config.ipv6_too) {
+        config.bases[1].ip = host_ip6(d, who);
+        config.stun[2] = bk_addr(server_ip6(), STUN_PORT);
+        config.stun[3] = bk_addr(server_ip6(), STUN_PORT + 1);
+    }
     s->duo = d;
     s->listener = who == 2;
     s->to_send = who == 1 ? d->config.bytes : d->config.bytes_back;
@@ -231,6 +250,8 @@ static enum bk_err add_peer(struct duo *d, struct duo_side *s, node_id host, uns
 static enum bk_err add_server(struct duo *d) {
     static const uint16_t ports[] = {STUN_PORT, STUN_PORT + 1};
     d->server = world_add_host(d->world, "server", WORLD_CORE, server_ip(d), NULL);
+    if (d->config.ipv6_too)
+        world_add_address(d->world, d->server, server_ip6());
     enum bk_err err = sim_stun_init(&d->stun, d->world, d->server, ports, 2);
     if (err == BK_OK)
         err = sim_relay_init(&d->relay, d->world, d->server, HOME_PORT, &d->alloc);

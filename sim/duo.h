@@ -23,6 +23,10 @@ struct duo_config {
     uint64_t bytes;            /* what alice sends; 0: the first byte only */
     uint64_t bytes_back;       /* what bob sends */
     bool relay_only;           /* alice stays on the relay */
+    bool beacons;              /* both call out on their networks */
+    bool private_addresses;    /* neither tells its own addresses to strangers */
+    bool subnets;              /* with one_nat: bob is on another network behind it, 192.168.2 */
+    bool ipv6_too;             /* public IPv6 addresses behind stateful firewalls, and IPv4 */
     bool wrong_secret;         /* alice shows a secret bob does not know */
 };
 extern const struct duo_config duo_config_default; /* both NATs "home", 20 ms, no loss */

@@ -134,13 +134,34 @@ static void through_nat(struct world *w, node_id box, uint32_t index) {
     }
 }
 
+static bool is_to_all(const struct bk_ip *dst) {
+    return dst->family == BK_IPV6 ? dst->bytes[0] == 0xff : dst->bytes[0] >= 224;
+}
+
+/* From a host to the others on its box's switch, and no further: what goes to all is routed
+ * nowhere. */
+static void flood(struct world *w, uint32_t index) {
+    for (node_id i = 0; i < w->node_count; i++) {
+        const struct sim_packet *p = &w->packets[index];
+        if (w->nodes[i].kind != NODE_HOST || w->nodes[i].parent != p->at || i == p->origin)
+            continue;
+        uint32_t copy = packet_take(w);
+        if (copy == SIM_NONE)
+            break;
+        w->packets[copy] = *p;
+        link_transmit(w, i, WAY_DOWN, copy);
+    }
+    packet_give(w, index);
+}
+
 static void at_host(struct world *w, uint32_t index) {
     struct sim_packet *p = &w->packets[index];
     if (cut_applies(cut_between(w, p->origin, p->at), p->header.flow.proto)) {
         route_lose(w, index, TRACE_CUT);
         return;
     }
-    if (!topology_host_has(w, p->at, &p->header.flow.dst.ip)) {
+    if (!topology_host_has(w, p->at, &p->header.flow.dst.ip) &&
+        !is_to_all(&p->header.flow.dst.ip)) {
         route_lose(w, index, TRACE_NO_ROUTE); /* it moved while the packet was on its way */
         return;
     }
@@ -159,7 +180,10 @@ void route_arrive(struct world *w, uint32_t index) {
         return;
     case NODE_NAT:
         /* Between two nodes inside the box is only its switch, which translates nothing. */
-        if (p->way == WAY_UP && topology_child(w, p->at, &p->header.flow.dst.ip, &child))
+        if (p->way == WAY_UP && is_to_all(&p->header.flow.dst.ip) &&
+            w->nodes[p->origin].parent == p->at)
+            flood(w, index);
+        else if (p->way == WAY_UP && topology_child(w, p->at, &p->header.flow.dst.ip, &child))
             link_transmit(w, child, WAY_DOWN, index);
         else
             through_nat(w, p->at, index);

@@ -12,7 +12,9 @@
  *
  * Each node hangs on a parent by one link. A NAT box's inside is an address space of its own:
  * 192.168.1.2 may exist behind every one of them. A packet climbs from its host until a node below
- * has its destination, passing every NAT box on the way, and then goes down.
+ * has its destination, passing every NAT box on the way, and then goes down. A datagram to
+ * 255.255.255.255 or a multicast group reaches every other host that hangs on the same box and has
+ * a socket on that port; groups are not joined.
  *
  * What lives on a host is an *actor*: any sans-IO object plus the few callbacks that feed it. The
  * world calls an actor when a datagram or stream event arrives and when its deadline comes, then
