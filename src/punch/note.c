@@ -6,14 +6,15 @@
 
 #include "base/assert.h"
 
-enum { REACHED = 1, SPENT = 2, IP_LEN = 16, IPV4_LEN = 4 };
+enum { REACHED = 1, SPENT = 2, BOTH = 4, IP_LEN = 16, IPV4_LEN = 4 };
 
 void punch_note_put(const struct punch_note *n, uint8_t out[PUNCH_NOTE_LEN]) {
     struct wire_writer w = wire_writer(out, PUNCH_NOTE_LEN);
     wire_put_u8(&w, n->step);
     wire_put_u8(&w, n->attempt);
     wire_put_u8(&w, n->method);
-    wire_put_u8(&w, (uint8_t)((n->reached != 0 ? REACHED : 0) | (n->spent ? SPENT : 0)));
+    wire_put_u8(&w, (uint8_t)((n->reached != 0 ? REACHED : 0) | (n->spent ? SPENT : 0) |
+                              (n->both ? BOTH : 0)));
     wire_put_u16(&w, n->window);
     for (int i = 0; i < 2; i++)
         wire_put_u16(&w, n->sockets[i]);
@@ -68,6 +69,7 @@ enum bk_err punch_note_get(struct punch_note *out, const uint8_t *data, size_t l
     uint8_t flags = wire_u8(&r);
     n.reached = (flags & REACHED) != 0 ? 1 : 0;
     n.spent = (flags & SPENT) != 0;
+    n.both = (flags & BOTH) != 0;
     n.window = wire_u16(&r);
     for (int i = 0; i < 2; i++)
         n.sockets[i] = wire_u16(&r);
@@ -85,8 +87,8 @@ enum bk_err punch_note_get(struct punch_note *out, const uint8_t *data, size_t l
     n.gap = wire_u16(&r);
     if (r.failed)
         return BK_ERR_SHORT;
-    if (wire_left(&r) != 0 || (flags & ~(REACHED | SPENT)) != 0 || n.method >= BK_ORACLE_METHODS ||
-        !aim_is_sound(&n.aim) || !ports_are_sound(&n))
+    if (wire_left(&r) != 0 || (flags & ~(REACHED | SPENT | BOTH)) != 0 ||
+        n.method >= BK_ORACLE_METHODS || !aim_is_sound(&n.aim) || !ports_are_sound(&n))
         return BK_ERR_MALFORMED;
     *out = n;
     return BK_OK;

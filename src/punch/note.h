@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A punch_note as bytes, for an attribute of the sealed signalling. Always of one length:
  *
- *     u8 step, attempt, method; u8 flags: 1 reached, 2 spent, others 0
+ *     u8 step, attempt, method; u8 flags: 1 reached, 2 spent, 4 both, others 0
  *     u16 window, sockets[0], sockets[1], ports[0], ports[1]
  *     u8 family: 0, 4 or 6; 16 bytes address, IPv4 in the first four, the rest 0; u16 port
  *     i16 stride; u16 min, max, run, gap

@@ -52,6 +52,7 @@ struct punch_note {
     uint8_t attempt;     /* counts with the ICE generation */
     uint8_t method;      /* enum bk_oracle_method; the leader's word */
     uint8_t reached;     /* whose mapping is to be hit; the leader's word */
+    bool both;           /* both sides guess; the leader's word */
     bool spent;          /* this side has sent all it had for this step */
     uint16_t window;     /* of predicted ports; the leader's word */
     uint16_t sockets[2]; /* per side, at most; the leader's word, the follower may take less */
@@ -71,7 +72,8 @@ struct punch_config {
     uint16_t probes_max;   /* ports tried in one step; 1..2048; 1024 */
     uint32_t packets_max;  /* checks in one attempt; 2048 */
     uint16_t pace_pps;     /* first second; 200 */
-    uint16_t pace_max_pps; /* grown to, by the second; 1000 */
+    uint16_t pace_max_pps; /* doubled each second up to this; 200: it is not. Whatever the pace, the
+                              first 64 (128 for a block) leave at 1000 a second */
     uint32_t wait_us;      /* for plain checks, before the first step; 400 ms, or 4 round trips if
                               that is more; 0 only in tests */
     struct bk_rng rng;
@@ -127,7 +129,8 @@ void punch_set_mapped(struct punch *p, const struct bk_addr *mapped);
 /* The peer's outside addresses with the ports that STUN servers saw: its server-reflexive and
  * peer-reflexive candidates. Nothing is sent to any other IP address. */
 void punch_set_peer(struct punch *p, const struct bk_addr *addrs, size_t count);
-/* Round trips: between the peers (0: unknown, the signalling's is taken), over the signalling. */
+/* Round trips: between the peers (0: unknown, the signalling's is taken), and over the signalling:
+ * from a note to the answer to it, the relay on the way included (0: unknown). */
 void punch_set_rtt(struct punch *p, int64_t peer_us, int64_t signal_us);
 /* With this TTL a packet passes our own outermost NAT and dies soon after; 0: not known. */
 void punch_set_ttl(struct punch *p, uint8_t ttl);
@@ -146,8 +149,8 @@ void punch_note_recv(struct punch *p, const struct punch_note *note, struct bk_t
 /* true once when ours is new. */
 bool punch_take_note(struct punch *p, struct punch_note *out);
 
-/* Which local port a fresh socket has: before its punch_opened(). Not told: 0, and a NAT that
- * preserves ports is predicted worse. */
+/* Which local port a fresh socket has: before its punch_opened(). A NAT that preserves ports cannot
+ * be predicted without. */
 void punch_bound(struct punch *p, uint16_t socket, uint16_t port);
 void punch_opened(struct punch *p, uint16_t socket, enum bk_err err, struct bk_time now);
 /* family 0: no server answered. */

@@ -8,6 +8,7 @@ static const struct punch_note full = {
     .attempt = 200,
     .method = BK_ORACLE_BLOCK,
     .reached = 1,
+    .both = true,
     .spent = true,
     .window = 300,
     .sockets = {256, 1},
@@ -57,7 +58,7 @@ static void test_what_nobody_can_mean_is_refused(void **state) {
         const char *why;
     } rows[] = {
         {2, BK_ORACLE_METHODS, "no such method"},
-        {3, 4, "an unknown flag"},
+        {3, 8, "an unknown flag"},
         {14, 5, "no such family"},
         {14, 0, "an address without a family"},
         {14, 4, "IPv4 with more than four bytes"},
