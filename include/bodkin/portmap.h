@@ -156,6 +156,7 @@ struct bk_portmap_job {
     uint16_t internal_port, external_port; /* IPv6: equal */
     uint32_t lifetime_s;
     bool exact;
+    bool renew;       /* OPEN: it is held already: the same again */
     uint16_t pinhole; /* IPv6: the UniqueID to renew or close; 0: none yet */
 };
 

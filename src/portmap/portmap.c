@@ -86,7 +86,7 @@ static bool is_idle(const struct bk_portmap *pm) {
     return true;
 }
 
-void portmap_step(struct bk_portmap *pm) {
+void portmap_turn(struct bk_portmap *pm) {
     upnp_advance(pm);
     for (size_t router = 0; router < pm->router_count; router++)
         road_advance(pm, router);
@@ -169,7 +169,7 @@ void bk_portmap_set_routers(struct bk_portmap *pm, const struct bk_portmap_route
             move_entries(&pm->wants[i], from, count);
     if (pm->job.out)
         move_job(pm, from, count);
-    portmap_step(pm);
+    portmap_turn(pm);
 }
 
 void bk_portmap_set_stun(struct bk_portmap *pm, const struct bk_addr *stun,
@@ -211,7 +211,7 @@ enum bk_err bk_portmap_add(struct bk_portmap *pm, const struct bk_portmap_want *
     pm->wants[i].used = true;
     pm->wants[i].want = *want;
     *number = i;
-    portmap_step(pm);
+    portmap_turn(pm);
     return BK_OK;
 }
 
@@ -232,7 +232,7 @@ void bk_portmap_remove(struct bk_portmap *pm, uint32_t number, struct bk_time no
     if (number >= pm->config.wants_max || !pm->wants[number].used || pm->wants[number].leaving)
         return;
     leave(pm, &pm->wants[number]);
-    portmap_step(pm);
+    portmap_turn(pm);
 }
 
 void bk_portmap_stop(struct bk_portmap *pm, struct bk_time now) {
@@ -251,7 +251,7 @@ void bk_portmap_stop(struct bk_portmap *pm, struct bk_time now) {
             repeat_stop(&pm->roads[router][way].probe);
             pm->roads[router][way].again = BK_NEVER;
         }
-    portmap_step(pm);
+    portmap_turn(pm);
 }
 
 /* --- packets in --- */
@@ -286,7 +286,7 @@ enum bk_err bk_portmap_recv(struct bk_portmap *pm, const struct bk_datagram *in,
     if (err == BK_ERR_NOT_OURS)
         err = verify_recv(pm, in);
     if (err == BK_OK)
-        portmap_step(pm);
+        portmap_turn(pm);
     return err;
 }
 
@@ -294,7 +294,7 @@ enum bk_err bk_portmap_recv(struct bk_portmap *pm, const struct bk_datagram *in,
 
 void bk_portmap_advance(struct bk_portmap *pm, struct bk_time now) {
     set_now(pm, now);
-    portmap_step(pm);
+    portmap_turn(pm);
 }
 
 static struct bk_time want_deadline(const struct bk_portmap *pm, const struct want *w) {
@@ -382,7 +382,7 @@ void bk_portmap_job_done(struct bk_portmap *pm, const struct bk_portmap_result *
                          struct bk_time now) {
     set_now(pm, now);
     upnp_done(pm, result);
-    portmap_step(pm);
+    portmap_turn(pm);
 }
 
 /* --- events and views --- */

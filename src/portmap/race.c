@@ -6,14 +6,13 @@
 
 bool race_uses(const struct bk_portmap *pm, const struct at *at) {
     bool for_one_peer = at->want->want.peer.ip.family != BK_FAMILY_NONE;
-    if (pm->config.off[at->way])
+    if (!road_is_there(pm, at->router, at->way))
         return false;
     switch (at->way) {
     case BK_PORTMAP_PCP:
         return !for_one_peer ||
                at->want->want.peer.ip.family == pm->routers[at->router].local.family;
     case BK_PORTMAP_NATPMP:
-        return !for_one_peer && is_v4(pm, at->router);
     case BK_PORTMAP_UPNP:
     case BK_PORTMAP_WAYS:
         break;

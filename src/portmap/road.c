@@ -19,13 +19,25 @@ void road_heard(struct bk_portmap *pm, struct road *road, const struct repeat *a
     road->again = BK_NEVER;
 }
 
+/* RFC 7723: whoever answers at these addresses speaks PCP. */
+static bool is_anycast(const struct bk_ip *router) {
+    static const uint8_t v6[16] = {0x20, 0x01, 0x00, 0x01, [15] = 1};
+    const struct bk_ip anycast4 = bk_ipv4(192, 0, 0, 9), anycast6 = bk_ipv6(v6);
+    return bk_ip_equal(router, &anycast4) || bk_ip_equal(router, &anycast6);
+}
+
+bool road_is_there(const struct bk_portmap *pm, size_t router, enum bk_portmap_way way) {
+    if (pm->config.off[way] || (way == BK_PORTMAP_NATPMP && !is_v4(pm, router)))
+        return false;
+    return way == BK_PORTMAP_PCP || !is_anycast(&pm->routers[router].router);
+}
+
 void road_start(struct bk_portmap *pm, size_t router) {
     for (unsigned way = 0; way < WAYS; way++) {
         struct road *road = &pm->roads[router][way];
         *road = (struct road){.again = BK_NEVER, .recover = BK_NEVER, .told = true};
         repeat_stop(&road->probe);
-        if (pm->config.off[way] || (way == BK_PORTMAP_NATPMP && !is_v4(pm, router)) ||
-            !pm->config.probe)
+        if (!road_is_there(pm, router, (enum bk_portmap_way)way) || !pm->config.probe)
             continue;
         road_offer(road, BK_PORTMAP_ASKING, 0);
         repeat_start(pm, &road->probe, (enum bk_portmap_way)way);

@@ -26,8 +26,9 @@ enum {
 #define JOB_US (20 * BK_US_PER_S)      /* a UPnP job takes no longer */
 #define LATER_US (600 * BK_US_PER_S)   /* until the silent and the unwilling are asked again */
 #define RECOVER_US (10 * BK_US_PER_S)  /* a lease not confirmed so long after a restart is lost */
-#define ANNOUNCED_MAX_US (5 * BK_US_PER_S) /* RFC 6887 section 14.1.3: a random pause up to this   \
-                                            */
+#define ANNOUNCED_MAX_US                                                                           \
+    (5 * BK_US_PER_S) /* RFC 6887 section 14.1.3: a random pause up to this                        \
+                       */
 
 /* The clock of a router, as it tells it. */
 struct epoch {
@@ -163,6 +164,7 @@ bool epoch_pcp(struct epoch *e, uint32_t server_s, struct bk_time now);
 bool epoch_natpmp(struct epoch *e, uint32_t server_s, struct bk_time now);
 
 /* road.c */
+bool road_is_there(const struct bk_portmap *pm, size_t router, enum bk_portmap_way way);
 void road_start(struct bk_portmap *pm, size_t router);
 void road_advance(struct bk_portmap *pm, size_t router);
 void road_offer(struct road *road, enum bk_portmap_offer offer, uint16_t code);
@@ -221,6 +223,6 @@ bool verify_next(struct bk_portmap *pm, struct want *w, size_t router, struct bk
 BK_MUST_USE enum bk_err verify_recv(struct bk_portmap *pm, const struct bk_datagram *in);
 
 /* portmap.c: one step of everything, after any input. */
-void portmap_step(struct bk_portmap *pm);
+void portmap_turn(struct bk_portmap *pm);
 
 #endif

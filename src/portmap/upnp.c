@@ -30,6 +30,7 @@ static void take(struct bk_portmap *pm, enum bk_portmap_job_kind kind, const str
         out->external_port = l->external.port;
     out->lifetime_s = lease_lifetime(pm, at);
     out->exact = at->want->want.exact;
+    out->renew = l->state == LEASE_HELD;
     out->pinhole = l->pinhole;
 }
 
