@@ -241,6 +241,7 @@ static void stop(struct server *s) {
         net_signal_free(s->signals[i]);
     net_timer_set(&s->renew, BK_NEVER);
     server_drain_end(s);
+    server_trim_end(s);
     server_unwatch_certificate(s);
     net_tls_unref(s->tls);
     log_event(LOG_INFO, "stopped", "clients", "told to come back");
@@ -275,6 +276,7 @@ enum bk_err server_run(const struct server_source *source, char *reason) {
     net_timer_init(&s->renew, s->loop, server_on_renew, s);
     net_timer_set(&s->renew, bk_after(net_now(s->loop), SERVER_RENEW_US));
     server_watch_certificate(s);
+    server_trim_start(s);
     server_announce(s);
     net_loop_run(s->loop);
     stop(s);

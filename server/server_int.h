@@ -6,6 +6,8 @@
  *     certificates.c  the certificate, and its renewal
  *     lockdown.c      what the process keeps of the system
  *     drain.c         emptying it
+ *     ready.c         what is said when it is up
+ *     trim.c          memory of clients that have left
  *     reload.c        other options and certificates while it runs */
 #ifndef SERVER_SERVER_INT_H
 #define SERVER_SERVER_INT_H
@@ -29,6 +31,13 @@ struct drain {
     unsigned looks;        /* since then */
 };
 
+/* Memory of who has left. */
+struct server_trim {
+    struct net_timer look;
+    struct bk_time rest;     /* not before */
+    uint64_t seen, returned; /* who had left at the last look, and when memory was given back */
+};
+
 struct server {
     const struct server_source *source;
     struct options_copy *held;
@@ -49,6 +58,7 @@ struct server {
     struct net_signal *signals[SERVER_SIGNALS];
     bool stopping;
     struct drain drain;
+    struct server_trim trim;
     struct users_keeper users;
     struct server_ranges proxies, watchers;
 };
@@ -94,6 +104,12 @@ void server_sandbox(const struct server *s);
 /* No new allocations from now on; with --drain-exit the last one's end is the server's. */
 void server_drain(struct server *s);
 void server_drain_end(struct server *s);
+
+/* ---- trim.c */
+
+/* From now on memory goes back to the system after many clients have left. */
+void server_trim_start(struct server *s);
+void server_trim_end(struct server *s);
 
 /* ---- reload.c */
 

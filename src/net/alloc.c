@@ -25,7 +25,14 @@ const struct bk_alloc *net_alloc(void) {
 void net_alloc_return_large(void) {
     (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
 }
+
+void net_alloc_return_all(void) {
+    (void)malloc_trim(0);
+}
 #else
 void net_alloc_return_large(void) {
+}
+
+void net_alloc_return_all(void) {
 }
 #endif

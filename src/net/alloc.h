@@ -12,5 +12,8 @@ const struct bk_alloc *net_alloc(void);
  * back to the system when it is put back, and not only when all above it is free. glibc otherwise
  * stops doing so after the first time. Once, at the start. */
 void net_alloc_return_large(void);
+/* Gives back to the system every page that nothing is in, of all threads. Some milliseconds, during
+ * which others may wait for memory. */
+void net_alloc_return_all(void);
 
 #endif

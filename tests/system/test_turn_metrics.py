@@ -5,12 +5,19 @@ import json
 import os
 import re
 import socket
+import ssl
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from serve import Server, run
+from serve import BODKIN, Server, run
 from turn import Client, Refused, udp_peer
+
+
+def sanitized():
+    with open(BODKIN, "rb") as program:
+        code = program.read()
+    return b"__asan_init" in code or b"__tsan_init" in code
 
 
 def client(server, password="sesame"):
@@ -100,6 +107,25 @@ def ready_says_what_there_is():
     server.close()
 
 
+def memory_of_many_who_left_is_given_back():
+    server = Server("--log-level", "debug", "--per-address-max", "0")
+    before = server.memory_kib()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    plain = [socket.create_connection(("127.0.0.1", server.stun)) for _ in range(250)]
+    clients = [context.wrap_socket(one) for one in plain]
+    server.wait_for_metric("bodkin_connections", 251)  # and who asks
+    full = server.memory_kib()
+    for one in clients:
+        one.close()
+    server.wait_for_log("debug memory_returned left=2", 60)
+    if not sanitized():  # its heap is another
+        left = server.memory_kib() - before
+        assert left < max(1500, (full - before) / 2), (before, full, left)
+    server.close()
+
+
 def metrics_are_not_for_everybody():
     server = Server("--metrics-from", "10.0.0.0/8")
     assert server.get("/metrics")[0] == 403
@@ -111,4 +137,4 @@ def metrics_are_not_for_everybody():
 
 
 run([live_sessions_are_counted, refusals_are_logged_with_address_and_rule,
-     ready_says_what_there_is, metrics_are_not_for_everybody])
+     ready_says_what_there_is, memory_of_many_who_left_is_given_back, metrics_are_not_for_everybody])
