@@ -26,6 +26,7 @@ enum exit_code {
     EXIT_INTERRUPTED = 130
 };
 
+/* argv[0] is the command's name, argv[-1] the program's. */
 int cmd_connect(int argc, char **argv);
 int cmd_ice(int argc, char **argv);
 int cmd_id(int argc, char **argv);

@@ -40,6 +40,7 @@ struct command_line {
     char **argv, **seen; /* the copy; the original */
     bool check, loud;    /* loud: mistakes are told on standard error */
     const char *file, *import;
+    char **command;              /* the program and the copy */
     char first[SERVER_TEXT_MAX]; /* the first mistake */
     enum exit_code code;
 };
@@ -171,13 +172,17 @@ static void hide_secrets(const struct command_line *c) {
 static bool copy_line(struct command_line *c, int argc, char **argv) {
     c->argc = argc;
     c->seen = argv;
-    c->argv = calloc((size_t)argc + 1, sizeof *c->argv);
-    for (int i = 0; c->argv != NULL && i < argc; i++) {
+    c->command = calloc((size_t)argc + 2, sizeof *c->command);
+    if (c->command == NULL)
+        return false;
+    c->command[0] = argv[-1]; /* the program: cli/command.h */
+    c->argv = c->command + 1;
+    for (int i = 0; i < argc; i++) {
         c->argv[i] = strdup(argv[i]);
         if (c->argv[i] == NULL)
             return false;
     }
-    return c->argv != NULL;
+    return true;
 }
 
 static int import_file(const char *path) {
@@ -201,7 +206,7 @@ static int import_file(const char *path) {
 }
 
 static int run(struct command_line *c) {
-    const struct server_source source = {read_options, c, c->file};
+    const struct server_source source = {read_options, c, c->file, c->command};
     char reason[SERVER_TEXT_MAX] = "";
     c->loud = false;
     enum bk_err err = server_run(&source, reason);

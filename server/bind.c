@@ -156,7 +156,10 @@ static enum bk_err make_discovery(struct server *s, bool second_udp, bool second
 }
 
 static enum bk_err bind_stun(struct server *s, char *reason) {
-    s->stun_port = s->options->stun_port == 0 ? free_port(s) : (uint16_t)s->options->stun_port;
+    const struct upgrade_hello *before = takeover_hello(s->fleet.takeover);
+    s->stun_port = (uint16_t)s->options->stun_port;
+    if (s->stun_port == 0)
+        s->stun_port = before != NULL ? before->stun_port : free_port(s);
     enum bk_err err = check_own(s, reason);
     if (err == BK_OK)
         err = bind_stun_udp(s, &s->stun_port, reason);

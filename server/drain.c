@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Emptying a server: no new allocations, those that are here stay until their clients leave. */
+ * Emptying a server: no new allocations, those that are here stay until their clients leave, or,
+ * for SIGTERM, until the grace is over. */
 #include "server/server_int.h"
 
 #define LOOK_US BK_US_PER_S
+#define SOON_US (BK_US_PER_S / 20)
 
 enum { QUIET_LOOKS = 10 };
 
@@ -31,13 +33,18 @@ static void on_look(void *ctx, struct bk_time now) {
     if (!all_refuse(s))
         return;
     d->looks++;
+    if (left > 0 && d->ends && bk_due(d->until, now)) {
+        say(d, "grace_over", left);
+        server_end(s, "SIGTERM");
+        return;
+    }
     if (left > 0 && (d->said == 0 || (left != d->said && d->looks >= QUIET_LOOKS)))
         say(d, "draining", left);
     if (left > 0)
         return;
     say(d, "drained", 0);
     net_timer_set(&d->look, BK_NEVER);
-    if (s->options->drain_exit)
+    if (d->ends || s->options->drain_exit)
         server_end(s, "drained");
 }
 
@@ -50,6 +57,14 @@ void server_drain(struct server *s) {
     for (size_t i = 0; i < s->fleet.count; i++)
         worker_drain(s->workers[i]);
     net_timer_set(&d->look, bk_after(net_now(s->loop), LOOK_US));
+}
+
+void server_drain_and_end(struct server *s) {
+    struct drain *d = &s->drain;
+    server_drain(s);
+    d->ends = true;
+    d->until = bk_after(net_now(s->loop), s->options->stop_grace_s * BK_US_PER_S);
+    net_timer_set(&d->look, bk_after(net_now(s->loop), SOON_US)); /* it may be empty already */
 }
 
 void server_drain_end(struct server *s) {

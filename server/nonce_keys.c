@@ -22,3 +22,16 @@ bool nonce_keys_read(const struct server_secrets *from, struct nonce_keys *out) 
     }
     return true;
 }
+
+bool nonce_secrets_change(struct nonce_secrets *s, const struct server_secrets *from) {
+    struct nonce_keys keys;
+    bool given = nonce_keys_read(from, &keys) && keys.count > 0;
+    if (given) {
+        bool same = equal_secret(keys.list[0], s->current, NONCE_KEY_LEN);
+        s->has_previous = keys.count > 1 || !same;
+        memcpy(s->previous, keys.count > 1 ? keys.list[1] : s->current, NONCE_KEY_LEN);
+        memcpy(s->current, keys.list[0], NONCE_KEY_LEN);
+    }
+    wipe(&keys, sizeof keys);
+    return given;
+}

@@ -22,6 +22,7 @@ struct server_options {
     struct server_ranges metrics_from; /* none: this machine and private networks */
     enum log_level log_level;
     bool log_json, no_sandbox, drain_exit;
+    int64_t stop_grace_s, upgrade_grace_s; /* for clients that are here: SIGTERM, SIGUSR2 */
     struct turn_options turn;
     struct server_text secret_files[SERVER_SECRET_FILES_MAX]; /* that "@FILE" named; then empty */
 };

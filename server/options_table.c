@@ -3,7 +3,7 @@
 #include "fastpath/fastpath.h"
 #include "server/options.h"
 
-enum { ALLOCATIONS_MAX = 1000000 };
+enum { ALLOCATIONS_MAX = 1000000, GRACE_MAX = 86400 };
 
 static const int64_t rate_max = INT64_C(1000000000000);
 
@@ -14,6 +14,7 @@ const struct server_options server_options_default = {
     .connections_max = 20000,
     .per_address_max = 1024, /* a campus behind one NAT fits; one host cannot take it all */
     .log_level = LOG_INFO,
+    .upgrade_grace_s = 600,
     .turn =
         {
             .realm = {"bodkin"}, /* keys are made with it: it does not change with the host name */
@@ -73,6 +74,10 @@ const struct server_option server_option_table[] = {
      "without seccomp and landlock (on where there are any)", MORE, false},
     {"drain-exit", SERVER_FLAG, AT(drain_exit), 0, 0, NULL,
      "after SIGUSR1: end with the last allocation", MORE, true},
+    {"stop-grace", SERVER_NUMBER, AT(stop_grace_s), 0, GRACE_MAX, "SECONDS",
+     "SIGTERM: empty it for so long first (0)", MORE, true},
+    {"upgrade-grace", SERVER_NUMBER, AT(upgrade_grace_s), 0, GRACE_MAX, "SECONDS",
+     "SIGUSR2: keep who cannot move (600)", MORE, true},
 
     {"turn-user", SERVER_USERS, AT(turn.users), 0, 0, "NAME:PASS",
      "a user, repeatable; NAME:0xKEY takes a key", TURN, true},
@@ -124,6 +129,8 @@ const struct server_option server_option_table[] = {
      TURN, false},
     {"alternate-server", SERVER_ADDR, AT(turn.alternate), 0, 0, "ADDR",
      "new clients are sent there; ADDR:PORT", TURN, true},
+    {"drain-to", SERVER_ADDR, AT(turn.drain_to), 0, 0, "ADDR",
+     "the same, once it is being emptied (SIGUSR1)", TURN, true},
     {"proxy-from", SERVER_RANGES, AT(turn.proxy_from), 0, 0, "RANGE",
      "believe PROXY v2 headers from there", TURN, false},
     {NULL, SERVER_FLAG, 0, 0, 0, NULL, NULL, GENERAL, false},

@@ -77,6 +77,7 @@ struct turn_options {
     int64_t fastpath;         /* enum fastpath_mode */
     int64_t io;               /* enum server_io */
     struct bk_addr alternate; /* family NONE: none */
+    struct bk_addr drain_to;  /* the same, for a server that is being emptied */
     struct server_ranges proxy_from;
     int64_t throttle; /* unauthenticated answers per second and network; 0: any */
 };

@@ -45,6 +45,7 @@ static void use(struct server *s, struct options_copy *fresh, struct net_tls *tl
     s->options = &fresh->options;
     log_setup(s->options->log_level, s->options->log_json);
     server_set_throttle(s);
+    (void)nonce_secrets_change(&s->fleet.secrets, &s->options->turn.nonce_keys);
     if (tls != NULL)
         server_use_tls(s, tls);
     for (size_t i = 0; i < s->fleet.count; i++)

@@ -35,8 +35,13 @@ enum bk_err server_say(char *reason, enum bk_err err, const char *what, const ch
 /* --- workers
  * ------------------------------------------------------------------------------------------ */
 
-static size_t worker_count(const struct server_options *o) {
+/* Clients are dealt out to as many as there were: their sockets and ports are. */
+static size_t worker_count(const struct server_options *o, const struct upgrade_hello *before) {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (before != NULL && o->workers > 0 && o->workers != before->workers)
+        log_event(LOG_WARN, "restart_needed", "option", "workers");
+    if (before != NULL)
+        return before->workers;
     if (o->workers > 0)
         return (size_t)o->workers;
     return cores < 1 ? 1 : cores > SERVER_WORKERS_MAX ? SERVER_WORKERS_MAX : (size_t)cores;
@@ -67,7 +72,7 @@ static enum bk_err make_workers(struct server *s, const uint8_t *secret, char *r
     struct bk_rng rng = box_rng();
     uint32_t connections = limits_descriptors((uint32_t)s->options->connections_max,
                                               server_turn_relays(s->options, s->ips, s->ip_count));
-    size_t count = worker_count(s->options);
+    size_t count = worker_count(s->options, takeover_hello(s->fleet.takeover));
     enum bk_err err =
         limits_init(&s->fleet.limits, connections, (uint32_t)s->options->per_address_max, &rng);
     memcpy(hub.secret, secret, sizeof hub.secret);
@@ -108,6 +113,12 @@ void server_end(struct server *s, const char *why) {
     net_loop_stop(s->loop);
 }
 
+/* The first SIGTERM, where there is a grace. */
+static bool may_wait(const struct server *s) {
+    return s->options->stop_grace_s > 0 && !s->drain.ends && !upgrade_has_left(s) &&
+           s->users.book != NULL;
+}
+
 static void on_signal(void *ctx, int signum) {
     struct server *s = ctx;
     if (signum == SIGHUP) {
@@ -116,12 +127,16 @@ static void on_signal(void *ctx, int signum) {
     }
     if (signum == SIGUSR1)
         server_drain(s);
+    else if (signum == SIGUSR2)
+        upgrade_begin(s);
+    else if (signum == SIGTERM && may_wait(s))
+        server_drain_and_end(s);
     else
         server_end(s, signum == SIGINT ? "SIGINT" : "SIGTERM");
 }
 
 static enum bk_err watch_signals(struct server *s) {
-    static const int signums[SERVER_SIGNALS] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+    static const int signums[SERVER_SIGNALS] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
     signal(SIGPIPE, SIG_IGN);
     for (int i = 0; i < SERVER_SIGNALS; i++) {
         enum bk_err err = net_signal_new(s->loop, signums[i], on_signal, s, &s->signals[i]);
@@ -200,6 +215,17 @@ static enum bk_err start_turn(struct server *s, char *reason) {
     return err;
 }
 
+static enum bk_err run_workers(struct server *s, char *reason) {
+    struct takeover *before = s->fleet.takeover;
+    enum bk_err err = before == NULL ? BK_OK : takeover_take(before, &s->fleet, reason);
+    if (err != BK_OK)
+        return err;
+    err = start_threads(s);
+    if (err != BK_OK)
+        return server_say(reason, err, "cannot start", bk_err_text(err));
+    return before == NULL ? BK_OK : takeover_started(before, &s->fleet, s->loop, reason);
+}
+
 static enum bk_err start(struct server *s, char *reason) {
     uint8_t secret[STORE_KEY_LEN];
     server_choose_addresses(s);
@@ -211,6 +237,8 @@ static enum bk_err start(struct server *s, char *reason) {
         server_turn_prepare(&s->fleet, s->options);
     if (err == BK_OK)
         err = server_bind(s, reason);
+    if (err == BK_OK && s->fleet.takeover != NULL)
+        err = takeover_let_go(s->fleet.takeover, reason);
     if (err == BK_OK)
         err = start_turn(s, reason);
     if (err == BK_OK)
@@ -218,9 +246,9 @@ static enum bk_err start(struct server *s, char *reason) {
     if (err != BK_OK)
         return err;
     err = watch_signals(s);
-    if (err == BK_OK)
-        err = start_threads(s);
-    return err == BK_OK ? BK_OK : server_say(reason, err, "cannot start", bk_err_text(err));
+    if (err != BK_OK)
+        return server_say(reason, err, "cannot start", bk_err_text(err));
+    return run_workers(s, reason);
 }
 
 static void stop(struct server *s) {
@@ -228,6 +256,8 @@ static void stop(struct server *s) {
         worker_stop(s->workers[i]);
     for (size_t i = 0; i < s->fleet.count; i++)
         worker_join(s->workers[i]);
+    takeover_free(s->fleet.takeover);
+    upgrade_end(s);
     users_keeper_unhook(&s->users);
     for (size_t i = 0; i < s->fleet.count; i++)
         worker_free(s->workers[i]);
@@ -244,6 +274,7 @@ static void stop(struct server *s) {
     server_trim_end(s);
     server_unwatch_certificate(s);
     net_tls_unref(s->tls);
+    wipe(&s->fleet.secrets, sizeof s->fleet.secrets);
     log_event(LOG_INFO, "stopped", "clients", "told to come back");
 }
 
@@ -267,12 +298,18 @@ enum bk_err server_run(const struct server_source *source, char *reason) {
     if (err != BK_OK)
         return err;
     net_alloc_return_large();
+    upgrade_prepare(s);
+    err = takeover_begin(&s->fleet.takeover, reason);
+    if (err != BK_OK)
+        return err;
     err = net_loop_new(net_alloc(), &s->loop);
     if (err != BK_OK)
         return server_say(reason, err, "cannot start", bk_err_text(err));
     err = start(s, reason);
-    if (err != BK_OK)
+    if (err != BK_OK) {
+        takeover_refuse(s->fleet.takeover, reason);
         return err; /* the program ends: the system takes everything back */
+    }
     net_timer_init(&s->renew, s->loop, server_on_renew, s);
     net_timer_set(&s->renew, bk_after(net_now(s->loop), SERVER_RENEW_US));
     server_watch_certificate(s);

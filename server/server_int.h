@@ -2,6 +2,7 @@
  * The main thread's own. Who does what:
  *
  *     server.c        starting and stopping, the order of things
+ *     upgrade.c       another process takes over
  *     bind.c          which addresses and ports
  *     certificates.c  the certificate, and its renewal
  *     lockdown.c      what the process keeps of the system
@@ -16,19 +17,22 @@
 #include "server/cert_watch.h"
 #include "server/options_copy.h"
 #include "server/server.h"
+#include "server/upgrade.h"
 #include "server/users_keeper.h"
 #include "server/worker.h"
 
-enum { SERVER_PATH_MAX = 4096, SERVER_SIGNALS = 4 };
+enum { SERVER_PATH_MAX = 4096, SERVER_SIGNALS = 5 };
 
 /* The metacert is valid for 30 days; RFC-less, from derper. */
 #define SERVER_RENEW_US (INT64_C(7) * 86400 * BK_US_PER_S)
 
-/* What SIGUSR1 began. */
+/* What SIGUSR1 began, or SIGTERM. */
 struct drain {
     struct net_timer look; /* its loop is NULL: not begun */
     uint64_t said;         /* how many allocations the last line of the log had; 0: none yet */
     unsigned looks;        /* since then */
+    bool ends;             /* with the last allocation, whatever --drain-exit says, ... */
+    struct bk_time until;  /* ... or by then */
 };
 
 /* Memory of who has left. */
@@ -55,6 +59,7 @@ struct server {
     uint16_t https_port, stun_port, plain_port, turns_port; /* the last two, 0: off */
     struct net_loop *loop;
     struct net_timer renew;
+    struct upgrade upgrade;
     struct net_signal *signals[SERVER_SIGNALS];
     bool stopping;
     struct drain drain;
@@ -103,6 +108,8 @@ void server_sandbox(const struct server *s);
 
 /* No new allocations from now on; with --drain-exit the last one's end is the server's. */
 void server_drain(struct server *s);
+/* The same, and the end after --stop-grace. */
+void server_drain_and_end(struct server *s);
 void server_drain_end(struct server *s);
 
 /* ---- trim.c */

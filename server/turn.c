@@ -169,7 +169,8 @@ enum bk_err server_turn_new(struct worker *w, const struct server_turn_config *c
         return BK_ERR_NO_MEMORY;
     struct turn_service_config service = config->service;
     t->users = config->service.users;
-    memcpy(t->nonce_key, config->service.secret, sizeof t->nonce_key);
+    t->secrets = config->secrets;
+    t->shares = config->service.shared;
     t->worker = w;
     service.worker = (uint16_t)w->index;
     service.workers = (uint16_t)w->fleet->count;
@@ -214,7 +215,8 @@ void server_turn_free(struct server_turn *t) {
     turn_tcp_free(t->tcp);
     turn_flows_fini(t);
     turn_relays_fini(t);
+    turn_moving_free(t);
     turn_service_free(t->service);
-    wipe(t->nonce_key, sizeof t->nonce_key);
+    wipe(&t->secrets, sizeof t->secrets);
     alloc->put(alloc->ctx, t);
 }

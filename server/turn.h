@@ -9,6 +9,7 @@
 #define SERVER_TURN_H
 
 #include "net/loop.h"
+#include "server/nonce_keys.h"
 #include "turn/service.h"
 
 struct server_turn; /* opaque; turn_int.h */
@@ -34,6 +35,7 @@ struct turn_link {
 struct server_turn_config {
     struct turn_service_config service; /* but for worker, workers and ledger */
     bool tcp_relay;                     /* RFC 6062 */
+    struct nonce_secrets secrets;       /* the service's */
 };
 
 struct worker;

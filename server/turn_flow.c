@@ -73,6 +73,14 @@ void turn_flow_stop(struct server_turn *t, uint32_t id, struct bk_time now) {
     all->seen[id].place = 0;
 }
 
+void turn_flows_off(struct server_turn *t, struct bk_time now) {
+    struct turn_flows *all = &t->flows;
+    while (all->fastpath != NULL && all->count > 0)
+        turn_flow_stop(t, all->live[0], now);
+    net_timer_set(&all->tick, BK_NEVER);
+    all->fastpath = NULL;
+}
+
 static void on_tick(void *ctx, struct bk_time now) {
     struct server_turn *t = ctx;
     struct turn_flows *all = &t->flows;

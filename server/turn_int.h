@@ -9,12 +9,12 @@
  *     turn_relay.c    the UDP sockets of relay ports
  *     turn_flow.c     channels that a fast path carries
  *     turn_pass.c     datagrams of clients that another worker has
+ *     turn_upgrade.c  allocations to and from another process
  *     turn_start.c    configuration */
 #ifndef SERVER_TURN_INT_H
 #define SERVER_TURN_INT_H
 
 #include "net/plane.h"
-#include "server/nonce_keys.h"
 #include "server/turn.h"
 #include "server/turn_board.h"
 #include "server/turn_latency.h"
@@ -58,8 +58,10 @@ struct server_turn {
     struct worker *worker;
     struct turn_service *service;
     struct turn_users users; /* the service's */
-    uint8_t nonce_key[NONCE_KEY_LEN];
+    struct nonce_secrets secrets;
+    bool shares;              /* config.shared */
     struct bk_addr alternate; /* --alternate-server; family NONE: none */
+    struct bk_addr drain_to;  /* --drain-to, for when it */
     bool refuses;             /* new allocations, also without that */
     struct net_timer timer;
     struct bk_time deadline; /* what the timer is set to */
@@ -70,6 +72,7 @@ struct server_turn {
     struct turn_later later;
     struct turn_probe data, requests; /* how long they take */
     struct turn_board board;          /* its users with the most */
+    struct turn_moving *moving;       /* what is being handed over; NULL: nothing */
     struct turn_link *link;           /* whose message is being served, ... */
     const struct bk_datagram *in;     /* ... and this is it; NULL: nobody's */
 };
@@ -94,6 +97,8 @@ void turn_port_send(struct net_port *port, const struct turn_route *route,
 /* `max`: of channels. Without a fast path the flows cost nothing. */
 BK_MUST_USE enum bk_err turn_flows_init(struct server_turn *t, uint32_t max);
 void turn_flows_fini(struct server_turn *t);
+/* The fast path is somebody else's from now on. */
+void turn_flows_off(struct server_turn *t, struct bk_time now);
 void turn_flow_set(struct server_turn *t, const struct turn_flow *flow);
 /* Not one more datagram is carried when this returns. */
 void turn_flow_stop(struct server_turn *t, uint32_t id, struct bk_time now);
@@ -103,8 +108,14 @@ void turn_flow_stop(struct server_turn *t, uint32_t id, struct bk_time now);
 void turn_passes_init(struct turn_passes *p);
 /* true: it is another worker's, and on its way there. */
 bool turn_pass_on(struct server_turn *t, const struct bk_datagram *in);
+/* All datagrams of its 5-tuple from now on. */
+void turn_pass_remember(struct server_turn *t, const struct bk_datagram *in, uint16_t worker);
 /* This one, and all later ones of its 5-tuple. */
 void turn_pass_start(struct server_turn *t, const struct bk_datagram *in, uint16_t worker);
+
+/* ---- turn_upgrade.c */
+
+void turn_moving_free(struct server_turn *t);
 
 /* ---- turn_relay.c */
 
@@ -117,6 +128,9 @@ BK_MUST_USE enum bk_err turn_relays_init(struct server_turn *t,
 void turn_relays_fini(struct server_turn *t);
 /* Errors as net_udp_open(). */
 BK_MUST_USE enum bk_err turn_relay_open(struct server_turn *t, const struct bk_addr *addr);
+/* Another process' socket, which is taken, also on failure. */
+BK_MUST_USE enum bk_err turn_relay_adopt(struct server_turn *t, const struct bk_addr *addr,
+                                         int socket);
 void turn_relay_close(struct server_turn *t, const struct bk_addr *addr);
 /* From a relay port of ours. false: it is none. */
 bool turn_relay_send(struct server_turn *t, const struct bk_datagram *out);

@@ -41,10 +41,14 @@ bool turn_pass_on(struct server_turn *t, const struct bk_datagram *in) {
     return true;
 }
 
-void turn_pass_start(struct server_turn *t, const struct bk_datagram *in, uint16_t worker) {
+void turn_pass_remember(struct server_turn *t, const struct bk_datagram *in, uint16_t worker) {
     struct turn_passes *p = &t->passes;
     struct turn_pass *pass = place_of(p, in);
     p->count += pass->remote.port == 0;
     *pass = (struct turn_pass){.remote = in->remote, .local = in->local, .worker = worker};
+}
+
+void turn_pass_start(struct server_turn *t, const struct bk_datagram *in, uint16_t worker) {
+    turn_pass_remember(t, in, worker);
     worker_pass_datagram(t->worker, worker, in);
 }

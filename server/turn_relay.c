@@ -3,6 +3,7 @@
 
 #include "net/alloc.h"
 #include "server/worker.h"
+#include <unistd.h>
 
 enum { RELAY_BUFFER = 1 << 18 };
 
@@ -75,15 +76,24 @@ static void on_icmp(void *ctx, const struct net_icmp *e, struct bk_time now) {
         turn_serve(t, now);
 }
 
-enum bk_err turn_relay_open(struct server_turn *t, const struct bk_addr *addr) {
+static void close_socket(int socket) {
+    if (socket != 0)
+        close(socket);
+}
+
+enum bk_err turn_relay_adopt(struct server_turn *t, const struct bk_addr *addr, int socket) {
     const struct bk_alloc *alloc = net_alloc();
-    const struct net_port_config config = {.rcvbuf = RELAY_BUFFER};
+    const struct net_port_config config = {.rcvbuf = RELAY_BUFFER, .socket = socket};
     struct turn_relay **place = place_of(t, addr);
-    if (place == NULL || *place != NULL)
+    if (place == NULL || *place != NULL) {
+        close_socket(socket);
         return BK_ERR_EXISTS;
+    }
     struct turn_relay *r = alloc->get(alloc->ctx, sizeof *r);
-    if (r == NULL)
+    if (r == NULL) {
+        close_socket(socket);
         return BK_ERR_NO_MEMORY;
+    }
     const struct net_port_events events = {on_train, on_icmp, r};
     r->turn = t;
     enum bk_err err = net_port_open(t->worker->plane, addr, &config, &events, &r->port);
@@ -94,6 +104,10 @@ enum bk_err turn_relay_open(struct server_turn *t, const struct bk_addr *addr) {
     *place = r;
     turn_service_opened(t->service, addr, r);
     return BK_OK;
+}
+
+enum bk_err turn_relay_open(struct server_turn *t, const struct bk_addr *addr) {
+    return turn_relay_adopt(t, addr, 0);
 }
 
 void turn_relay_close(struct server_turn *t, const struct bk_addr *addr) {

@@ -10,6 +10,7 @@
 #include "server/token_keys.h"
 #include "server/turn_int.h"
 #include "server/turn_ledger.h"
+#include "server/upgrade_take.h"
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -107,8 +108,16 @@ static void set_limits(const struct turn_options *o, struct turn_service_config 
 }
 
 static void drain(struct server_turn *t) {
+    bool emptied = t->refuses && t->drain_to.ip.family != BK_FAMILY_NONE;
     bool elsewhere = t->alternate.ip.family != BK_FAMILY_NONE;
-    turn_service_drain(t->service, elsewhere || t->refuses ? &t->alternate : NULL);
+    const struct bk_addr *to = emptied ? &t->drain_to : &t->alternate;
+    turn_service_drain(t->service, elsewhere || t->refuses ? to : NULL);
+}
+
+static void set_alternates(struct server_turn *t, const struct turn_options *o) {
+    t->alternate = o->alternate;
+    t->drain_to = o->drain_to;
+    drain(t);
 }
 
 void server_turn_refuse(struct server_turn *t) {
@@ -116,17 +125,9 @@ void server_turn_refuse(struct server_turn *t) {
     drain(t);
 }
 
-/* Clients that hold a nonce or a ticket made with the key before go on: it is good until the next
- * reload, when no other is named. Once there is a key, only another one replaces it. */
-static void change_nonce_key(struct server_turn *t, const struct turn_options *o) {
-    struct nonce_keys keys;
-    if (nonce_keys_read(&o->nonce_keys, &keys) && keys.count > 0) {
-        bool same = equal_secret(keys.list[0], t->nonce_key, NONCE_KEY_LEN);
-        const uint8_t *other = keys.count > 1 ? keys.list[1] : same ? NULL : t->nonce_key;
-        turn_service_set_secret(t->service, keys.list[0], other);
-        memcpy(t->nonce_key, keys.list[0], NONCE_KEY_LEN);
-    }
-    wipe(&keys, sizeof keys);
+static void set_secrets(struct server_turn *t) {
+    const struct nonce_secrets *s = &t->secrets;
+    turn_service_set_secret(t->service, s->current, s->has_previous ? s->previous : NULL);
 }
 
 void server_turn_change(struct server_turn *t, const struct turn_options *o) {
@@ -138,9 +139,9 @@ void server_turn_change(struct server_turn *t, const struct turn_options *o) {
     enum bk_err err = turn_service_change(t->service, &c);
     if (err != BK_OK)
         log_event(LOG_ERROR, "reload_failed", "reason", bk_err_text(err));
-    change_nonce_key(t, o);
-    t->alternate = o->alternate;
-    drain(t);
+    if (nonce_secrets_change(&t->secrets, &o->nonce_keys))
+        set_secrets(t);
+    set_alternates(t, o);
 }
 
 static void say_fastpath(struct fleet *fleet, const char *reason) {
@@ -229,9 +230,8 @@ void server_turn_stop(struct fleet *fleet) {
 }
 
 static void start_one(struct server_turn *t, const struct turn_options *o) {
-    change_nonce_key(t, o); /* the second one */
-    t->alternate = o->alternate;
-    drain(t);
+    set_secrets(t); /* the second one */
+    set_alternates(t, o);
 }
 
 /* How far the time since 1970 is ahead of ours. */
@@ -243,16 +243,16 @@ static int64_t unix_ahead_us(void) {
 
 /* Servers with the same key need the same clock, too; as of the start, so that nobody's nonce ends
  * when this machine's is set. */
-static void choose_secret(const struct turn_options *o, struct turn_service_config *c) {
+static void choose_secrets(const struct turn_options *o, const struct takeover *from,
+                           struct nonce_secrets *s) {
     struct bk_rng rng = box_rng();
-    struct nonce_keys keys;
-    bool given = nonce_keys_read(&o->nonce_keys, &keys) && keys.count > 0;
-    if (given)
-        memcpy(c->secret, keys.list[0], sizeof c->secret);
-    else
-        rng.fill(rng.ctx, c->secret, sizeof c->secret);
-    c->nonce_clock_us = unix_ahead_us();
-    wipe(&keys, sizeof keys);
+    bool goes_on = from != NULL && takeover_secrets(from, s);
+    if (!goes_on) {
+        *s = (struct nonce_secrets){.clock_us = unix_ahead_us()};
+        rng.fill(rng.ctx, s->current, sizeof s->current);
+    }
+    (void)nonce_secrets_change(s, &o->nonce_keys);
+    s->has_previous = s->has_previous && (goes_on || o->nonce_keys.count > 1);
 }
 
 enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *o,
@@ -263,7 +263,11 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
     enum bk_err err = BK_OK;
     if (!turn_options_on(&o->turn))
         return BK_OK;
-    choose_secret(&o->turn, c);
+    struct nonce_secrets *secrets = &fleet->secrets;
+    choose_secrets(&o->turn, fleet->takeover, secrets);
+    memcpy(c->secret, secrets->current, sizeof c->secret);
+    c->nonce_clock_us = secrets->clock_us;
+    config.secrets = *secrets;
     c->realm = o->turn.realm.text;
     /* Who hides a name must have it kept here: of a time-limited one there is no list. */
     c->anonymous = !o->turn.no_userhash && o->turn.secrets.count == 0;
@@ -295,6 +299,7 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
             start_one(fleet->workers[i]->turn, &o->turn);
     }
     wipe(c->secret, sizeof c->secret);
+    wipe(&config.secrets, sizeof config.secrets);
     wipe(&keys, sizeof keys);
     if (wrong == NULL && err == BK_OK)
         return BK_OK;

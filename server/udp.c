@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "server/turn_int.h"
 #include "server/udp_proxy.h"
+#include "server/upgrade_stay.h"
 #include "server/worker.h"
 #include "wire/channel.h"
 #include <string.h>
@@ -95,6 +96,9 @@ static void from_proxy(struct udp_door *door, const struct bk_datagram *train, s
 static void on_train(void *ctx, const struct bk_datagram *in, struct bk_time now) {
     struct udp_door *door = ctx;
     struct server_turn *turn = door->worker->turn;
+    struct upgrade_stay *stay = door->worker->upgrade.stay;
+    if (stay != NULL && upgrade_stay_pass_on(stay, in))
+        return;
     if (door->worker->proxied != NULL &&
         turn_filter_opens(&door->worker->fleet->proxies, &in->remote.ip)) {
         from_proxy(door, in, now);
@@ -159,10 +163,13 @@ enum bk_err worker_listen_udp(struct worker *w, const struct bk_addr *at, struct
     struct udp_door *door = &w->udp[w->udp_count];
     const struct net_port_events events = {on_train, NULL, door};
     const struct net_port_config config = {
-        .reuse_port = w->fleet->count > 1, .first = true, .rcvbuf = UDP_BUFFER};
+        .reuse_port = w->fleet->count > 1,
+        .first = true,
+        .rcvbuf = UDP_BUFFER,
+        .socket = takeover_door(w->fleet->takeover, (uint16_t)w->index, UPGRADE_DOOR_UDP, at)};
     door->link.type = &udp_link;
     door->worker = w;
-    enum bk_err err = is_free(w, at, &config);
+    enum bk_err err = config.socket != 0 ? BK_OK : is_free(w, at, &config);
     if (err == BK_OK)
         err = net_port_open(w->plane, at, &config, &events, &door->port);
     if (err != BK_OK)
@@ -170,6 +177,11 @@ enum bk_err worker_listen_udp(struct worker *w, const struct bk_addr *at, struct
     *bound = net_port_local(door->port);
     w->udp_count++;
     return BK_OK;
+}
+
+struct turn_link *udp_door_link(struct worker *w, const struct bk_addr *local) {
+    struct udp_door *door = door_for(w, local);
+    return door == NULL ? NULL : &door->link;
 }
 
 void udp_doors_close(struct worker *w) {

@@ -29,6 +29,8 @@ void udp_door_send(struct udp_door *door, const struct bk_datagram *out);
 struct net_port *udp_link_port(const struct turn_link *link);
 /* What another worker got: as if it had come to the door of the address it was sent to. */
 void udp_doors_recv(struct worker *w, const struct bk_datagram *in, struct bk_time now);
+/* The door for clients that send to this address of ours. NULL: there is none. */
+struct turn_link *udp_door_link(struct worker *w, const struct bk_addr *local);
 void udp_doors_close(struct worker *w);
 
 #endif

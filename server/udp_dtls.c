@@ -132,6 +132,7 @@ static void forget(struct sealed *s) {
         s->next->prev = s->prev;
     if (d->worker->turn != NULL)
         server_turn_left(d->worker->turn, &client, now_of(d));
+    upgrade_worker_lost(d->worker, &client);
     net_alloc()->put(NULL, s);
 }
 
@@ -177,6 +178,14 @@ void udp_dtls_free(struct udp_dtls *d) {
     }
     net_dtls_server_free(d->server);
     net_alloc()->put(NULL, d);
+}
+
+void udp_dtls_each(const struct udp_dtls *d,
+                   void (*each)(void *ctx, const struct bk_datagram *client), void *ctx) {
+    for (const struct sealed *s = d->list; s != NULL; s = s->next) {
+        const struct bk_datagram client = client_of(s);
+        each(ctx, &client);
+    }
 }
 
 void udp_dtls_set_tls(struct udp_dtls *d, struct net_tls *tls) {

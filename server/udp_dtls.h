@@ -13,6 +13,9 @@ BK_MUST_USE enum bk_err udp_dtls_new(struct worker *w, struct net_tls *tls, stru
 /* Ends the sessions, before the doors and TURN. NULL is fine. */
 void udp_dtls_free(struct udp_dtls *d);
 /* Later sessions show this certificate. */
+/* Tells of each session that is open: its 5-tuple. */
+void udp_dtls_each(const struct udp_dtls *d,
+                   void (*each)(void *ctx, const struct bk_datagram *client), void *ctx);
 void udp_dtls_set_tls(struct udp_dtls *d, struct net_tls *tls);
 const struct net_dtls_server_counters *udp_dtls_counters(const struct udp_dtls *d);
 

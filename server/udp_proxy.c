@@ -75,6 +75,8 @@ static void forget(struct behind *b) {
     links_remove(&p->links, b->index);
     if (p->worker->turn != NULL)
         server_turn_left(p->worker->turn, &client, net_now(p->worker->loop));
+    const struct bk_datagram from = {.local = b->door_addr, .remote = b->proxy};
+    upgrade_worker_lost(p->worker, &from);
     pool_give(&p->pool, b->index);
 }
 
@@ -189,6 +191,14 @@ void udp_proxy_recv(struct udp_proxy *p, struct udp_door *door, const struct bk_
         b = find(p, in);
     if (b != NULL)
         use(b, in->data + h.len, in->len - h.len, now);
+}
+
+void udp_proxy_each(const struct udp_proxy *p,
+                    void (*each)(void *ctx, const struct bk_datagram *client), void *ctx) {
+    for (const struct behind *b = p->list; b != NULL; b = b->next) {
+        const struct bk_datagram from = {.local = b->door_addr, .remote = b->proxy};
+        each(ctx, &from);
+    }
 }
 
 /* --- life

@@ -86,6 +86,14 @@ void worker_pass_datagram(struct worker *w, uint16_t to, const struct bk_datagra
         metric_add(&w->metrics, METRIC_TURN_LOST_PASS, 1); /* as datagrams may be */
 }
 
+void worker_give_datagram(struct worker *w, const struct bk_datagram *in) {
+    struct inbox_message m = {
+        .kind = INBOX_DATAGRAM, .from = w->index, .data = in->data, .len = in->len};
+    memcpy(m.key, &in->remote, sizeof in->remote);
+    memcpy(m.dst, &in->local, sizeof in->local);
+    (void)post(w, w->index, &m);
+}
+
 void worker_send_conn(struct worker *w, uint16_t to, struct conn_parcel *parcel) {
     struct inbox_message m = {.kind = INBOX_CONN, .from = w->index};
     memcpy(m.key, &parcel, sizeof parcel); /* NOLINT(bugprone-sizeof-expression): the pointer */
@@ -313,6 +321,8 @@ static void on_wake(void *ctx) {
         change_options(w);
     if ((commands & WORKER_DRAIN) != 0)
         drain(w);
+    if ((commands & WORKER_UPGRADE) != 0)
+        upgrade_worker_step(w);
     if ((commands & WORKER_STOP) != 0)
         stop(w);
     read_inbox(w);
@@ -350,6 +360,7 @@ enum bk_err worker_new(struct fleet *fleet, uint32_t index, const struct relay_h
     net_timer_init(&w->goodbye, w->loop, on_goodbye, w);
     net_timer_init(&w->count_timer, w->loop, on_count, w);
     net_deferred_init(&w->drain, w->loop, on_drain, w);
+    upgrade_worker_init(w);
     *out = w;
     return BK_OK;
 }
@@ -372,6 +383,7 @@ void worker_free(struct worker *w) {
     net_timer_set(&w->goodbye, BK_NEVER);
     net_timer_set(&w->count_timer, BK_NEVER);
     net_defer_cancel(&w->drain);
+    upgrade_worker_fini(w);
     net_wakeup_free(w->wakeup);
     net_plane_free(w->plane);
     net_loop_free(w->loop);
@@ -415,10 +427,11 @@ enum bk_err worker_listen(struct worker *w, enum port_kind kind, const struct bk
     config.stream.write_max = WORKER_BUFFER_MAX;
     config.stream.write_low = WORKER_BUFFER_LOW;
     config.stream.open_timeout_us = WORKER_HANDSHAKE_US;
+    config.socket = takeover_door(w->fleet->takeover, (uint16_t)w->index, (uint8_t)kind, at);
     door->worker = w;
     door->kind = kind;
     door->tls = tls == NULL ? NULL : net_tls_ref(tls);
-    enum bk_err err = is_free(w, at, &config);
+    enum bk_err err = config.socket != 0 ? BK_OK : is_free(w, at, &config);
     if (err == BK_OK)
         err = net_listener_open(w->loop, at, &config, &events, &door->listener);
     if (err != BK_OK) {
@@ -471,6 +484,10 @@ void worker_set_tls(struct worker *w, struct net_tls *tls) {
 void worker_set_options(struct worker *w, struct options_copy *options) {
     options_copy_unref(atomic_exchange(&w->options, options_copy_ref(options)));
     command(w, WORKER_OPTIONS);
+}
+
+void worker_upgrade(struct worker *w) {
+    command(w, WORKER_UPGRADE);
 }
 
 void worker_drain(struct worker *w) {

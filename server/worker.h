@@ -16,6 +16,8 @@
 #include "server/turn.h"
 #include "server/udp.h"
 #include "server/udp_dtls.h"
+#include "server/upgrade_take.h"
+#include "server/upgrade_worker.h"
 #include "stun/service.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -63,9 +65,17 @@ struct fleet {
     char fastpath_off[160];           /* for this reason */
     uint8_t relay_key[RELAY_HUB_KEY_LEN]; /* public */
     struct throttle throttle;             /* of answers to strangers; made for sharing */
+    struct nonce_secrets secrets;         /* main's; TURN's workers have their own */
+    struct takeover *takeover; /* before the threads: what another process had; or NULL */
 };
 
-enum worker_command { WORKER_STOP = 1, WORKER_TLS = 2, WORKER_OPTIONS = 4, WORKER_DRAIN = 8 };
+enum worker_command {
+    WORKER_STOP = 1,
+    WORKER_TLS = 2,
+    WORKER_OPTIONS = 4,
+    WORKER_DRAIN = 8,
+    WORKER_UPGRADE = 16
+};
 
 struct worker {
     struct fleet *fleet;
@@ -95,6 +105,7 @@ struct worker {
     struct conn **by_hub; /* hub connection -> conn */
     uint32_t by_hub_count;
     struct conn *conns; /* all of them, doubly linked */
+    struct upgrade_worker upgrade;
     bool stopping;
     pthread_t thread;
 };
@@ -128,6 +139,11 @@ void worker_set_tls(struct worker *w, struct net_tls *tls);
 void worker_set_options(struct worker *w, struct options_copy *options);
 /* Any thread: no new allocations from now on; `drains` says when. */
 void worker_drain(struct worker *w);
+
+/* Any thread: does upgrade.step. */
+void worker_upgrade(struct worker *w);
+/* Any thread: a datagram of one of this worker's clients. May be lost. */
+void worker_give_datagram(struct worker *w, const struct bk_datagram *in);
 
 /* For conn.c. The hub has got input: everything it now wants is done at the end of the turn. */
 static inline void worker_hub_touched(struct worker *w) {

@@ -325,6 +325,10 @@ enum bk_err net_port_rest(struct net_port *port, bool rest) {
     return BK_OK;
 }
 
+bool net_port_rests(const struct net_port *port) {
+    return port->rests;
+}
+
 int net_port_socket(const struct net_port *port) {
     return port->fd;
 }

@@ -92,6 +92,7 @@ struct bk_addr net_port_local(const struct net_port *port);
 /* Reads no more (what comes waits in the kernel), or reads again. It still sends. Not from
  * on_train(). BK_ERR_NO_MEMORY: it cannot read again. */
 BK_MUST_USE enum bk_err net_port_rest(struct net_port *port, bool rest);
+bool net_port_rests(const struct net_port *port);
 /* The socket, to be given to another process. It stays the port's. */
 int net_port_socket(const struct net_port *port);
 
