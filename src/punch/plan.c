@@ -201,7 +201,24 @@ bool plan_waits(const struct punch *p) {
     return !is_of(HARD, p->verdict.method) || (plan_next(p, &first) && plan_is_plain(first.method));
 }
 
+static bool is_blank(const struct bk_nat_traits *t) {
+    static const struct bk_nat_traits blank;
+    return memcmp(t, &blank, sizeof blank) == 0;
+}
+
+/* Of two NATs of which nothing is known the oracle says what it always says, after trying every
+ * case: 2 ms. */
+static const struct bk_oracle_verdict nothing_known = {
+    .method = BK_ORACLE_RELAY,
+    .method_best = BK_ORACLE_DIRECT,
+    .p_high = 1,
+    .why = "Nothing is known about the two NATs.",
+};
+
 void plan_ask_oracle(struct punch *p) {
+    p->verdict = nothing_known;
+    if (is_blank(&p->traits[0]) && is_blank(&p->traits[1]))
+        return;
     if (bk_oracle(&p->traits[0], &p->traits[1], NULL, &p->verdict) == BK_OK)
         return;
     /* The peer's contradict themselves, or ours do: then nothing is known. */

@@ -35,8 +35,7 @@ enum bk_err punch_new(const struct punch_config *config, const struct bk_alloc *
     p->worked = BK_ORACLE_RELAY;
     p->phase = PHASE_IDLE;
     p->until = p->patience = BK_NEVER;
-    p->verdict.method = BK_ORACLE_RELAY; /* until somebody knows something */
-    p->verdict.why = "Nothing is known about the two NATs.";
+    plan_ask_oracle(p);
     *out = p;
     return BK_OK;
 }

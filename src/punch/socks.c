@@ -45,10 +45,11 @@ void socks_close_one(struct socks *s, uint16_t socket) {
 
 void socks_close(struct socks *s, uint16_t keep) {
     for (uint16_t i = PUNCH_SHARED + 1; i < PUNCH_SOCKETS_MAX && s->open + s->busy > 0; i++) {
-        if (i != keep)
-            socks_close_one(s, i);
-        else if (s->state[i] == SOCK_OPEN || s->state[i] == SOCK_ASK || s->state[i] == SOCK_ASKED)
+        uint8_t state = s->state[i];
+        if (i == keep && (state == SOCK_OPEN || state == SOCK_ASK || state == SOCK_ASKED))
             set(s, i, SOCK_NONE); /* it is the owner's now */
+        else
+            socks_close_one(s, i);
     }
 }
 
