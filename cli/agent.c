@@ -10,7 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PATIENCE_US = 10 * 1000 * 1000, LINGER_US = 500 * 1000, TICK_US = 500 * 1000 };
+enum {
+    PATIENCE_US = 10 * 1000 * 1000,
+    LOGIN_US = 300 * 1000 * 1000, /* somebody has to find a browser and a password */
+    LINGER_US = 500 * 1000,
+    TICK_US = 500 * 1000
+};
 
 static char *home_text(const struct agent *a, char *out) {
     struct home bare = a->home;
@@ -177,14 +182,28 @@ static void home_failed(struct agent *a) {
     agent_finish(a, EXIT_HOME_DEAD, QUIC_CODE_FAILED);
 }
 
+/* A network that wants a login gets it from the user, who must be told at once. */
+static void wait_for_login(struct agent *a) {
+    if (a->waits_for_login)
+        return;
+    a->waits_for_login = true;
+    report_error(&a->report, "%s", a->home_reason);
+    net_timer_set(&a->patience, bk_after(net_now(a->loop), LOGIN_US));
+}
+
 static void on_home(void *ctx, bool up, enum bk_err err, const char *reason) {
     struct agent *a = ctx;
+    char way[REACH_TEXT_MAX];
     cJSON *json = report_event(&a->report, up ? "home" : "home-lost", net_now(a->loop));
     if (!up)
         cJSON_AddStringToObject(json, "why", reason);
+    else if (node_home_way(a->node, way)[0] != '\0')
+        cJSON_AddStringToObject(json, "way", way);
     report_send(&a->report, json);
     if (!up) {
         snprintf(a->home_reason, sizeof a->home_reason, "%s", reason);
+        if (!a->ready && node_home_trouble(a->node) == HOME_PORTAL)
+            wait_for_login(a);
         /* No patience cures these two; later on, a server may well come back. */
         if (!a->ready && (err == BK_ERR_AUTH || err == BK_ERR_NOT_FOUND))
             home_failed(a);
@@ -274,6 +293,8 @@ static enum exit_code open_loop(struct agent *a) {
     config.relay_only = a->relay_only;
     config.private_addresses = a->private_addresses;
     config.no_beacons = a->no_beacons;
+    config.proxy = a->proxy.proxy.kind == PROXY_NONE ? NULL : &a->proxy.proxy;
+    config.proxy_only = a->proxy.only;
     if (err == BK_OK)
         err = node_new(a->loop, &config, &node_events, a, &a->node, reason);
     if (err == BK_OK)
@@ -300,6 +321,8 @@ enum exit_code agent_open(struct agent *a, const char *command, const struct age
     a->private_addresses = options->private_addresses;
     if (code == EXIT_FINE && !a->private_addresses)
         code = settings_private(&a->report, &a->private_addresses);
+    if (code == EXIT_FINE)
+        code = proxy_choose(&a->report, options->proxy, &a->home, &a->proxy);
     if (code == EXIT_FINE)
         code = settings_identity(&a->report, false, &a->mine);
     if (code == EXIT_FINE)
@@ -328,6 +351,7 @@ void agent_close(struct agent *a) {
     for (size_t i = 0; i < AGENT_SIGNALS; i++)
         net_signal_free(a->signals[i]);
     net_loop_free(a->loop);
+    proxy_fini(&a->proxy.proxy);
     settings_identity_fini(&a->mine);
 }
 

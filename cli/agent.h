@@ -7,6 +7,7 @@
 #define CLI_AGENT_H
 
 #include "cli/command.h"
+#include "cli/proxy.h"
 #include "cli/report.h"
 #include "cli/settings.h"
 #include "net/loop.h"
@@ -31,7 +32,7 @@ struct agent_events {
 };
 
 struct agent_options { /* the options of all three commands */
-    const char *home;
+    const char *home, *proxy;
     bool json, relay_only;
     bool private_addresses, no_beacons; /* as in struct node_config */
 };
@@ -40,6 +41,7 @@ struct agent {
     struct report report;
     struct settings_identity mine;
     struct home home;
+    struct proxy_choice proxy;
     struct net_loop *loop;
     struct node *node;
     struct agent_events events;
@@ -50,7 +52,7 @@ struct agent {
     struct net_timer tick;     /* refreshes the status line */
     void (*on_tick)(struct agent *a);
     bool relay_only, private_addresses, no_beacons;
-    bool ready, finishing;
+    bool ready, finishing, waits_for_login;
     enum exit_code code;
     char home_reason[200];
     enum bk_err home_err;

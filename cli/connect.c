@@ -24,6 +24,8 @@ static const char help[] =
     "                  until interrupted: a lost session is made again\n"
     "      --udp       forward UDP datagrams instead\n"
     "      --home URL  another home server than the ticket's\n"
+    "      --proxy URL http:// or socks5:// proxy to it, or none (else\n"
+    "                  $HTTPS_PROXY, or `proxy = URL`)\n"
     "      --relay-only  stay on the relay: the peer does not learn our addresses\n"
     "      --private     own addresses are told only to a peer on the same local\n"
     "                    network, found without the server (or `private = yes`)\n"
@@ -186,6 +188,7 @@ int cmd_connect(int argc, char **argv) {
         {"forward", 'L', OPTION_LIST, &c.forwards},
         {"udp", '\0', OPTION_FLAG, &c.udp},
         {"home", '\0', OPTION_TEXT, &c.options.home},
+        {"proxy", '\0', OPTION_TEXT, &c.options.proxy},
         {"relay-only", '\0', OPTION_FLAG, &c.options.relay_only},
         {"private", '\0', OPTION_FLAG, &c.options.private_addresses},
         {"no-beacons", '\0', OPTION_FLAG, &c.options.no_beacons},

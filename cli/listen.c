@@ -24,6 +24,8 @@ static const char help[] =
     "\n"
     "      --home URL      the home server (or $BODKIN_HOME, or `home = URL` in\n"
     "                      ~/.config/bodkin/config); `bodkin serve` prints its URL\n"
+    "      --proxy URL     http:// or socks5:// proxy to it, or none (else\n"
+    "                      $HTTPS_PROXY, or `proxy = URL`)\n"
     "      --allow-forward HOST:PORT   what the peer may reach from here; repeatable.\n"
     "                      Serves until interrupted; nothing else is reachable\n"
     "      --allow KEY     admit this peer without a ticket (bodkin id prints KEY)\n"
@@ -203,6 +205,7 @@ int cmd_listen(int argc, char **argv) {
     static struct listen l; /* large */
     const struct option_row rows[] = {
         {"home", '\0', OPTION_TEXT, &l.options.home},
+        {"proxy", '\0', OPTION_TEXT, &l.options.proxy},
         {"allow-forward", '\0', OPTION_LIST, &l.allow_forwards},
         {"allow", '\0', OPTION_LIST, &l.allow_peers},
         {"qr", '\0', OPTION_FLAG, &l.qr},

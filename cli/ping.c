@@ -21,6 +21,8 @@ static const char help[] =
     "  -i, --interval MS  between two pings (500)\n"
     "      --on           go on when the path is direct\n"
     "      --home URL     the home server, when a key is given (or $BODKIN_HOME)\n"
+    "      --proxy URL    http:// or socks5:// proxy to it, or none (else\n"
+    "                     $HTTPS_PROXY, or `proxy = URL`)\n"
     "      --relay-only   measure the relay\n"
     "      --private      own addresses are told only to a peer on the same local\n"
     "                     network, found without the server (or `private = yes`)\n"
@@ -77,6 +79,14 @@ static void print_reply(struct ping *p, int64_t rtt_us) {
     fflush(stdout);
 }
 
+/* How the home was reached, when that was not the plainest way. */
+static void print_home(struct ping *p) {
+    char way[REACH_TEXT_MAX];
+    if (node_home_way(p->agent.node, way)[0] != '\0')
+        printf("the home server was reached %s, %.1f ms\n", way,
+               (double)node_home_rtt_us(p->agent.node) / 1000);
+}
+
 static void summarize(struct ping *p) {
     struct session_path path;
     struct report *r = &p->agent.report;
@@ -99,6 +109,7 @@ static void summarize(struct ping *p) {
     else
         printf("still relayed after %.1f s, because: %s\n",
                (double)bk_elapsed_us(r->start, net_now(p->agent.loop)) / 1e6, why_text(path.why));
+    print_home(p);
 }
 
 static void finish(struct ping *p, enum exit_code code) {
@@ -246,6 +257,7 @@ int cmd_ping(int argc, char **argv) {
         {"interval", 'i', OPTION_NUMBER, &p.interval_ms},
         {"on", '\0', OPTION_FLAG, &p.on},
         {"home", '\0', OPTION_TEXT, &p.options.home},
+        {"proxy", '\0', OPTION_TEXT, &p.options.proxy},
         {"relay-only", '\0', OPTION_FLAG, &p.options.relay_only},
         {"private", '\0', OPTION_FLAG, &p.options.private_addresses},
         {"no-beacons", '\0', OPTION_FLAG, &p.options.no_beacons},

@@ -35,6 +35,7 @@ static bool config_path(const char *name, char *out) {
 
 struct config_values {
     char home[HOME_URL_TEXT_MAX];
+    char proxy[SETTINGS_PROXY_MAX];
     bool private_addresses;
 };
 
@@ -46,14 +47,23 @@ static bool set_yes_or_no(bool *out, const char *value) {
     return true;
 }
 
+static bool set_text(char *out, size_t cap, const char *value) {
+    size_t len = strlen(value);
+    if (len >= cap)
+        return false;
+    memcpy(out, value, len + 1);
+    return true;
+}
+
 static int on_setting(void *user, const char *section, const char *name, const char *value) {
     struct config_values *values = user;
     if (section[0] == '\0' && strcmp(name, "private") == 0)
         return set_yes_or_no(&values->private_addresses, value);
-    if (section[0] != '\0' || strcmp(name, "home") != 0 || strlen(value) >= sizeof values->home)
-        return 0;
-    strcpy(values->home, value); // NOLINT(clang-analyzer-security.insecureAPI.strcpy): fits, above
-    return 1;
+    if (section[0] == '\0' && strcmp(name, "proxy") == 0)
+        return set_text(values->proxy, sizeof values->proxy, value);
+    if (section[0] == '\0' && strcmp(name, "home") == 0)
+        return set_text(values->home, sizeof values->home, value);
+    return 0;
 }
 
 static enum exit_code read_config(struct report *r, struct config_values *out) {
@@ -65,7 +75,9 @@ static enum exit_code read_config(struct report *r, struct config_values *out) {
     if (line < 0)
         report_error(r, "%s cannot be read: %s", path, strerror(errno));
     else if (line > 0)
-        report_error(r, "%s:%d: only \"home = https://...\" and \"private = yes\" can stand here",
+        report_error(r,
+                     "%s:%d: only \"home = https://...\", \"proxy = http://...\" and "
+                     "\"private = yes\" can stand here",
                      path, line);
     return line == 0 ? EXIT_FINE : EXIT_KEY;
 }
@@ -75,6 +87,14 @@ enum exit_code settings_private(struct report *r, bool *out) {
     enum exit_code code = read_config(r, &config);
     if (code == EXIT_FINE)
         *out = config.private_addresses;
+    return code;
+}
+
+enum exit_code settings_proxy(struct report *r, char *out) {
+    struct config_values config;
+    enum exit_code code = read_config(r, &config);
+    memcpy(out, config.proxy, sizeof config.proxy);
+    wipe(&config, sizeof config);
     return code;
 }
 

@@ -15,12 +15,13 @@ group() {
     case $1 in
     build) echo "cmake=cmake make=make cc=gcc pkg-config=pkg-config|pkgconf libc6-dev
         libgnutls28-dev libngtcp2-dev libngtcp2-crypto-gnutls-dev nettle-dev libsodium-dev
-        libuv1-dev libhttp-parser-dev libcjson-dev libinih-dev libqrencode-dev libsqlite3-dev" ;;
+        libuv1-dev libminiupnpc-dev libhttp-parser-dev libcjson-dev libinih-dev libqrencode-dev libsqlite3-dev" ;;
     gcc) echo "gcc=gcc" ;;
     test) echo "libcmocka-dev python3=python3 openssl=openssl iproute2 nftables c++=g++
         python3-cffi" ;;
     peers) echo "turnutils_natdiscovery=coturn libnice-dev avahi-daemon avahi-utils
-        dbus-daemon=dbus-daemon" ;; # programs of others that tests/system can use
+        tinyproxy=tinyproxy-bin microsocks=microsocks
+        dbus-daemon=dbus-daemon miniupnpd-nftables" ;; # programs of others that tests/system can use
     demo) echo "ip=iproute2 sha256sum=coreutils" ;;
     clang) echo "clang=clang libclang-rt-%clang%-dev" ;;
     fastpath) echo "clang=clang libbpf-dev" ;; # optional: TURN in the kernel

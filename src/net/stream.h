@@ -90,9 +90,10 @@ void net_stream_close(struct net_stream *s);
 /* Sends what is buffered, waits for at most `linger_us`, then closes. No callback follows. */
 void net_stream_finish(struct net_stream *s, int64_t linger_us);
 
-/* Starts TLS as a server on an accepted stream that was plain until now: from on_accept (after
- * net_stream_adopt()), or from on_bytes with the bytes that belong to TLS already. on_open follows,
- * or follows once more. Nothing may be buffered. BK_ERR_STATE: not such a stream. */
+/* Starts TLS on a stream that was plain until now: as a server from on_accept (after
+ * net_stream_adopt()), or on either side from on_bytes, with the bytes that belong to TLS already.
+ * A client has said whom it expects with `server_name` of its configuration. on_open follows, or
+ * follows once more. Nothing may be buffered. BK_ERR_STATE: not such a stream. */
 BK_MUST_USE enum bk_err net_stream_start_tls(struct net_stream *s, struct net_tls *tls,
                                              const uint8_t *data, size_t len);
 

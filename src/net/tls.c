@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/text.h"
 #include "base/wipe.h"
+#include "net/inspect.h"
 #include <bodkin/addr.h>
 #include <gnutls/dtls.h>
 #include <gnutls/x509.h>
@@ -137,16 +138,30 @@ static int refuse(const struct verdict *v, const char *text) {
     return GNUTLS_E_CERTIFICATE_ERROR;
 }
 
+/* Probably: a server with a private authority, or without its intermediate, looks the same. */
+static int refuse_issuer(const struct verdict *v, const char *issuer, const char *rest) {
+    char what[NET_REASON_MAX];
+    struct text t = text_in(what, sizeof what);
+    text_str(&t, "TLS is probably inspected on the way: the certificate shown was issued by \"");
+    text_str(&t, issuer);
+    text_str(&t, "\"");
+    text_str(&t, rest);
+    return refuse(v, what);
+}
+
 static int check_pin(gnutls_session_t session, const struct verdict *v) {
     unsigned count = 0;
     uint8_t pin[NET_PIN_LEN];
     const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &count);
     if (chain == NULL || count == 0 || tls_pin_of(&chain[0], pin) != BK_OK)
         return refuse(v, "the server showed no usable certificate");
-    if (!equal_secret(pin, v->tls->pin, NET_PIN_LEN))
-        return refuse(v, "the server's certificate does not match the pin: another server answers, "
-                         "or the server got a new key");
-    return 0;
+    char issuer[INSPECT_NAME_MAX];
+    if (equal_secret(pin, v->tls->pin, NET_PIN_LEN))
+        return 0;
+    if (inspect_issuer(&chain[0], v->name, issuer))
+        return refuse_issuer(v, issuer, "; or the server has a new key, then its pin is new, too");
+    return refuse(v, "the server's certificate does not match the pin: another server answers, "
+                     "or the server got a new key");
 }
 
 static int check_name(gnutls_session_t session, const struct verdict *v) {
@@ -155,6 +170,12 @@ static int check_name(gnutls_session_t session, const struct verdict *v) {
         return refuse(v, "the server showed no usable certificate");
     if (status == 0)
         return 0;
+    unsigned count = 0;
+    const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &count);
+    char issuer[INSPECT_NAME_MAX];
+    if ((status & GNUTLS_CERT_SIGNER_NOT_FOUND) != 0 && count > 0 &&
+        inspect_issuer(&chain[0], v->name, issuer))
+        return refuse_issuer(v, issuer, ", whom this machine does not trust");
     gnutls_datum_t text;
     if (gnutls_certificate_verification_status_print(status, gnutls_certificate_type_get(session),
                                                      &text, 0) != 0)

@@ -2,18 +2,18 @@
 #include "node/home.h"
 
 #include "base/rng.h"
+#include "base/text.h"
 #include "base/wipe.h"
 #include "box/box.h"
 #include "net/alloc.h"
+#include "net/interfaces.h"
 #include "net/metacert.h"
 
 #include <string.h>
 
-enum { PAUSES = 6, CERTS_MAX = 8, WRITE_MAX = 192 * 1024, WRITE_LOW = 64 * 1024 };
+enum { PAUSES = 6, CERTS_MAX = 8, KNOCK_US = 1000 * 1000 };
 
 static const int64_t pause_us[PAUSES] = {100000, 300000, 1000000, 2000000, 4000000, 5000000};
-
-static void connect_now(struct home_link *h);
 
 /* --- the end of a connection, and the next one --- */
 
@@ -34,15 +34,77 @@ static void try_later(struct home_link *h) {
     net_timer_set(&h->timer, bk_after(net_now(h->loop), pause));
 }
 
+/* A portal explains every failure better than the failure itself does. */
+static void tell_down(struct home_link *h, enum bk_err err, const char *reason) {
+    char text[NET_REASON_MAX];
+    struct text t = text_in(text, sizeof text);
+    h->held = BK_OK;
+    if (h->portal.there) {
+        text_str(&t, "this network wants you to log in first: open ");
+        text_str(&t, h->portal.url);
+        text_str(&t, " in a browser");
+        err = BK_ERR_UNREACHABLE;
+    } else {
+        text_str(&t, reason);
+    }
+    h->events.on_down(h->events.ctx, err, text);
+}
+
+static void hold(struct home_link *h, enum bk_err err, const char *reason) {
+    struct text t = text_in(h->held_reason, sizeof h->held_reason);
+    text_str(&t, reason);
+    h->held = err;
+}
+
+/* Something may stand between us and the home; a proxy that does is known. */
+static bool suspect_portal(struct home_link *h) {
+    return !reach_has_proxy(&h->reach) && !h->home.plain && portal_check_start(&h->portal);
+}
+
+/* Behind a portal that drops packets, TCP asks at ever longer intervals. The user who has logged in
+ * waits: asking anew is quicker. */
+static void knock(struct home_link *h) {
+    if (reach_is_running(&h->reach) && reach_is_stuck(&h->reach)) {
+        reach_stop(&h->reach);
+        net_timer_set(&h->timer, bk_after(net_now(h->loop), KNOCK_US));
+    }
+}
+
+static void on_portal_checked(void *ctx) {
+    struct home_link *h = ctx;
+    if (h->held != BK_OK) {
+        tell_down(h, h->held, h->held_reason);
+    } else if (h->portal.there && h->client == NULL) {
+        knock(h);
+        tell_down(h, BK_ERR_UNREACHABLE, "");
+    }
+}
+
 static void lost(struct home_link *h, enum bk_err err, const char *reason) {
-    char copy[NET_REASON_MAX];
-    size_t len = strlen(reason);
-    len = len < sizeof copy ? len : sizeof copy - 1;
-    memcpy(copy, reason, len); /* the text may belong to what is dropped now */
-    copy[len] = '\0';
+    char copy[NET_REASON_MAX]; /* the text may belong to what is dropped now */
+    struct text t = text_in(copy, sizeof copy);
+    text_str(&t, reason);
     drop_connection(h);
     try_later(h);
-    h->events.on_down(h->events.ctx, err, copy);
+    tell_down(h, err, copy);
+}
+
+/* No way leads to the home. Another's certificate may be a portal's: programs give up on it, so it
+ * is told only when that is known. */
+static void on_unreachable(void *ctx, enum bk_err err, const char *reason) {
+    struct home_link *h = ctx;
+    try_later(h);
+    if (suspect_portal(h) && err == BK_ERR_AUTH)
+        hold(h, err, reason);
+    else
+        tell_down(h, err, reason);
+}
+
+static void on_slow(void *ctx) {
+    struct home_link *h = ctx;
+    if (h->portal.there)
+        knock(h);
+    (void)suspect_portal(h);
 }
 
 static const char *reason_of(enum bk_err why) {
@@ -77,6 +139,8 @@ static bool on_relay_event(struct home_link *h, const struct relay_client_event 
     case RELAY_CLIENT_CONNECTED:
         h->up = true;
         h->failures = 0;
+        h->held = BK_OK;
+        portal_check_forget(&h->portal);
         greet(h);
         h->events.on_up(h->events.ctx);
         break;
@@ -147,8 +211,7 @@ static bool find_relay_key(struct home_link *h, uint8_t key[RELAY_KEY_LEN]) {
     return false;
 }
 
-static void on_open(void *ctx) {
-    struct home_link *h = ctx;
+static void start_client(struct home_link *h) {
     struct relay_client_config config = relay_client_config_default;
     config.host = h->home.host;
     memcpy(config.secret, h->secret, sizeof config.secret);
@@ -188,17 +251,15 @@ static void on_close(void *ctx, enum bk_err err, const char *reason) {
     lost(h, err == BK_OK ? BK_ERR_CLOSED : err, reason);
 }
 
-static void connect_now(struct home_link *h) {
+static void on_reached(void *ctx, struct net_stream *s, const uint8_t *data, size_t len) {
     static const struct net_stream_events events = {
-        .on_open = on_open, .on_bytes = on_bytes, .on_room = on_room, .on_close = on_close};
-    struct net_stream_config config = net_stream_config_default;
-    config.tls = h->tls;
-    config.write_max = WRITE_MAX;
-    config.write_low = WRITE_LOW;
-    enum bk_err err = net_stream_connect(h->loop, h->home.host, h->home.https_port, &config,
-                                         &events, h, &h->stream);
-    if (err != BK_OK)
-        lost(h, err, bk_err_text(err));
+        .on_bytes = on_bytes, .on_room = on_room, .on_close = on_close};
+    struct home_link *h = ctx;
+    h->stream = s;
+    net_stream_adopt(s, &events, h);
+    start_client(h);
+    if (len > 0 && h->client != NULL)
+        on_bytes(h, data, len);
 }
 
 static void on_timer(void *ctx, struct bk_time now) {
@@ -206,28 +267,38 @@ static void on_timer(void *ctx, struct bk_time now) {
     if (h->client != NULL) {
         relay_client_advance(h->client, now);
         drain(h);
-    } else if (h->stream == NULL) {
-        connect_now(h);
+    } else if (!reach_is_running(&h->reach)) {
+        reach_start(&h->reach);
     }
 }
 
 /* --- what the node calls --- */
 
-enum bk_err home_link_init(struct home_link *h, struct net_loop *loop, const struct home *home,
-                           const struct identity *identity, const struct home_link_events *events,
-                           char *reason) {
-    *h = (struct home_link){.loop = loop, .home = *home, .events = *events, .rng = box_rng()};
+static enum bk_err make_tls(struct home_link *h, char *reason) {
+    struct net_tls_client_config tls = net_tls_client_config_default;
+    tls.verify_name = !h->home.has_pin; /* the pin says more than any certificate authority */
+    tls.pin = h->home.has_pin ? h->home.pin : NULL;
+    return net_tls_client_new(&tls, &h->tls, reason);
+}
+
+enum bk_err home_link_init(struct home_link *h, struct net_loop *loop,
+                           const struct home_link_config *config,
+                           const struct home_link_events *events, char *reason) {
+    const struct reach_events reach_events = {
+        .on_open = on_reached, .on_failed = on_unreachable, .on_slow = on_slow, .ctx = h};
+    *h = (struct home_link){.loop = loop, .home = *config->home, .events = *events};
+    h->rng = box_rng();
     net_timer_init(&h->timer, loop, on_timer, h);
     net_deferred_init(&h->drain, loop, drain, h);
-    if (!home->plain) {
-        struct net_tls_client_config tls = net_tls_client_config_default;
-        tls.verify_name = !home->has_pin; /* the pin says more than any certificate authority */
-        tls.pin = home->has_pin ? h->home.pin : NULL;
-        enum bk_err err = net_tls_client_new(&tls, &h->tls, reason);
+    reach_init(&h->reach, loop, &h->home, config->proxy, config->proxy_only, &reach_events);
+    portal_check_init(&h->portal, loop, h->home.host, on_portal_checked, h);
+    if (!h->home.plain) {
+        enum bk_err err = make_tls(h, reason);
         if (err != BK_OK)
             return err;
     }
-    memcpy(h->secret, identity->relay_secret, sizeof h->secret);
+    reach_set_tls(&h->reach, h->tls);
+    memcpy(h->secret, config->identity->relay_secret, sizeof h->secret);
     net_timer_set(&h->timer, net_now(loop));
     return BK_OK;
 }
@@ -241,6 +312,8 @@ void home_link_fini(struct home_link *h) {
         h->stream = NULL;
     }
     drop_connection(h);
+    reach_fini(&h->reach);
+    portal_check_fini(&h->portal);
     net_timer_set(&h->timer, BK_NEVER);
     net_defer_cancel(&h->drain);
     net_tls_unref(h->tls);
@@ -264,11 +337,40 @@ void home_link_doubt(struct home_link *h) {
     net_defer(&h->drain);
 }
 
+/* Does this machine still have the address that the connection has? */
+static bool keeps_address(const struct home_link *h) {
+    struct net_interface list[NET_INTERFACES_MAX];
+    struct bk_addr local = net_stream_local(h->stream);
+    size_t count;
+    if (net_interfaces(list, NET_INTERFACES_MAX, &count) != BK_OK)
+        return true;
+    for (size_t i = 0; i < count; i++)
+        if (bk_ip_equal(&list[i].ip, &local.ip))
+            return true;
+    return count == NET_INTERFACES_MAX; /* it may be one that found no room */
+}
+
 void home_link_retry(struct home_link *h) {
-    if (h->stream == NULL && h->client == NULL) {
-        h->failures = 0;
-        net_timer_set(&h->timer, net_now(h->loop));
-    } else {
+    reach_forget(&h->reach);
+    portal_check_forget(&h->portal);
+    h->failures = 0;
+    if (h->client != NULL && keeps_address(h)) {
         home_link_doubt(h);
+        return;
     }
+    if (h->client != NULL)
+        lost(h, BK_ERR_UNREACHABLE, "the network has changed");
+    else if (reach_is_running(&h->reach) && reach_is_stuck(&h->reach))
+        reach_stop(&h->reach);
+    net_timer_set(&h->timer, net_now(h->loop));
+}
+
+enum home_trouble home_link_trouble(const struct home_link *h) {
+    if (h->up)
+        return HOME_FINE;
+    return h->portal.there ? HOME_PORTAL : HOME_DOWN;
+}
+
+char *home_link_way(const struct home_link *h, char *out) {
+    return reach_way_text(&h->reach, out);
 }

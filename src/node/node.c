@@ -10,6 +10,7 @@
 #include "net/udp.h"
 #include "node/home.h"
 #include "node/lan.h"
+#include "node/nat64.h"
 
 #include "base/assert.h"
 
@@ -32,6 +33,9 @@ struct node {
     struct net_resolve *resolve;
     struct net_interface_watch *watch;
     struct node_lan lan;
+    struct node_nat64 nat64;
+    struct bk_addr stun[GATHER_SERVERS_MAX]; /* the home's name as addresses */
+    size_t stun_count;
     struct net_timer timer;
     struct net_deferred round;
     struct node_traffic traffic;
@@ -157,10 +161,7 @@ static void on_beacon(void *ctx) {
 
 /* Both ports of one server address: see peer/gather.h. */
 static void add_server(struct bk_addr *servers, size_t *count, const struct bk_addr *addr) {
-    for (size_t i = 0; i < *count; i++)
-        if (servers[i].ip.family == addr->ip.family)
-            return; /* one address of each family tells enough */
-    if (*count + 2 > GATHER_SERVERS_MAX)
+    if (addr->ip.family == BK_FAMILY_NONE || *count + 2 > GATHER_SERVERS_MAX)
         return;
     servers[(*count)++] = *addr;
     if (addr->port == UINT16_MAX)
@@ -169,17 +170,36 @@ static void add_server(struct bk_addr *servers, size_t *count, const struct bk_a
     servers[(*count)++].port = (uint16_t)(addr->port + 1);
 }
 
-static void on_resolved(void *ctx, enum bk_err err, const struct bk_addr *addrs, size_t count) {
+/* One address of each family tells enough; and one by way of the NAT64. */
+static void set_servers(void *ctx) {
     struct node *n = ctx;
     struct bk_addr servers[GATHER_SERVERS_MAX];
-    size_t server_count = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < n->stun_count; i++)
+        add_server(servers, &count, &n->stun[i]);
+    if (n->stun_count != 1 || !bk_addr_equal(&n->nat64.stun, &n->stun[0]))
+        add_server(servers, &count, &n->nat64.stun);
+    endpoint_set_stun(n->endpoint, servers, count, net_now(n->loop));
+    net_defer(&n->round);
+}
+
+static bool has_family(const struct node *n, uint8_t family) {
+    for (size_t i = 0; i < n->stun_count; i++)
+        if (n->stun[i].ip.family == family)
+            return true;
+    return false;
+}
+
+static void on_resolved(void *ctx, enum bk_err err, const struct bk_addr *addrs, size_t count) {
+    struct node *n = ctx;
     n->resolve = NULL;
     if (err != BK_OK)
         return; /* the home link reports the name's trouble; host candidates still work */
+    n->stun_count = 0;
     for (size_t i = 0; i < count; i++)
-        add_server(servers, &server_count, &addrs[i]);
-    endpoint_set_stun(n->endpoint, servers, server_count, net_now(n->loop));
-    net_defer(&n->round);
+        if (!has_family(n, addrs[i].ip.family))
+            n->stun[n->stun_count++] = addrs[i];
+    set_servers(n);
 }
 
 static void resolve_stun(struct node *n) {
@@ -220,9 +240,11 @@ static void read_interfaces(struct node *n) {
         return;
     node_lan_set(&n->lan, list, count, port_of(n->udp4), port_of(n->udp6));
     count = net_interfaces_choose(list, count);
+    net_interfaces_rank(list, count);
     size_t used = pick_bases(n, list, count, false, bases);
     if (used == 0) /* a machine by itself: both peers are on it */
         used = pick_bases(n, list, count, true, bases);
+    node_nat64_look(&n->nat64, bases, used);
     endpoint_set_bases(n->endpoint, bases, used, net_now(n->loop));
     net_defer(&n->round);
 }
@@ -260,6 +282,10 @@ static enum bk_err start(struct node *n, char *reason) {
                                                  .on_gone = on_gone,
                                                  .on_room = on_relay_room,
                                                  .ctx = n};
+    const struct home_link_config home = {.home = &n->config.home,
+                                          .identity = n->config.identity,
+                                          .proxy = n->config.proxy,
+                                          .proxy_only = n->config.proxy_only};
     struct endpoint_config config = endpoint_config_default;
     config.identity = n->config.identity;
     config.rng = box_rng();
@@ -271,13 +297,13 @@ static enum bk_err start(struct node *n, char *reason) {
     enum bk_err err = endpoint_new(&config, &n->endpoint);
     if (err == BK_OK) {
         node_lan_init(&n->lan, n->loop, n->endpoint, on_beacon, n);
+        node_nat64_init(&n->nat64, n->loop, n->endpoint, &n->config.home, set_servers, n);
         err = open_sockets(n);
     }
     if (err == BK_OK)
         err = net_interface_watch_new(n->loop, on_interfaces, n, &n->watch);
     if (err == BK_OK)
-        err = home_link_init(&n->home, n->loop, &n->config.home, n->config.identity, &home_events,
-                             reason);
+        err = home_link_init(&n->home, n->loop, &home, &home_events, reason);
     return err;
 }
 
@@ -321,6 +347,7 @@ void node_free(struct node *n) {
     net_resolve_cancel(n->resolve);
     net_interface_watch_free(n->watch);
     node_lan_fini(&n->lan);
+    node_nat64_fini(&n->nat64);
     home_link_fini(&n->home);
     net_udp_close(n->udp4);
     net_udp_close(n->udp6);
@@ -338,6 +365,14 @@ int64_t node_home_rtt_us(const struct node *n) {
 
 bool node_home_is_up(const struct node *n) {
     return n->home.up;
+}
+
+enum home_trouble node_home_trouble(const struct node *n) {
+    return home_link_trouble(&n->home);
+}
+
+char *node_home_way(const struct node *n, char *out) {
+    return home_link_way(&n->home, out);
 }
 
 void node_traffic(const struct node *n, struct node_traffic *out) {

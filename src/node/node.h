@@ -8,6 +8,7 @@
 #define NODE_NODE_H
 
 #include "net/loop.h"
+#include "node/home.h"
 #include "peer/endpoint.h"
 #include "peer/gather.h"
 #include "peer/home_url.h"
@@ -20,6 +21,8 @@ struct node_config {
     bool relay_only;
     bool private_addresses, no_beacons; /* as in struct endpoint_config */
     uint16_t udp_port;                  /* 0: any */
+    const struct proxy *proxy;          /* on the way to the home; copied; NULL: none */
+    bool proxy_only;                    /* never past the proxy, even where it does not exist */
     struct bk_trace trace;
 };
 
@@ -47,6 +50,9 @@ void node_touch(struct node *n);
 /* Round trip to the home server in microseconds; 0: not measured yet. */
 int64_t node_home_rtt_us(const struct node *n);
 bool node_home_is_up(const struct node *n);
+enum home_trouble node_home_trouble(const struct node *n);
+/* As home_link_way(). */
+char *node_home_way(const struct node *n, char *out);
 /* Packets and bytes by each way since the start. */
 struct node_traffic {
     uint64_t direct_bytes_out, direct_bytes_in, relay_bytes_out, relay_bytes_in;

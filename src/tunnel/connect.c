@@ -34,6 +34,12 @@ void tunnel_start_http(struct tunnel *t) {
     answer_init(&t->answer, on_header, t);
 }
 
+/* Also 401, which is an origin server's word, but what tinyproxy says of a wrong password. */
+static enum bk_err login_refused(struct tunnel *t) {
+    t->memory->login = (struct login){.scheme = LOGIN_NONE};
+    return tunnel_fail(t, BK_ERR_AUTH, "refused the user name or the password", false);
+}
+
 /* 407: RFC 9110 section 15.5.8. */
 static enum bk_err wants_login(struct tunnel *t) {
     bool known = t->asked.scheme >= LOGIN_BASIC;
@@ -49,10 +55,8 @@ static enum bk_err wants_login(struct tunnel *t) {
                            "wants a login of a kind that is not known here (only Basic and Digest "
                            "are)",
                            false);
-    if (!news) {
-        t->memory->login = (struct login){.scheme = LOGIN_NONE};
-        return tunnel_fail(t, BK_ERR_AUTH, "refused the user name or the password", false);
-    }
+    if (!news)
+        return login_refused(t);
     t->memory->login = t->asked;
     t->again = true;
     return tunnel_fail(t, BK_ERR_AUTH, "wants a login", false);
@@ -75,6 +79,8 @@ static enum bk_err judge(struct tunnel *t) {
     }
     if (status == 407)
         return wants_login(t);
+    if (status == 401 && t->logged_in)
+        return login_refused(t);
     t->refused = true;
     switch (status) {
     case 401:

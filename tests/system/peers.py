@@ -25,7 +25,8 @@ class Machine:
         self.started = []
 
     def environment(self, **more):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("BODKIN_", "XDG_"))}
+        env = {k: v for k, v in os.environ.items()
+               if not k.startswith(("BODKIN_", "XDG_")) and not k.lower().endswith("_proxy")}
         return {**env, "HOME": self.dir, **more}
 
     def start(self, *words, **how):

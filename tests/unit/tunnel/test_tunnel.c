@@ -161,6 +161,12 @@ static void basic_is_shown_when_asked_for(void **state) {
     assert_false(tunnel.again);
     assert_string_equal(tunnel.reason, "the proxy proxy:1 refused the user name or the password");
     assert_null(strstr(tunnel.reason, "sesame"));
+    /* What tinyproxy answers to a wrong password. */
+    assert_int_equal(memory.login.scheme, LOGIN_NONE);
+    memory.login.scheme = LOGIN_BASIC;
+    open_tunnel("http://Aladdin:open%20sesame@proxy:1", "h", 443);
+    assert_int_equal(answer("HTTP/1.0 401 Unauthorized\r\n\r\n"), BK_ERR_AUTH);
+    assert_string_equal(tunnel.reason, "the proxy proxy:1 refused the user name or the password");
 }
 
 static const struct {
