@@ -22,6 +22,7 @@ enum exit_code {
     EXIT_CARD = 13,         /* the peer card cannot be read, is damaged or contradicts itself */
     EXIT_NO_PATH = 14,      /* ICE found no path to the peer */
     EXIT_DESCRIPTION = 15,  /* the peer's ICE description cannot be understood */
+    EXIT_NO_MAPPING = 16,   /* no router gave a port */
     EXIT_SIGNAL = 128,      /* and the signal's number: SIGINT 130, SIGTERM 143, SIGHUP 129 */
     EXIT_INTERRUPTED = 130
 };
@@ -32,6 +33,7 @@ int cmd_ice(int argc, char **argv);
 int cmd_id(int argc, char **argv);
 int cmd_lab(int argc, char **argv);
 int cmd_listen(int argc, char **argv);
+int cmd_map(int argc, char **argv);
 int cmd_nat(int argc, char **argv);
 int cmd_ping(int argc, char **argv);
 int cmd_serve(int argc, char **argv);

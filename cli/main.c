@@ -16,6 +16,7 @@ static const struct command {
     {"connect", cmd_connect, "connect to the peer that gave you a ticket"},
     {"ping", cmd_ping, "measure the way to a peer, and say which it is"},
     {"nat", cmd_nat, "say what the NAT here does, and what that means"},
+    {"map", cmd_map, "ask the router for a port, and keep it"},
     {"ice", cmd_ice, "an ICE agent: offer, answer, candidates, a pipe"},
     {"turn", cmd_turn, "a TURN client: what a relay gives, and what it bears"},
     {"id", cmd_id, "print this machine's public key"},

@@ -10,5 +10,9 @@
  * this link, on this machine, through a tunnel). BK_ERR_UNREACHABLE: no route.
  * BK_ERR_UNSUPPORTED: this system cannot be asked. BK_ERR_ARGUMENT: not an IP address. */
 BK_MUST_USE enum bk_err net_gateway_for(const struct bk_ip *to, struct bk_ip *out);
+/* The same by way of the interface with this index, whose default route may be another one's second
+ * choice. 0: any. */
+BK_MUST_USE enum bk_err net_gateway_via(const struct bk_ip *to, uint32_t interface,
+                                        struct bk_ip *out);
 
 #endif

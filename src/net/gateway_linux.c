@@ -19,16 +19,20 @@ enum { ANSWER_MAX = 4096 };
 struct question {
     struct nlmsghdr header;
     struct rtmsg route;
+    struct rtattr through;
+    uint32_t interface;
     struct rtattr attribute;
     uint8_t address[16];
 };
 
-static enum bk_err ask(int fd, const struct bk_ip *to) {
+static enum bk_err ask(int fd, const struct bk_ip *to, uint32_t interface) {
     size_t len = to->family == BK_IPV4 ? 4 : 16;
     struct question q = {
         .header = {.nlmsg_len = (uint32_t)(offsetof(struct question, address) + len),
                    .nlmsg_type = RTM_GETROUTE,
                    .nlmsg_flags = NLM_F_REQUEST},
+        .through = {.rta_len = RTA_LENGTH(sizeof interface), .rta_type = RTA_OIF},
+        .interface = interface, /* 0: the kernel chooses */
         .route = {.rtm_family = to->family == BK_IPV4 ? AF_INET : AF_INET6,
                   .rtm_dst_len = (unsigned char)(len * 8)},
         .attribute = {.rta_len = (uint16_t)(RTA_LENGTH(0) + len), .rta_type = RTA_DST},
@@ -100,12 +104,16 @@ static enum bk_err read_answer(int fd, struct bk_ip *out) {
 }
 
 enum bk_err net_gateway_for(const struct bk_ip *to, struct bk_ip *out) {
+    return net_gateway_via(to, 0, out);
+}
+
+enum bk_err net_gateway_via(const struct bk_ip *to, uint32_t interface, struct bk_ip *out) {
     if (to->family != BK_IPV4 && to->family != BK_IPV6)
         return BK_ERR_ARGUMENT;
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0)
         return loop_err(errno);
-    enum bk_err err = ask(fd, to);
+    enum bk_err err = ask(fd, to, interface);
     if (err == BK_OK)
         err = read_answer(fd, out);
     (void)close(fd);

@@ -3,10 +3,15 @@
 #ifndef __linux__
 #include "net/gateway.h"
 
-enum bk_err net_gateway_for(const struct bk_ip *to, struct bk_ip *out) {
+enum bk_err net_gateway_via(const struct bk_ip *to, uint32_t interface, struct bk_ip *out) {
     (void)to;
+    (void)interface;
     (void)out;
     return BK_ERR_UNSUPPORTED;
+}
+
+enum bk_err net_gateway_for(const struct bk_ip *to, struct bk_ip *out) {
+    return net_gateway_via(to, 0, out);
 }
 
 #else

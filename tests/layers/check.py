@@ -44,6 +44,7 @@ EXTERNAL = {
     r"(ini|INIReader)\.h": "inih",
     r"(cjson/)?cJSON\.h": "cjson",
     r"qrencode\.h": "qrencode",
+    r"miniupnpc/": "miniupnpc",
     r"bpf/": "bpf",
 }
 
