@@ -30,6 +30,13 @@ static const char help[] =
     "  --latency         times one way; both ends must have the same clock\n"
     "  --from ADDRESS    our address; repeatable: flows are dealt out among them\n"
     "  --ipv6, --both, --even-port, --dont-fragment, --lifetime S   what to ask for\n"
+    "  --reserve         an even port and the one after it, which a second client takes\n"
+    "  --mobility        goes on from another socket, as after a change of networks\n"
+    "  --tcp-peer ADDRESS:PORT   allocate over TCP or TLS: has the server connect to this\n"
+    "                    peer, sends --size bytes and counts what comes back\n"
+    "  --token FILE      an access token (RFC 7635) instead of --user\n"
+    "  token NAME        makes one for the server of that name (--name, or its realm), with\n"
+    "                    --token-key KID:KEY, the server's --turn-token-key; --lifetime S\n"
     "  --ca-file F, --insecure  TLS: trust these; do not verify\n"
     "  --keep            does not give the allocations back\n"
     "  --json            one JSON object\n"
@@ -51,7 +58,7 @@ static const struct verb {
 };
 
 struct turn_words {
-    const char *user, *peer;
+    const char *user, *peer, *tcp_peer, *token, *token_key;
     struct option_list from;
     bool up, down, json;
 };
@@ -143,6 +150,9 @@ static bool take_addresses(struct turn_cli *t, const struct turn_words *w) {
             return mistake(w->from.items[i], "is not an address");
     if (w->peer != NULL && bk_addr_parse(w->peer, &t->peer) != BK_OK)
         return mistake(w->peer, "is not ADDRESS:PORT");
+    if (w->tcp_peer != NULL &&
+        (bk_addr_parse(w->tcp_peer, &t->tcp_peer) != BK_OK || t->tcp_peer.port == 0))
+        return mistake(w->tcp_peer, "is not ADDRESS:PORT");
     return true;
 }
 
@@ -178,6 +188,17 @@ static const struct verb *find_verb(const char *name) {
     return NULL;
 }
 
+static bool take_who(struct turn_cli *t, const struct verb *v, const struct turn_words *w,
+                     char **argv, char *user) {
+    if (!v->user)
+        return true;
+    if (w->token == NULL)
+        return take_user(t, w->user, argv, user);
+    if (v->run == turn_alloc_rate)
+        return mistake("alloc-rate", "takes no --token");
+    return turn_token_read(t, w->token, user);
+}
+
 static int run_verb(struct turn_cli *t, const struct verb *v, struct turn_words *w,
                     const char *server, char **argv) {
     char user[USER_ROOM];
@@ -185,10 +206,14 @@ static int run_verb(struct turn_cli *t, const struct verb *v, struct turn_words 
     t->burst = t->burst != 0 ? t->burst : v->burst;
     t->rate = t->rate != 0 ? t->rate : v->rate;
     t->ways = (w->down ? TURN_DOWN : 0U) | (w->up || !w->down ? TURN_UP : 0U);
-    bool ok = (!v->user || take_user(t, w->user, argv, user)) && take_addresses(t, w) &&
-              check_numbers(t) && take_server(t, server);
+    bool ok = take_who(t, v, w, argv, user) && take_addresses(t, w) && check_numbers(t) &&
+              take_server(t, server);
     if (!ok)
         return EXIT_USAGE;
+    if (t->tcp_peer.port != 0 && (v->run != turn_allocate || t->uri.protocol != BK_TCP)) {
+        (void)mistake("--tcp-peer", "goes with allocate, over TCP or TLS (?transport=tcp)");
+        return EXIT_USAGE;
+    }
     if (!v->all_transports && (t->uri.protocol == BK_TCP || t->uri.secure)) {
         (void)mistake(v->name, "goes over UDP only");
         return EXIT_USAGE;
@@ -208,6 +233,11 @@ int cmd_turn(int argc, char **argv) {
     const struct option_row rows[] = {
         {"user", 'u', OPTION_TEXT, &w.user},
         {"peer", '\0', OPTION_TEXT, &w.peer},
+        {"tcp-peer", '\0', OPTION_TEXT, &w.tcp_peer},
+        {"token", '\0', OPTION_TEXT, &w.token},
+        {"token-key", '\0', OPTION_TEXT, &w.token_key},
+        {"mobility", '\0', OPTION_FLAG, &t.mobility},
+        {"reserve", '\0', OPTION_FLAG, &t.reserve},
         {"from", '\0', OPTION_LIST, &w.from},
         {"flows", 'n', OPTION_NUMBER, &t.flows},
         {"burst", '\0', OPTION_NUMBER, &t.burst},
@@ -237,6 +267,8 @@ int cmd_turn(int argc, char **argv) {
         return verdict == OPTIONS_HELP ? EXIT_FINE : EXIT_USAGE;
     if (words.count == 2 && strcmp(words.items[0], "peer") == 0)
         return run_peer(words.items[1]);
+    if (words.count == 2 && strcmp(words.items[0], "token") == 0)
+        return turn_token_make(words.items[1], w.token_key, t.lifetime);
     const struct verb *v = words.count > 0 ? find_verb(words.items[0]) : NULL;
     if (v == NULL || words.count != 2) {
         (void)mistake("what, and which server? bodkin turn allocate SERVER", "");

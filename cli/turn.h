@@ -11,6 +11,8 @@
  *     turn_socket.c     UDP in batches
  *     turn_usage.c      what a server's process uses
  *     turn_histogram.c  percentiles
+ *     turn_link.c       a peer by TCP (RFC 6062)
+ *     turn_token.c      access tokens (RFC 7635): made, and brought
  *     turn_result.c     what was measured, for people or as one JSON object
  *
  * It does not use net/udp.h: the load must be far cheaper than any server, so it sleeps by the
@@ -35,9 +37,13 @@ struct turn_cli {
     struct bk_addr from[OPTION_LIST_MAX];
     size_t from_count;
     const char *user, *password, *ca_file;
+    struct bk_addr tcp_peer;
+    uint64_t reservation; /* that this one takes */
+    uint8_t token[BK_TURN_TOKEN_MAX], token_key[64];
+    size_t token_len, token_key_len; /* 0: a password */
     uint32_t flows, burst, size, rate, seconds, count, window, hold, pid, lifetime;
     unsigned ways; /* set of enum turn_way */
-    bool ipv6, both, dont_fragment, even_port, insecure, keep, latency;
+    bool ipv6, both, dont_fragment, even_port, insecure, keep, latency, mobility, reserve;
     struct turn_result result;
 };
 
@@ -47,6 +53,15 @@ int turn_echo_line(struct turn_cli *t); /* the same over TCP, TLS or DTLS: one c
 int turn_flood(struct turn_cli *t);
 int turn_alloc_rate(struct turn_cli *t);
 int turn_binding_rate(struct turn_cli *t);
+
+/* Reads what an authorization server gave (RFC 7635 section 4.1): a JSON object in a file. `kid`
+ * has room for TURN_CLI_KID_MAX + 1. false: told on standard error. */
+enum { TURN_CLI_KID_MAX = 64 };
+bool turn_token_read(struct turn_cli *t, const char *path, char *kid);
+/* Makes one, for the server of that name, with the key "KID:KEY" in base64. */
+int turn_token_make(const char *server, const char *key, uint32_t lifetime_s);
+/* User and password, or token. */
+void turn_credentials(const struct turn_cli *t, struct bk_turn_config *c);
 
 /* Serves loads on `at` until SIGINT or SIGTERM, or the end of the process that started it. */
 int turn_peer(const struct bk_addr *at);

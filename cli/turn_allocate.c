@@ -4,6 +4,7 @@
 #include "box/box.h"
 #include "cli/command.h"
 #include "cli/turn.h"
+#include "cli/turn_link.h"
 #include "cli/turn_load.h"
 #include "cli/turn_socket.h"
 #include "net/alloc.h"
@@ -29,8 +30,10 @@ struct line { /* to the server */
     struct bk_turn *turn;
     struct net_timer timer, limit;
     struct net_deferred round;
-    int64_t begun_us, open_us, closing_us;
-    bool closing, ok;
+    int64_t begun_us, open_us, closing_us, moving_us;
+    bool closing, ok, redirected;
+    struct turn_link_line link; /* --tcp-peer */
+    struct bk_addr *second;     /* not the first one: here goes its relayed address */
     /* Echoes */
     bool echo;
     struct net_timer next;
@@ -120,11 +123,82 @@ static void on_data(struct line *l, const struct bk_turn_data *data) {
         turn_histogram_add(&l->times, turn_wall_ns() - m.sent_ns);
 }
 
+/* ---- other networks, other clients ---------------------------------------------------------- */
+
+static bool open_line(struct line *l);
+static bool run_second(struct turn_cli *t, struct bk_addr *relayed);
+
+/* As when a laptop is carried from one network to the next: another socket or connection. */
+static void change_network(struct line *l) {
+    l->moving_us = net_clock().us;
+    net_udp_close(l->udp);
+    net_stream_close(l->stream);
+    net_dtls_close(l->dtls);
+    l->udp = NULL;
+    l->stream = NULL;
+    l->dtls = NULL;
+    if (!open_line(l))
+        finish(l, false);
+}
+
+static void on_moved(struct line *l) {
+    turn_result_number(&l->cli->result, "move_ms", (double)(net_clock().us - l->moving_us) / 1000);
+    if (l->echo)
+        start_echoes(l);
+    else
+        give_back(l);
+}
+
+/* The port after this one's, for RTCP, say. */
+static bool take_reserved(struct line *l, const struct bk_turn_event *e) {
+    struct turn_cli second = *l->cli;
+    struct bk_addr relayed = {.port = 0};
+    if (e->reservation == 0) {
+        fprintf(stderr, "bodkin turn: the server reserves no port\n");
+        return false;
+    }
+    second.reserve = second.mobility = false;
+    second.reservation = e->reservation;
+    if (!run_second(&second, &relayed))
+        return false;
+    turn_result_addr(&l->cli->result, "relayed_next", &relayed);
+    return true;
+}
+
+static void on_link_end(void *ctx, bool ok) {
+    struct line *l = ctx;
+    if (!ok) {
+        finish(l, false);
+        return;
+    }
+    give_back(l);
+    net_defer(&l->round);
+}
+
+static void ask_for_peer(struct line *l) {
+    l->link = (struct turn_link_line){
+        .cli = l->cli, .turn = l->turn, .loop = l->loop, .on_end = on_link_end, .ctx = l};
+    (void)turn_link_ask(&l->link);
+}
+
+static void open_link(struct line *l, const struct bk_turn_event *e) {
+    struct net_stream_config c = net_stream_config_default;
+    c.tls = l->tls;
+    c.server_name = l->cli->uri.host;
+    c.from.ip = l->cli->from[0].ip;
+    (void)turn_link_open(&l->link, e, &c);
+}
+
 /* ---- events ------------------------------------------------------------------------------- */
 
 static void on_allocated(struct line *l, const struct bk_turn_event *e) {
     struct turn_result *r = &l->cli->result;
     int64_t now_us = net_clock().us;
+    if (l->second != NULL) {
+        *l->second = e->relayed;
+        give_back(l);
+        return;
+    }
     turn_result_addr(r, "relayed", &e->relayed);
     turn_result_addr(r, "relayed_ipv6", &e->relayed6);
     turn_result_addr(r, "mapped", &e->mapped);
@@ -134,29 +208,58 @@ static void on_allocated(struct line *l, const struct bk_turn_event *e) {
     turn_result_number(r, "allocate_ms", (double)(now_us - l->open_us) / 1000);
     if (e->rtt_us >= 0)
         turn_result_number(r, "round_trip_ms", (double)e->rtt_us / 1000);
+    if (l->cli->mobility)
+        turn_result_text(r, "mobility", e->mobile ? "yes" : "no");
     if (l->echo) {
         if (bk_turn_permit(l->turn, &l->cli->peer, true, net_now(l->loop)) != BK_OK)
             finish(l, false);
-        return;
+    } else if (l->cli->reserve && !take_reserved(l, e)) {
+        finish(l, false);
+    } else if (l->cli->tcp_peer.port != 0) {
+        ask_for_peer(l);
+    } else if (l->cli->mobility && e->mobile) {
+        change_network(l);
+    } else {
+        give_back(l);
     }
-    give_back(l);
+}
+
+/* RFC 8489 section 10; over TLS the certificate there is checked for the name it gave. */
+static void on_redirect(struct line *l, const struct bk_turn_event *e) {
+    char text[BK_ADDR_TEXT_MAX];
+    turn_result_addr(&l->cli->result, "redirected_to", &e->alternate);
+    fprintf(stderr, "bodkin turn: the server says: ask %s\n", bk_addr_format(&e->alternate, text));
+    l->cli->server = e->alternate;
+    if (e->domain != NULL)
+        (void)snprintf(l->cli->uri.host, sizeof l->cli->uri.host, "%s", e->domain);
+    l->redirected = true;
+    change_network(l);
 }
 
 static void on_event(struct line *l, const struct bk_turn_event *e) {
-    char text[BK_ADDR_TEXT_MAX];
     switch (e->kind) {
     case BK_TURN_ALLOCATED:
         on_allocated(l, e);
         break;
+    case BK_TURN_MOVED:
+        on_moved(l);
+        break;
+    case BK_TURN_CONNECTION:
+        open_link(l, e);
+        break;
+    case BK_TURN_NO_CONNECTION:
+        fprintf(stderr, "bodkin turn: no connection to the peer: %s", bk_err_text(e->err));
+        fprintf(stderr, e->code != 0 ? ", code %u\n" : "\n", (unsigned)e->code);
+        finish(l, false);
+        break;
     case BK_TURN_CLOSED:
-        turn_result_number(&l->cli->result, "release_ms",
-                           (double)(net_clock().us - l->closing_us) / 1000);
+        if (l->second == NULL)
+            turn_result_number(&l->cli->result, "release_ms",
+                               (double)(net_clock().us - l->closing_us) / 1000);
         finish(l, true);
         break;
     case BK_TURN_REDIRECT:
-        fprintf(stderr, "bodkin turn: the server says: ask %s\n",
-                bk_addr_format(&e->alternate, text));
-        finish(l, false);
+        on_redirect(l, e);
         break;
     case BK_TURN_FAILED:
     case BK_TURN_LOST:
@@ -169,13 +272,12 @@ static void on_event(struct line *l, const struct bk_turn_event *e) {
         finish(l, false);
         break;
     case BK_TURN_PERMITTED:
-        if (l->pace.until_ns == 0)
+        if (l->cli->mobility && l->moving_us == 0)
+            change_network(l);
+        else if (l->pace.until_ns == 0)
             start_echoes(l);
         break;
     case BK_TURN_ICMP:
-    case BK_TURN_MOVED:
-    case BK_TURN_CONNECTION:
-    case BK_TURN_NO_CONNECTION:
         break;
     }
 }
@@ -206,19 +308,40 @@ static void on_limit(void *ctx, struct bk_time now) {
 
 /* ---- transports --------------------------------------------------------------------------- */
 
+/* On the new network, or at the new server. */
+static void go_on(struct line *l, const struct bk_addr *local) {
+    enum bk_err err = BK_OK;
+    if (l->redirected)
+        err = bk_turn_follow(l->turn, local, net_now(l->loop));
+    else
+        bk_turn_move(l->turn, local, net_now(l->loop));
+    l->redirected = false;
+    if (err != BK_OK)
+        finish(l, false);
+    net_defer(&l->round);
+}
+
 static void start_client(struct line *l, const struct bk_addr *local) {
     const struct turn_cli *t = l->cli;
+    if (l->turn != NULL) {
+        go_on(l, local);
+        return;
+    }
     struct bk_turn_config c = bk_turn_config_default;
     const struct bk_rng rng = box_rng();
     c.local = *local;
     c.server = t->server;
-    c.user = t->user;
-    c.password = t->password;
+    turn_credentials(t, &c);
     c.stream = t->uri.protocol == BK_TCP;
     c.family = t->ipv6 ? BK_IPV6 : BK_IPV4;
     c.both = t->both;
     c.dont_fragment = t->dont_fragment;
     c.even_port = t->even_port;
+    c.reserve = t->reserve;
+    c.reservation = t->reservation;
+    c.mobility = t->mobility;
+    c.secure = t->uri.secure;
+    c.tcp = t->tcp_peer.port != 0;
     c.lifetime_s = t->lifetime;
     c.again = false;
     l->open_us = net_clock().us;
@@ -237,8 +360,8 @@ static void on_batch(void *ctx, const struct bk_datagram *in, size_t n, struct b
     struct line *l = ctx;
     struct bk_turn_data data;
     for (size_t i = 0; i < n && l->turn != NULL; i++)
-        if (bk_turn_recv(l->turn, &in[i], now, &data) != BK_OK)
-            continue; /* not an answer */
+        if (bk_turn_recv(l->turn, &in[i], now, &data) == BK_OK)
+            on_data(l, &data);
     net_defer(&l->round);
 }
 
@@ -330,7 +453,7 @@ static enum bk_err open_stream(struct line *l, const char *name) {
 
 static bool open_line(struct line *l) {
     const struct server_uri *u = &l->cli->uri;
-    if (u->secure && !make_tls(l))
+    if (u->secure && l->tls == NULL && !make_tls(l))
         return false;
     enum bk_err err = u->protocol == BK_TCP ? open_stream(l, u->host)
                       : u->secure           ? open_dtls(l, u->host)
@@ -345,6 +468,7 @@ static void close_line(struct line *l) {
     net_timer_set(&l->limit, BK_NEVER);
     net_timer_set(&l->next, BK_NEVER);
     net_defer_cancel(&l->round);
+    turn_link_close(&l->link);
     net_udp_close(l->udp);
     net_stream_close(l->stream);
     net_dtls_close(l->dtls);
@@ -353,23 +477,33 @@ static void close_line(struct line *l) {
     net_loop_free(l->loop);
 }
 
+static bool run(struct line *l) {
+    if (net_loop_new(net_alloc(), &l->loop) != BK_OK)
+        return false;
+    net_timer_init(&l->timer, l->loop, on_due, l);
+    net_timer_init(&l->limit, l->loop, on_limit, l);
+    net_timer_init(&l->next, l->loop, on_next, l);
+    net_deferred_init(&l->round, l->loop, round_of, l);
+    net_timer_set(&l->limit, bk_after(net_clock(), PATIENCE_S * BK_US_PER_S));
+    if (open_line(l))
+        net_loop_run(l->loop);
+    close_line(l);
+    return l->ok;
+}
+
+/* In a loop of its own, beside the first, which waits: its port is what is asked for. */
+static bool run_second(struct turn_cli *t, struct bk_addr *relayed) {
+    struct line l = {.cli = t, .begun_us = net_clock().us, .second = relayed};
+    return run(&l);
+}
+
 static int run_line(struct turn_cli *t, bool echo) {
     static const char *const names[2][2] = {{"udp", "dtls"}, {"tcp", "tls"}};
     static struct line l;
     l = (struct line){.cli = t, .begun_us = net_clock().us, .echo = echo};
-    if (net_loop_new(net_alloc(), &l.loop) != BK_OK)
-        return EXIT_OTHER;
-    net_timer_init(&l.timer, l.loop, on_due, &l);
-    net_timer_init(&l.limit, l.loop, on_limit, &l);
-    net_timer_init(&l.next, l.loop, on_next, &l);
-    net_deferred_init(&l.round, l.loop, round_of, &l);
-    net_timer_set(&l.limit, bk_after(net_clock(), PATIENCE_S * BK_US_PER_S));
     turn_result_addr(&t->result, "server", &t->server);
     turn_result_text(&t->result, "transport", names[t->uri.protocol == BK_TCP][t->uri.secure]);
-    if (open_line(&l))
-        net_loop_run(l.loop);
-    close_line(&l);
-    return l.ok ? EXIT_FINE : EXIT_OTHER;
+    return run(&l) ? EXIT_FINE : EXIT_OTHER;
 }
 
 int turn_allocate(struct turn_cli *t) {

@@ -313,7 +313,7 @@ int turn_flood(struct turn_cli *t) {
 
 int turn_echo(struct turn_cli *t) {
     struct flood f;
-    if (t->uri.protocol == BK_TCP || t->uri.secure)
+    if (t->uri.protocol == BK_TCP || t->uri.secure || t->mobility)
         return turn_echo_line(t);
     bool ok = begin(&f, t) && set_up(&f);
     if (ok) {

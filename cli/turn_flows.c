@@ -113,8 +113,7 @@ static bool flow_open(struct turn_flows *f, struct turn_flow *w) {
     w->local = turn_socket_local(w->fd);
     c.local = w->local;
     c.server = t->server;
-    c.user = t->user;
-    c.password = t->password;
+    turn_credentials(t, &c);
     c.family = f->peer.ip.family;
     c.lifetime_s = t->lifetime;
     c.peers_max = 1;

@@ -4,8 +4,7 @@
 #include "base/wipe.h"
 #include <string.h>
 
-/* How many bytes; 0: not base64, or more than `cap` of them. */
-static size_t read_base64(const char *text, uint8_t *out, size_t cap) {
+size_t token_base64_read(const char *text, uint8_t *out, size_t cap) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     size_t len = strcspn(text, "="), n = 0;
     uint32_t bits = 0;
@@ -43,7 +42,7 @@ static bool read_one(const char *text, struct turn_token_key *out) {
         return false;
     memcpy(out->kid, text, name);
     uint8_t key[sizeof out->key + 1] = {0};
-    size_t len = read_base64(colon + 1, key, sizeof key);
+    size_t len = token_base64_read(colon + 1, key, sizeof key);
     out->len = key_len(key, len);
     memcpy(out->key, key, out->len);
     wipe(key, sizeof key);

@@ -11,6 +11,8 @@ struct token_keys {
     size_t count;
 };
 
+/* How many bytes of `out`; 0: not base64, or more than `cap` of them. */
+size_t token_base64_read(const char *text, uint8_t *out, size_t cap);
 /* false: one of them has no name of 1 to 32 bytes, or no key of 16 or 32 bytes. Wipe it. */
 bool token_keys_read(const struct server_secrets *from, struct token_keys *out);
 

@@ -16,9 +16,9 @@ from serve import BODKIN, Server, run
 USER = "joe:secret"
 
 
-def serve():
+def serve(*options, workers=1):
     return Server("--turn-user", USER, "--relay-address", "127.0.0.1", "--allow-peer", "127.0.0.0/8",
-                  "--turns", "0", "--throttle", "0", workers=1)
+                  "--turns", "0", "--throttle", "0", *options, workers=workers)
 
 
 def turn(*words, status=0, user=True, timeout=60):
