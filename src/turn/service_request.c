@@ -156,9 +156,11 @@ static enum turn_found find_token(const struct turn_service *s, struct turn_ask 
     ask->user.lifetime_s = token.lifetime_s;
     ask->kid = (uint32_t)siphash24(s->accounts.seed, key->kid, strlen(key->kid)) | 1;
     wipe(&token, sizeof token);
-    /* A newer token for what an older one of the same maker began. */
+    /* A newer token for what an older one began on this 5-tuple (RFC 7635 section 9), which may be
+     * made with another key: makers change theirs. Nonces are bound to addresses, so nobody else is
+     * here. */
     uint32_t i = turn_allocs_find(&s->allocs, ask->in);
-    if (i != TURN_NONE && turn_service_alloc(s, i)->kid == ask->kid)
+    if (i != TURN_NONE && turn_service_alloc(s, i)->kid != 0)
         ask->user.id = turn_service_alloc(s, i)->user;
     return TURN_USER_FOUND;
 }

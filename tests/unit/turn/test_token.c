@@ -5,6 +5,7 @@
 #include "crypto/aead.h"
 #include "wire/writer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char server[] = "turn.example";
@@ -168,7 +169,9 @@ static void a_token_is_good_for_an_allocation(void **state) {
     ask_expect(&a, 0);
     assert_int_equal(stun_get_u32(&a.msg, TURN_LIFETIME, &lifetime), BK_OK);
     assert_int_equal(lifetime, 20);
-    r.at = a.now; /* a new token of the same maker, another key in it */
+    r.at = a.now; /* a new token, made with another key, and another one in it */
+    r.key = &keys[1];
+    (void)snprintf(a.login.user, sizeof a.login.user, "%s", keys[1].kid);
     r.mac_key[0] = 77;
     m = make(&r);
     memcpy(a.login.key.bytes, r.mac_key, r.mac_len);
