@@ -53,7 +53,7 @@ enum bk_scope {
     BK_SCOPE_NONE,     /* unspecified, multicast, broadcast, reserved: never a peer */
     BK_SCOPE_LOOPBACK, /* 127/8, ::1 */
     BK_SCOPE_LINK,     /* 169.254/16, fe80::/10 */
-    BK_SCOPE_PRIVATE,  /* RFC 1918, RFC 6598 (100.64/10), fc00::/7 */
+    BK_SCOPE_PRIVATE,  /* RFC 1918, RFC 6598 (100.64/10), RFC 7335 (192.0.0.0/29), fc00::/7 */
     BK_SCOPE_GLOBAL    /* everything else */
 };
 

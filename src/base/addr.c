@@ -58,6 +58,8 @@ static enum bk_scope scope_v4(const uint8_t *b) {
         return BK_SCOPE_PRIVATE;
     if (b[0] == 100 && (b[1] & 0xc0) == 64)
         return BK_SCOPE_PRIVATE; /* shared address space, RFC 6598 */
+    if (b[0] == 192 && b[1] == 0 && b[2] == 0 && b[3] < 8)
+        return BK_SCOPE_PRIVATE; /* a host's own end of a translator, RFC 7335 */
     return BK_SCOPE_GLOBAL;
 }
 

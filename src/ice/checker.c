@@ -250,7 +250,9 @@ static void trace_candidate(const struct bk_checker *ice, const char *side,
 
 /* Everything an embedder can get wrong about a candidate. */
 static bool is_sane(const struct bk_checker *ice, const struct bk_ice_candidate *c) {
-    bool base_fits = c->base.ip.family == BK_FAMILY_NONE || c->base.ip.family == c->addr.ip.family;
+    /* Seen through a NAT64 an IPv6 base has an IPv4 address. */
+    bool base_fits = c->base.ip.family == BK_FAMILY_NONE ||
+                     c->base.ip.family == c->addr.ip.family || c->kind == BK_ICE_SRFLX;
     return (unsigned)c->kind < BK_ICE_KINDS && (unsigned)c->transport <= BK_ICE_TCP_SO &&
            ice_addr_is_usable(&c->addr) && base_fits &&
            ice_comp_index(ice, c->stream, c->component) != ICE_NONE &&

@@ -63,7 +63,10 @@ enum bk_err net_interfaces(struct net_interface *out, size_t cap, size_t *count)
             n++;
     freeifaddrs(list);
     interfaces_mark_temporary(out, n);
-    *count = n;
+    *count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!out[i].tentative)
+            out[(*count)++] = out[i];
     return BK_OK;
 }
 

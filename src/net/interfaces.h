@@ -16,10 +16,12 @@ struct net_interface {
     bool loopback;
     bool point_to_point; /* a tunnel or VPN, most likely */
     bool temporary;      /* IPv6, made so that the host cannot be followed: RFC 8981 */
+    bool deprecated;     /* IPv6, for what has begun and no new use: RFC 4862 section 5.5.4 */
+    bool tentative;      /* IPv6, not ours yet, or found to be another's: RFC 4862 section 5.4 */
 };
 
 /* Lists the addresses of interfaces that are up, in the kernel's order, at most `cap`. Nothing
- * multicast or unspecified. *count says how many were written. BK_ERR_IO. */
+ * multicast, unspecified or tentative. *count says how many were written. BK_ERR_IO. */
 BK_MUST_USE enum bk_err net_interfaces(struct net_interface *out, size_t cap, size_t *count);
 
 /* Leaves out, in place, what RFC 8445 section 5.1.1.1 forbids as a candidate, but for loopback:
@@ -28,7 +30,16 @@ BK_MUST_USE enum bk_err net_interfaces(struct net_interface *out, size_t cap, si
  * left. */
 size_t net_interfaces_choose(struct net_interface *list, size_t count);
 
-/* For net_interfaces(): sets `temporary` where the system tells. */
+/* Sorts, in place, by what a new path should rather have at its end, in the sense of RFC 6724:
+ * temporary IPv6, IPv6, IPv4, unique local IPv6, IPv4 of a translator in this host (464XLAT, RFC
+ * 6877); deprecated and link-local ones last. The order is kept otherwise. */
+void net_interfaces_rank(struct net_interface *list, size_t count);
+
+/* Is this an address of a translator from IPv4 to IPv6 in this host, which every such host has?
+ * 192.0.0.0/29, RFC 7335. */
+bool net_ip_is_clat(const struct bk_ip *ip);
+
+/* For net_interfaces(): sets `temporary`, `deprecated` and `tentative` where the system tells. */
 void interfaces_mark_temporary(struct net_interface *list, size_t count);
 /* The same by one line of Linux's /proc/net/if_inet6: address, index, prefix length, scope, flags,
  * each in hexadecimal, and a name. */

@@ -5,7 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FLAG_TEMPORARY = 1 /* Linux: IFA_F_TEMPORARY */ };
+/* Linux: IFA_F_TEMPORARY and so on; an optimistic address is tentative and may be used (RFC 4429).
+ */
+enum {
+    FLAG_TEMPORARY = 0x01,
+    FLAG_OPTIMISTIC = 0x04,
+    FLAG_DADFAILED = 0x08,
+    FLAG_DEPRECATED = 0x20,
+    FLAG_TENTATIVE = 0x40
+};
 
 static bool is_ipv6(const struct net_interface *i) {
     return i->ip.family == BK_IPV6;
@@ -52,6 +60,34 @@ size_t net_interfaces_choose(struct net_interface *list, size_t count) {
     return n;
 }
 
+bool net_ip_is_clat(const struct bk_ip *ip) {
+    return ip->family == BK_IPV4 && ip->bytes[0] == 192 && ip->bytes[1] == 0 && ip->bytes[2] == 0 &&
+           ip->bytes[3] < 8;
+}
+
+static int rank(const struct net_interface *i) {
+    enum bk_scope scope = bk_ip_scope(&i->ip);
+    if (i->deprecated || scope <= BK_SCOPE_LINK)
+        return 5;
+    if (net_ip_is_clat(&i->ip))
+        return 4;
+    if (!is_ipv6(i))
+        return 2;
+    if (scope == BK_SCOPE_PRIVATE)
+        return 3;
+    return i->temporary ? 0 : 1;
+}
+
+void net_interfaces_rank(struct net_interface *list, size_t count) {
+    for (size_t i = 1; i < count; i++) {
+        const struct net_interface one = list[i];
+        size_t at = i;
+        for (; at > 0 && rank(&list[at - 1]) > rank(&one); at--)
+            list[at] = list[at - 1];
+        list[at] = one;
+    }
+}
+
 static bool read_hex(const char **at, unsigned long *out) {
     char *end;
     *out = strtoul(*at, &end, 16);
@@ -81,6 +117,10 @@ void interfaces_mark_by_line(const char *line, struct net_interface *list, size_
         !read_hex(&line, &scope) || !read_hex(&line, &flags))
         return;
     for (size_t i = 0; i < count; i++)
-        if (is_ipv6(&list[i]) && list[i].index == index && memcmp(list[i].ip.bytes, ip, 16) == 0)
+        if (is_ipv6(&list[i]) && list[i].index == index && memcmp(list[i].ip.bytes, ip, 16) == 0) {
             list[i].temporary = (flags & FLAG_TEMPORARY) != 0;
+            list[i].deprecated = (flags & FLAG_DEPRECATED) != 0;
+            list[i].tentative = (flags & FLAG_DADFAILED) != 0 ||
+                                (flags & (FLAG_TENTATIVE | FLAG_OPTIMISTIC)) == FLAG_TENTATIVE;
+        }
 }

@@ -4,8 +4,10 @@
 #define _GNU_SOURCE /* NOLINT: struct addrinfo needs it */
 #include "net/resolve.h"
 
+#include "net/interfaces.h"
 #include "net/loop_private.h"
 #include "net/sockaddr.h"
+#include "wire/nat64.h"
 #include <netdb.h>
 #include <string.h>
 
@@ -21,7 +23,8 @@ struct net_resolve {
     size_t count;
     struct bk_addr addrs[NET_RESOLVE_MAX];
     uint16_t port;
-    bool asking; /* libuv still holds the request: it must not be freed */
+    enum bk_family family; /* NONE: whatever this machine can reach */
+    bool asking;           /* libuv still holds the request: it must not be freed */
     bool cancelled;
 };
 
@@ -51,6 +54,72 @@ static void keep(struct net_resolve *r, const struct addrinfo *info) {
         r->addrs[r->count++] = addr;
 }
 
+/* --- where there is no IPv4 --- */
+
+/* IPv4 addresses only, and no way to reach them: on an IPv6-only network they are behind a NAT64.
+ */
+static bool needs_nat64(const struct net_resolve *r) {
+    struct bk_ip source;
+    if (r->family != BK_FAMILY_NONE)
+        return false;
+    for (size_t i = 0; i < r->count; i++)
+        if (r->addrs[i].ip.family == BK_IPV6)
+            return false;
+    return r->count > 0 && net_source_for(&r->addrs[0], &source) != BK_OK;
+}
+
+/* Each address twice: first as the NAT64 knows it, then, in case there is none after all, itself.
+ */
+static void translate(struct net_resolve *r, const struct nat64_prefix *prefix) {
+    struct bk_addr made[NET_RESOLVE_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        struct bk_addr addr = {.port = r->addrs[i].port};
+        if (nat64_embed(prefix, &r->addrs[i].ip, &addr.ip))
+            made[n++] = addr;
+    }
+    for (size_t i = 0; i < r->count && n < NET_RESOLVE_MAX; i++)
+        made[n++] = r->addrs[i];
+    memcpy(r->addrs, made, n * sizeof *made);
+    r->count = n;
+}
+
+static void on_prefix(uv_getaddrinfo_t *request, int status, struct addrinfo *list) {
+    struct net_resolve *r = request->data;
+    struct nat64_prefix prefix = {.len = 0};
+    r->asking = false;
+    for (const struct addrinfo *i = list; status == 0 && i != NULL && prefix.len == 0;
+         i = i->ai_next) {
+        union net_sockaddr sa = {.v6 = {.sin6_family = 0}};
+        struct bk_addr addr;
+        memcpy(&sa, i->ai_addr, i->ai_addrlen < sizeof sa ? i->ai_addrlen : sizeof sa);
+        sockaddr_to(&sa, &addr);
+        (void)nat64_find(&addr.ip, &prefix);
+    }
+    uv_freeaddrinfo(list);
+    translate(r, &prefix);
+    net_defer(&r->tell);
+}
+
+static struct addrinfo hints_for(enum bk_family family) {
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    if (family == BK_FAMILY_NONE)
+        hints.ai_flags = AI_ADDRCONFIG;
+    else
+        hints.ai_family = family == BK_IPV6 ? AF_INET6 : AF_INET;
+    return hints;
+}
+
+/* RFC 7050 section 3. */
+static bool ask_for_prefix(struct net_resolve *r) {
+    const struct addrinfo hints = hints_for(BK_IPV6);
+    r->asking = !r->cancelled && needs_nat64(r) &&
+                uv_getaddrinfo(r->loop->uv, &r->request, on_prefix, NAT64_NAME, NULL, &hints) == 0;
+    return r->asking;
+}
+
+/* --- the answer --- */
+
 static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *list) {
     struct net_resolve *r = request->data;
     r->asking = false;
@@ -65,14 +134,16 @@ static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *li
         r->err = BK_ERR_NOT_FOUND;
     else
         r->err = BK_ERR_IO;
-    net_defer(&r->tell);
+    if (!ask_for_prefix(r))
+        net_defer(&r->tell);
 }
 
-enum bk_err net_resolve(struct net_loop *loop, const char *host, uint16_t port,
-                        void (*on_done)(void *ctx, enum bk_err err, const struct bk_addr *addrs,
-                                        size_t n),
-                        void *ctx, struct net_resolve **out) {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+enum bk_err net_resolve_family(struct net_loop *loop, enum bk_family family, const char *host,
+                               uint16_t port,
+                               void (*on_done)(void *ctx, enum bk_err err,
+                                               const struct bk_addr *addrs, size_t n),
+                               void *ctx, struct net_resolve **out) {
+    const struct addrinfo hints = hints_for(family);
     struct bk_ip ip;
     size_t len = strlen(host);
     if (len == 0 || len > HOST_MAX)
@@ -84,11 +155,13 @@ enum bk_err net_resolve(struct net_loop *loop, const char *host, uint16_t port,
     r->on_done = on_done;
     r->ctx = ctx;
     r->port = port;
+    r->family = family;
     r->request.data = r;
     net_deferred_init(&r->tell, loop, on_tell, r);
     if (bk_ip_parse(host, &ip) == BK_OK) {
         r->addrs[r->count++] = bk_addr(ip, port);
-        net_defer(&r->tell);
+        if (!ask_for_prefix(r))
+            net_defer(&r->tell);
     } else if (uv_getaddrinfo(loop->uv, &r->request, on_answer, host, NULL, &hints) == 0) {
         r->asking = true;
     } else {
@@ -97,6 +170,13 @@ enum bk_err net_resolve(struct net_loop *loop, const char *host, uint16_t port,
     }
     *out = r;
     return BK_OK;
+}
+
+enum bk_err net_resolve(struct net_loop *loop, const char *host, uint16_t port,
+                        void (*on_done)(void *ctx, enum bk_err err, const struct bk_addr *addrs,
+                                        size_t n),
+                        void *ctx, struct net_resolve **out) {
+    return net_resolve_family(loop, BK_FAMILY_NONE, host, port, on_done, ctx, out);
 }
 
 void net_resolve_cancel(struct net_resolve *r) {

@@ -230,6 +230,16 @@ void endpoint_set_stun(struct endpoint *ep, const struct bk_addr *servers, size_
     gather_set_servers(&ep->gather, servers, count, now);
 }
 
+void endpoint_set_nat64(struct endpoint *ep, const struct nat64_prefix *prefix,
+                        struct bk_time now) {
+    if (nat64_prefix_equal(&ep->env.nat64, prefix))
+        return;
+    ep->env.nat64 = *prefix;
+    for (size_t i = 0; i < ep->config.sessions_max; i++)
+        if (ep->sessions[i] != NULL)
+            session_nat64_changed(ep->sessions[i], now);
+}
+
 void endpoint_relay_up(struct endpoint *ep, bool up, struct bk_time now) {
     ep->relay_up = up;
     for (size_t i = 0; up && i < ep->config.sessions_max; i++)

@@ -79,6 +79,8 @@ void endpoint_set_bases(struct endpoint *ep, const struct bk_addr *bases, size_t
 /* The home's STUN addresses. */
 void endpoint_set_stun(struct endpoint *ep, const struct bk_addr *servers, size_t count,
                        struct bk_time now);
+/* The prefix of the network's NAT64, for a machine without IPv4; length 0: there is none. */
+void endpoint_set_nat64(struct endpoint *ep, const struct nat64_prefix *prefix, struct bk_time now);
 void endpoint_relay_up(struct endpoint *ep, bool up, struct bk_time now);
 /* The local networks this machine is attached to, with the UDP sockets' ports; call again when they
  * change. */

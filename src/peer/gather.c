@@ -142,8 +142,9 @@ enum signal_mapping gather_mapping(const struct gather *g) {
     for (size_t i = 0; i < g->query_count; i++)
         for (size_t j = i + 1; j < g->query_count; j++) {
             const struct gather_query *a = &g->queries[i], *b = &g->queries[j];
-            if (a->base != b->base || !a->answered || !b->answered)
-                continue;
+            if (a->base != b->base || !a->answered || !b->answered ||
+                a->client.mapped.ip.family != b->client.mapped.ip.family)
+                continue; /* the last: seen through a NAT64 and past it */
             if (!bk_addr_equal(&a->client.mapped, &b->client.mapped))
                 return SIGNAL_MAPPING_VARIES;
             mapping = SIGNAL_MAPPING_SAME;

@@ -23,6 +23,7 @@
 #include "peer/quic.h"
 #include "peer/signal.h"
 #include "peer/why.h"
+#include "wire/nat64.h"
 
 #include <bodkin/checker.h>
 
@@ -33,6 +34,7 @@ struct session_env {
     struct bk_alloc alloc;
     struct bk_trace trace;
     bool relay_only;             /* never look for a direct path */
+    struct nat64_prefix nat64;   /* how IPv4 is reached from here; length 0: as itself */
     bool private_addresses;      /* host candidates are told to neighbours only, session_reveal() */
     enum signal_udp udp;         /* what the endpoint found out about this machine's network */
     enum signal_mapping mapping; /* the same */
@@ -122,6 +124,8 @@ void session_want_seek(struct session *s);
 /* true once when the local network should be searched for the peer: both sides know the session, an
  * attempt at a direct path begins, or session_want_seek(). */
 bool session_take_seek(struct session *s);
+/* env->nat64 is new. */
+void session_nat64_changed(struct session *s, struct bk_time now);
 /* env->udp or env->mapping is new, or gathering ended (`complete`). */
 void session_network_changed(struct session *s, bool complete, struct bk_time now);
 

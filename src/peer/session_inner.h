@@ -110,6 +110,8 @@ bool session_may_go_direct(const struct session *s);
 /* Is this local candidate to be kept from the peer for now? Then it is remembered. */
 bool session_withhold(struct session *s, const struct bk_ice_candidate *c);
 void session_forget_withheld(struct session *s, const struct bk_addr *base);
+/* A candidate of the peer's, and with env->nat64 also as our NAT64 writes it. */
+void session_add_remote(struct session *s, const struct bk_ice_candidate *c, struct bk_time now);
 /* After a restart ICE has forgotten what beacons told. */
 void session_heard_again(struct session *s, struct bk_time now);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A session and the local network: addresses kept from the peer until it turns out to be near, and
- * addresses that it told by beacon. */
+ * A session and the networks at its ends: addresses kept from the peer until it turns out to be
+ * near, addresses that it told by beacon, and IPv4 from where there is only IPv6. */
 #include "peer/session_inner.h"
 
 #include <string.h>
@@ -13,8 +13,12 @@ static bool is_signalled(const struct session *s, const struct bk_ice_candidate 
 }
 
 bool session_withhold(struct session *s, const struct bk_ice_candidate *c) {
-    bool link_local = bk_ip_scope(&c->base.ip) == BK_SCOPE_LINK;
-    if (c->kind != BK_ICE_HOST || (!s->env->private_addresses && !link_local))
+    static const uint8_t clat[3] = {192, 0,
+                                    0}; /* RFC 7335: every such host has this very address */
+    bool useless = bk_ip_scope(&c->base.ip) == BK_SCOPE_LINK ||
+                   (c->base.ip.family == BK_IPV4 && memcmp(c->base.ip.bytes, clat, 3) == 0 &&
+                    bk_ip_scope(&c->base.ip) == BK_SCOPE_PRIVATE);
+    if (c->kind != BK_ICE_HOST || (!s->env->private_addresses && !useless))
         return false;
     if (s->withheld_count < SESSION_WITHHELD_MAX)
         s->withheld[s->withheld_count++] = *c;
@@ -43,15 +47,35 @@ void session_reveal(struct session *s, const struct bk_addr *base, struct bk_tim
         session_describe_anew(s, now);
 }
 
-static void add_remote(struct session *s, const struct bk_addr *addr, struct bk_time now) {
-    const struct bk_ice_candidate c = {.kind = BK_ICE_HOST, .addr = *addr};
-    enum bk_err err = bk_checker_add_remote_candidate(s->ice, &c, now);
+/* --- IPv4 from where there is none --- */
+
+void session_add_remote(struct session *s, const struct bk_ice_candidate *c, struct bk_time now) {
+    struct bk_ice_candidate translated = *c;
+    enum bk_err err = bk_checker_add_remote_candidate(s->ice, c, now);
     (void)err; /* known, unusable or too many: ICE has counted it */
+    if (!nat64_embed(&s->env->nat64, &c->addr.ip, &translated.addr.ip))
+        return;
+    err = bk_checker_add_remote_candidate(s->ice, &translated, now);
+    (void)err; /* the same */
+}
+
+void session_nat64_changed(struct session *s, struct bk_time now) {
+    for (size_t i = 0; s->peer_described && i < s->theirs.candidate_count; i++)
+        if (session_may_go_direct(s))
+            session_add_remote(s, &s->theirs.candidates[i], now);
+    session_path_update(s, now);
+}
+
+/* --- beacons --- */
+
+static void add_heard(struct session *s, const struct bk_addr *addr, struct bk_time now) {
+    const struct bk_ice_candidate c = {.kind = BK_ICE_HOST, .addr = *addr};
+    session_add_remote(s, &c, now);
 }
 
 void session_heard_again(struct session *s, struct bk_time now) {
     for (size_t i = 0; i < s->heard_count; i++)
-        add_remote(s, &s->heard[i], now);
+        add_heard(s, &s->heard[i], now);
 }
 
 void session_add_heard(struct session *s, const struct bk_addr *addr, struct bk_time now) {
@@ -63,7 +87,7 @@ void session_add_heard(struct session *s, const struct bk_addr *addr, struct bk_
     if (s->heard_count == SESSION_HEARD_MAX) /* the oldest makes room */
         memmove(&s->heard[0], &s->heard[1], --s->heard_count * sizeof s->heard[0]);
     s->heard[s->heard_count++] = *addr;
-    add_remote(s, addr, now);
+    add_heard(s, addr, now);
     session_path_update(s, now);
 }
 

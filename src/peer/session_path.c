@@ -122,10 +122,8 @@ void session_path_described(struct session *s, struct bk_time now) {
         return; /* the peer is behind: our restart is on its way to it */
     if (bk_checker_set_remote_credentials(s->ice, theirs->ufrag, theirs->pwd, now) != BK_OK)
         return;
-    for (size_t i = 0; i < theirs->candidate_count; i++) {
-        enum bk_err err = bk_checker_add_remote_candidate(s->ice, &theirs->candidates[i], now);
-        (void)err; /* known, unusable or too many: ICE has counted it */
-    }
+    for (size_t i = 0; i < theirs->candidate_count; i++)
+        session_add_remote(s, &theirs->candidates[i], now);
     session_heard_again(s, now);
     if (theirs->end_of_candidates)
         bk_checker_end_of_remote_candidates(s->ice, now);
