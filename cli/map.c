@@ -29,8 +29,7 @@ enum {
     LIFETIME_MIN_S = 120,
     LIFETIME_S = 7200
 };
-#define PROBE_US (4 * BK_US_PER_S)       /* UPnP's search and its answers */
-#define PROBE_UPNP_US (21 * BK_US_PER_S) /* a device that hangs is given up */
+#define PROBE_US (22 * BK_US_PER_S) /* a UPnP device that hangs is given up a little earlier */
 
 static const char help[] =
     "Asks the router to let a port in, by PCP, NAT-PMP and UPnP at once, and keeps\n"
@@ -48,6 +47,7 @@ static const char help[] =
     "      --server HOST[:PORT]  the STUN server that tries the mapping from outside\n"
     "      --home URL       the home server does (or $BODKIN_HOME)\n"
     "      --probe          say what each router speaks\n"
+    "  -4, -6               at routers of this IP version only\n"
     "      --json           one JSON object a line\n"
     "      --help           this text\n"
     "\n"
@@ -56,7 +56,7 @@ static const char help[] =
 struct map_options {
     const char *home, *server, *way, *time;
     uint32_t external;
-    bool tcp, exact, probe, json;
+    bool tcp, exact, probe, json, only4, only6;
 };
 
 struct wanted {
@@ -80,7 +80,7 @@ struct map {
     struct net_resolve *resolve;
     struct net_timer timer; /* --for, --probe */
     struct mapper *mapper;
-    struct bk_portmap_config config;
+    struct mapper_config config;
     struct wanted wanted[PORTS_MAX];
     size_t count;
     bool mapped, stopping;
@@ -209,11 +209,32 @@ static void give_up(struct map *m, struct wanted *w) {
     fail(m, EXIT_NO_MAPPING);
 }
 
+static void show_routers(struct map *m) {
+    m->mapped = map_show_routers(mapper_portmap(m->mapper), mapper_routers(m->mapper),
+                                 mapper_has_upnp(m->mapper), m->options.json);
+    m->code = m->mapped ? EXIT_FINE : EXIT_NO_MAPPING;
+    stop(m);
+}
+
+/* A probe is over as soon as nothing is asked any more. */
+static bool is_settled(const struct map *m) {
+    struct bk_portmap_view v;
+    for (size_t i = 0; i < mapper_routers(m->mapper); i++)
+        for (unsigned way = 0; way < BK_PORTMAP_WAYS; way++)
+            if (bk_portmap_view(mapper_portmap(m->mapper), i, (enum bk_portmap_way)way, &v) ==
+                    BK_OK &&
+                v.offer == BK_PORTMAP_ASKING)
+                return false;
+    return true;
+}
+
 static void on_event(void *ctx, const struct bk_portmap_event *e) {
     struct map *m = ctx;
     struct wanted *w = wanted_of(m, e->want);
     switch (e->kind) {
     case BK_PORTMAP_WAY:
+        if (m->options.probe && !m->stopping && is_settled(m))
+            show_routers(m);
         return;
     case BK_PORTMAP_MAPPED:
     case BK_PORTMAP_TRIED:
@@ -288,32 +309,13 @@ static void start(struct map *m) {
     want_ports(m);
 }
 
-static bool upnp_is_out(const struct map *m) {
-    struct bk_portmap_view v;
-    for (size_t i = 0; i < mapper_routers(m->mapper); i++)
-        if (bk_portmap_view(mapper_portmap(m->mapper), i, BK_PORTMAP_UPNP, &v) == BK_OK &&
-            v.offer == BK_PORTMAP_ASKING)
-            return true;
-    return false;
-}
-
 static void on_timer(void *ctx, struct bk_time now) {
     struct map *m = ctx;
     (void)now;
-    if (!m->options.probe) {
+    if (m->options.probe)
+        show_routers(m);
+    else
         stop(m);
-        return;
-    }
-    static bool waited;
-    if (upnp_is_out(m) && !waited) {
-        waited = true;
-        net_timer_set(&m->timer, bk_after(now, PROBE_UPNP_US - PROBE_US));
-        return;
-    }
-    m->mapped = map_show_routers(mapper_portmap(m->mapper), mapper_routers(m->mapper),
-                                 mapper_has_upnp(m->mapper), m->options.json);
-    m->code = m->mapped ? EXIT_FINE : EXIT_NO_MAPPING;
-    stop(m);
 }
 
 static void on_resolved(void *ctx, enum bk_err err, const struct bk_addr *addrs, size_t count) {
@@ -326,7 +328,8 @@ static void on_resolved(void *ctx, enum bk_err err, const struct bk_addr *addrs,
         m->has_server = false;
     }
     for (size_t i = 0; i < count && err == BK_OK; i++) {
-        struct bk_addr *to = addrs[i].ip.family == BK_IPV4 ? &m->config.stun : &m->config.stun6;
+        struct bk_addr *to =
+            addrs[i].ip.family == BK_IPV4 ? &m->config.portmap.stun : &m->config.portmap.stun6;
         if (to->ip.family == BK_FAMILY_NONE)
             *to = addrs[i];
     }
@@ -403,7 +406,7 @@ static enum exit_code read_way(struct map *m) {
         return EXIT_USAGE;
     }
     for (unsigned way = 0; way < BK_PORTMAP_WAYS; way++)
-        m->config.off[way] = way != only;
+        m->config.portmap.off[way] = way != only;
     return EXIT_FINE;
 }
 
@@ -433,6 +436,10 @@ static enum exit_code read_server(struct map *m) {
 static enum exit_code read_rest(struct map *m, const struct option_words *words) {
     const struct map_options *o = &m->options;
     enum exit_code code = read_ports(m, words);
+    if (code == EXIT_FINE && o->only4 && o->only6) {
+        report_error(&m->report, "-4 and -6 exclude each other; without either both are asked");
+        code = EXIT_USAGE;
+    }
     if (code == EXIT_FINE &&
         (o->external > UINT16_MAX || (o->external != 0 && o->external < PORT_LOW))) {
         report_error(&m->report, "--external is 1024 to 65535: lower ports are the router's own");
@@ -486,6 +493,7 @@ int cmd_map(int argc, char **argv) {
         {"exact", '\0', OPTION_FLAG, &o->exact}, {"for", '\0', OPTION_TEXT, &o->time},
         {"way", '\0', OPTION_TEXT, &o->way},     {"server", '\0', OPTION_TEXT, &o->server},
         {"home", '\0', OPTION_TEXT, &o->home},   {"probe", '\0', OPTION_FLAG, &o->probe},
+        {"ipv4", '4', OPTION_FLAG, &o->only4},   {"ipv6", '6', OPTION_FLAG, &o->only6},
         {"json", '\0', OPTION_FLAG, &o->json},   {NULL, '\0', OPTION_FLAG, NULL},
     };
     struct option_words words = {.max = PORTS_MAX};
@@ -493,8 +501,10 @@ int cmd_map(int argc, char **argv) {
     if (verdict != OPTIONS_GO)
         return verdict == OPTIONS_HELP ? EXIT_FINE : EXIT_USAGE;
     report_init(&m.report, "map", false, net_clock());
-    m.config = bk_portmap_config_default;
-    m.config.probe = o->probe;
+    m.config = (struct mapper_config){.portmap = bk_portmap_config_default};
+    m.config.portmap.probe = o->probe;
+    m.config.no_ipv4 = o->only6;
+    m.config.no_ipv6 = o->only4;
     enum exit_code code = read_rest(&m, &words);
     return (int)(code == EXIT_FINE ? run(&m) : code);
 }

@@ -21,9 +21,16 @@ struct door { /* a router's socket */
     struct bk_ip local;
 };
 
+struct found {
+    struct bk_portmap_router routers[BK_PORTMAP_ROUTERS_MAX];
+    uint32_t interfaces[BK_PORTMAP_ROUTERS_MAX];
+    size_t count;
+};
+
 struct mapper {
     struct net_loop *loop;
     struct bk_portmap *pm;
+    struct mapper_config config;
     struct mapper_events events;
     struct net_timer timer;
     struct net_deferred round;
@@ -31,10 +38,8 @@ struct mapper {
     struct net_announce *announce;
     struct upnp *upnp;
     struct door doors[BK_PORTMAP_ROUTERS_MAX];
-    struct bk_portmap_router routers[BK_PORTMAP_ROUTERS_MAX];
-    uint32_t interfaces[BK_PORTMAP_ROUTERS_MAX];
-    size_t router_count;
-    bool has_read; /* the list of routers */
+    struct found used, by_ipv4; /* routers; all those of IPv4, used or not */
+    bool has_read;              /* the list of routers */
 };
 
 /* --- rounds --- */
@@ -62,12 +67,12 @@ static void send_one(struct mapper *m, const struct bk_datagram *out) {
 static const struct bk_portmap_router *upnp_by(const struct mapper *m,
                                                const struct bk_portmap_router *router) {
     uint32_t interface = 0;
-    for (size_t i = 0; i < m->router_count; i++)
-        if (bk_ip_equal(&m->routers[i].local, &router->local))
-            interface = m->interfaces[i];
-    for (size_t i = 0; i < m->router_count; i++)
-        if (m->interfaces[i] == interface && m->routers[i].local.family == BK_IPV4)
-            return &m->routers[i];
+    for (size_t i = 0; i < m->used.count; i++)
+        if (bk_ip_equal(&m->used.routers[i].local, &router->local))
+            interface = m->used.interfaces[i];
+    for (size_t i = 0; i < m->by_ipv4.count; i++)
+        if (m->by_ipv4.interfaces[i] == interface)
+            return &m->by_ipv4.routers[i];
     return router;
 }
 
@@ -133,12 +138,6 @@ static void on_job_done(void *ctx, const struct bk_portmap_result *result) {
 
 /* --- routers --- */
 
-struct found {
-    struct bk_portmap_router routers[BK_PORTMAP_ROUTERS_MAX];
-    uint32_t interfaces[BK_PORTMAP_ROUTERS_MAX];
-    size_t count;
-};
-
 static void add(struct found *f, const struct bk_ip *local, const struct bk_ip *router,
                 uint32_t interface) {
     for (size_t i = 0; i < f->count; i++) /* one address of ours is enough */
@@ -180,14 +179,15 @@ static void add_family(struct found *f, const struct net_interface *list, size_t
 }
 
 /* RFC 7723: without a router that could be asked, a PCP server may still be out there. */
-static void add_anycast(struct found *f) {
+static void add_anycast(const struct mapper *m, struct found *f) {
+    const bool no[2] = {m->config.no_ipv4, m->config.no_ipv6};
     static const uint8_t v6[16] = {0x20, 0x01, 0x00, 0x01, [15] = 1};
     const struct bk_ip anycast[2] = {bk_ipv4(192, 0, 0, 9), bk_ipv6(v6)};
     struct bk_ip source;
     for (size_t i = 0; i < 2 && f->count == 0; i++) {
         struct bk_addr to = bk_addr(anycast[i], 9);
-        if (net_source_for(&to, &source) == BK_OK && bk_ip_scope(&source) != BK_SCOPE_LOOPBACK &&
-            bk_ip_scope(&source) != BK_SCOPE_LINK)
+        if (!no[i] && net_source_for(&to, &source) == BK_OK &&
+            bk_ip_scope(&source) != BK_SCOPE_LOOPBACK && bk_ip_scope(&source) != BK_SCOPE_LINK)
             add(f, &source, &anycast[i], 0);
     }
 }
@@ -200,13 +200,13 @@ static void open_doors(struct mapper *m) {
         struct door *door = &m->doors[i];
         const struct net_udp_events events = {.on_batch = on_batch, .ctx = door};
         const struct bk_ip none = {.family = BK_FAMILY_NONE};
-        const struct bk_ip *local = i < m->router_count ? &m->routers[i].local : &none;
+        const struct bk_ip *local = i < m->used.count ? &m->used.routers[i].local : &none;
         if (door->udp != NULL && bk_ip_equal(&door->local, local))
             continue;
         net_udp_close(door->udp);
         *door = (struct door){.mapper = m, .local = *local};
         struct bk_addr bind = bk_addr(*local, 0);
-        if (i < m->router_count &&
+        if (i < m->used.count &&
             net_udp_open(m->loop, &bind, &config, &events, &door->udp) != BK_OK)
             door->udp = NULL;
     }
@@ -215,16 +215,18 @@ static void open_doors(struct mapper *m) {
 static void look_around(struct mapper *m) {
     struct net_interface list[NET_INTERFACES_MAX];
     struct found f = {.count = 0};
-    size_t count = 0, before = m->router_count;
+    size_t count = 0, before = m->used.count;
     if (net_interfaces(list, NET_INTERFACES_MAX, &count) != BK_OK)
         count = 0;
-    add_family(&f, list, count, BK_IPV4);
-    add_family(&f, list, count, BK_IPV6);
+    m->by_ipv4.count = 0;
+    add_family(&m->by_ipv4, list, count, BK_IPV4);
+    if (!m->config.no_ipv4)
+        f = m->by_ipv4;
+    if (!m->config.no_ipv6)
+        add_family(&f, list, count, BK_IPV6);
     if (f.count == 0)
-        add_anycast(&f);
-    memcpy(m->routers, f.routers, sizeof m->routers);
-    memcpy(m->interfaces, f.interfaces, sizeof m->interfaces);
-    m->router_count = f.count;
+        add_anycast(m, &f);
+    m->used = f;
     open_doors(m);
     if (m->announce != NULL)
         net_announce_set_interfaces(m->announce, list, count);
@@ -241,11 +243,11 @@ static void on_interfaces(void *ctx) {
 
 /* --- life --- */
 
-static enum bk_err start(struct mapper *m, const struct bk_portmap_config *config) {
+static enum bk_err start(struct mapper *m) {
     const struct bk_rng rng = box_rng();
-    struct bk_portmap_config without = *config;
+    struct bk_portmap_config without = m->config.portmap;
     enum bk_err err = BK_OK;
-    if (!config->off[BK_PORTMAP_UPNP])
+    if (!without.off[BK_PORTMAP_UPNP])
         err = upnp_new(m->loop, on_job_done, m, &m->upnp);
     if (err != BK_OK && err != BK_ERR_UNSUPPORTED)
         return err;
@@ -258,17 +260,18 @@ static enum bk_err start(struct mapper *m, const struct bk_portmap_config *confi
     return err;
 }
 
-enum bk_err mapper_new(struct net_loop *loop, const struct bk_portmap_config *config,
+enum bk_err mapper_new(struct net_loop *loop, const struct mapper_config *config,
                        const struct mapper_events *events, struct mapper **out) {
     const struct bk_alloc *alloc = net_alloc();
     struct mapper *m = alloc->get(alloc->ctx, sizeof *m);
     if (m == NULL)
         return BK_ERR_NO_MEMORY;
     m->loop = loop;
+    m->config = *config;
     m->events = *events;
     net_timer_init(&m->timer, loop, on_timer, m);
     net_deferred_init(&m->round, loop, on_round, m);
-    enum bk_err err = start(m, config);
+    enum bk_err err = start(m);
     if (err != BK_OK) {
         mapper_free(m);
         return err;
@@ -297,7 +300,7 @@ struct bk_portmap *mapper_portmap(struct mapper *m) {
 }
 
 size_t mapper_routers(const struct mapper *m) {
-    return m->router_count;
+    return m->used.count;
 }
 
 bool mapper_has_upnp(const struct mapper *m) {

@@ -10,6 +10,11 @@
 
 struct mapper;
 
+struct mapper_config {
+    struct bk_portmap_config portmap;
+    bool no_ipv4, no_ipv6; /* leave the routers of that family alone */
+};
+
 struct mapper_events {
     void (*on_event)(void *ctx, const struct bk_portmap_event *event);
     /* Something to be sent from a wanted port (out->local); may be NULL. Answers go to
@@ -21,7 +26,7 @@ struct mapper_events {
 };
 
 /* Errors: of bk_portmap_new(); BK_ERR_IO. Without libminiupnpc UPnP is left out. */
-BK_MUST_USE enum bk_err mapper_new(struct net_loop *loop, const struct bk_portmap_config *config,
+BK_MUST_USE enum bk_err mapper_new(struct net_loop *loop, const struct mapper_config *config,
                                    const struct mapper_events *events, struct mapper **out);
 /* At once; what was mapped ends with its lifetime unless bk_portmap_stop() was waited for. NULL is
  * fine. */

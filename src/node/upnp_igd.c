@@ -50,11 +50,16 @@ enum bk_err upnp_url_host(const char *url, struct bk_ip *out) {
     return bk_ip_parse(host, out);
 }
 
-static bool is_on(const char *url, const struct bk_ip *router) {
-    struct bk_ip host, bare = *router;
-    bare.zone = 0;
+/* By IPv6 a router is known by its link-local address and gives another one, of our own network. */
+static bool is_same_network(const struct bk_ip *a, const struct bk_ip *b) {
+    return a->family == BK_IPV6 && b->family == BK_IPV6 && memcmp(a->bytes, b->bytes, 8) == 0;
+}
+
+static bool is_on(const char *url, const struct bk_portmap_router *by) {
+    struct bk_ip host, router = by->router;
+    router.zone = 0;
     return url != NULL && strlen(url) < UPNP_URL_MAX && upnp_url_host(url, &host) == BK_OK &&
-           bk_ip_equal(&host, &bare);
+           (bk_ip_equal(&host, &router) || is_same_network(&host, &by->local));
 }
 
 /* --- what a call returned --- */
@@ -89,18 +94,18 @@ static void keep(char *to, const char *from) {
 }
 
 /* Reads one device's description; every URL in it must be the router's. */
-static bool read_device(struct upnp_igd *igd, const char *url, const struct bk_ip *router) {
+static bool read_device(struct upnp_igd *igd, const char *url, const struct bk_portmap_router *by) {
     struct UPNPUrls urls;
     struct IGDdatas data;
     char own[BK_ADDR_TEXT_MAX];
-    if (!is_on(url, router) || UPNP_GetIGDFromUrl(url, &urls, &data, own, sizeof own) == 0)
+    if (!is_on(url, by) || UPNP_GetIGDFromUrl(url, &urls, &data, own, sizeof own) == 0)
         return false;
-    if (data.first.servicetype[0] != '\0' && is_on(urls.controlURL, router)) {
+    if (data.first.servicetype[0] != '\0' && is_on(urls.controlURL, by)) {
         keep(igd->url, urls.controlURL);
         keep(igd->service, data.first.servicetype);
         igd->found = true;
     }
-    if (data.IPv6FC.servicetype[0] != '\0' && is_on(urls.controlURL_6FC, router)) {
+    if (data.IPv6FC.servicetype[0] != '\0' && is_on(urls.controlURL_6FC, by)) {
         keep(igd->firewall_url, urls.controlURL_6FC);
         keep(igd->firewall, data.IPv6FC.servicetype);
         igd->found = true;
@@ -132,14 +137,22 @@ static void look_at_firewall(const struct upnp_igd *igd, struct bk_portmap_resul
     }
 }
 
-static void find(struct upnp_igd *igd, const struct bk_portmap_job *job,
-                 const struct bk_portmap_router *by, struct bk_portmap_result *result) {
+static void look_for(struct upnp_igd *igd, const struct bk_portmap_router *by) {
     struct UPNPDev *list = search(by);
     igd->found = false;
     igd->url[0] = igd->firewall_url[0] = '\0';
     for (const struct UPNPDev *d = list; d != NULL && !igd->found; d = d->pNext)
-        (void)read_device(igd, d->descURL, &by->router);
+        (void)read_device(igd, d->descURL, by);
     freeUPNPDevlist(list);
+}
+
+/* A pinhole is asked for by IPv6 where that is possible: from another address than the one it is
+ * for it may be refused, WANIPv6FirewallControl:1 section 2.4.1. */
+static void find(struct upnp_igd *igd, const struct bk_portmap_job *job,
+                 const struct bk_portmap_router *by, struct bk_portmap_result *result) {
+    look_for(igd, &job->router);
+    if (!igd->found && by->local.family != job->router.local.family)
+        look_for(igd, by);
     if (!igd->found)
         result->err = BK_ERR_NOT_FOUND;
     else if (job->router.local.family == BK_IPV6)
