@@ -130,7 +130,8 @@ static void become_relay(struct conn *c, const uint8_t *rest, size_t len) {
     w->by_hub[number] = c;
     c->hub_conn = number;
     c->state = CONN_RELAY;
-    net_timer_set(&c->timer, BK_NEVER); /* the hub has deadlines of its own */
+    net_timer_set(&c->timer, BK_NEVER); /* the hub has deadlines of its own, */
+    net_stream_no_keepalive(c->stream); /* and a KeepAlive that asks more seldom of quiet clients */
     drop_request(c);
     if (len > 0)
         relay_hub_recv(w->hub, number, rest, len, net_now(w->loop));

@@ -484,6 +484,11 @@ void net_stream_adopt(struct net_stream *s, const struct net_stream_events *even
     s->ctx = ctx;
 }
 
+void net_stream_no_keepalive(struct net_stream *s) {
+    if (s->fd >= 0)
+        set_int(s->fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+}
+
 struct bk_addr net_stream_local(const struct net_stream *s) {
     return s->local;
 }

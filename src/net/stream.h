@@ -109,6 +109,10 @@ BK_MUST_USE enum bk_err net_stream_unpack(struct net_loop *loop, struct net_stre
 /* Closes the connection. Any thread. NULL is fine. */
 void net_stream_pack_drop(struct net_stream_pack *pack);
 
+/* TCP's own keepalives (on by default, after a minute): off for connections whose protocol has
+ * better ones, so that nothing is sent when nothing has to be. */
+void net_stream_no_keepalive(struct net_stream *s);
+
 /* Both ends' addresses; family NONE before TCP is connected. */
 struct bk_addr net_stream_local(const struct net_stream *s);
 struct bk_addr net_stream_remote(const struct net_stream *s);

@@ -11,13 +11,28 @@
 
 #include <string.h>
 
-enum { PAUSES = 6, CERTS_MAX = 8, KNOCK_US = 1000 * 1000 };
+enum {
+    PAUSES = 6,
+    CERTS_MAX = 8,
+    KNOCK_US = 1000 * 1000,
+    BLAME_US = 10 * 1000 * 1000,
+    SOON_US = 1500 * 1000
+};
 
 static const int64_t pause_us[PAUSES] = {100000, 300000, 1000000, 2000000, 4000000, 5000000};
 
 /* --- the end of a connection, and the next one --- */
 
+/* Was it our question after a silence that got no answer? A box that has forgotten the connection
+ * swallows it, or answers with a reset. */
+static void note_silence(struct home_link *h) {
+    h->died_silent_us = relay_client_silence_us(h->client);
+    h->died_at = net_now(h->loop);
+}
+
 static void drop_connection(struct home_link *h) {
+    if (h->client != NULL)
+        note_silence(h);
     net_stream_close(h->stream);
     relay_client_free(h->client);
     h->stream = NULL;
@@ -121,6 +136,14 @@ static const char *reason_of(enum bk_err why) {
 
 /* --- the relay client's output --- */
 
+/* The network works, so it was that connection alone that died. */
+static void blame_silence(struct home_link *h) {
+    if (h->died_silent_us > 0 && bk_elapsed_us(h->died_at, net_now(h->loop)) < BLAME_US)
+        keepalive_died(&h->keepalive, h->died_silent_us);
+    h->died_silent_us = 0;
+    relay_client_set_probe(h->client, h->keepalive.interval_us);
+}
+
 /* Both only inform: a full queue is no reason to do anything. */
 static void measure(struct home_link *h) {
     enum bk_err err = relay_client_ping(h->client, net_now(h->loop));
@@ -141,6 +164,7 @@ static bool on_relay_event(struct home_link *h, const struct relay_client_event 
         h->failures = 0;
         h->held = BK_OK;
         portal_check_forget(&h->portal);
+        blame_silence(h);
         greet(h);
         h->events.on_up(h->events.ctx);
         break;
@@ -155,6 +179,8 @@ static bool on_relay_event(struct home_link *h, const struct relay_client_event 
         break;
     case RELAY_CLIENT_PONG:
         h->rtt_us = event->rtt_us;
+        keepalive_survived(&h->keepalive, event->silence_us);
+        relay_client_set_probe(h->client, h->keepalive.interval_us);
         break;
     case RELAY_CLIENT_CLOSED:
         lost(h, event->why, reason_of(event->why));
@@ -215,6 +241,8 @@ static void start_client(struct home_link *h) {
     struct relay_client_config config = relay_client_config_default;
     config.host = h->home.host;
     memcpy(config.secret, h->secret, sizeof config.secret);
+    config.probe_us = h->keepalive.interval_us;
+    config.quiet_s = (uint32_t)(h->keepalive.max_us / BK_US_PER_S);
     if (net_stream_tls_version(h->stream) == 13 && find_relay_key(h, config.server_key)) {
         config.start = RELAY_START_FAST;
         config.server_key_known = true;
@@ -257,6 +285,7 @@ static void on_reached(void *ctx, struct net_stream *s, const uint8_t *data, siz
     struct home_link *h = ctx;
     h->stream = s;
     net_stream_adopt(s, &events, h);
+    net_stream_no_keepalive(s); /* relay_client asks, and learns how often */
     start_client(h);
     if (len > 0 && h->client != NULL)
         on_bytes(h, data, len);
@@ -291,6 +320,7 @@ enum bk_err home_link_init(struct home_link *h, struct net_loop *loop,
     net_timer_init(&h->timer, loop, on_timer, h);
     net_deferred_init(&h->drain, loop, drain, h);
     reach_init(&h->reach, loop, &h->home, config->proxy, config->proxy_only, &reach_events);
+    keepalive_init(&h->keepalive, config->keepalive_max_s);
     portal_check_init(&h->portal, loop, h->home.host, on_portal_checked, h);
     if (!h->home.plain) {
         enum bk_err err = make_tls(h, reason);
@@ -350,14 +380,24 @@ static bool keeps_address(const struct home_link *h) {
     return count == NET_INTERFACES_MAX; /* it may be one that found no room */
 }
 
+/* After a link event, death is likelier than delay. */
+static void doubt_soon(struct home_link *h) {
+    int64_t answer_us = 4 * h->rtt_us;
+    if (answer_us < SOON_US || h->rtt_us == 0)
+        answer_us = SOON_US;
+    relay_client_doubt_for(h->client, answer_us, net_now(h->loop));
+    net_defer(&h->drain);
+}
+
 void home_link_retry(struct home_link *h) {
     reach_forget(&h->reach);
     portal_check_forget(&h->portal);
     h->failures = 0;
     if (h->client != NULL && keeps_address(h)) {
-        home_link_doubt(h);
+        doubt_soon(h);
         return;
     }
+    keepalive_forget(&h->keepalive);
     if (h->client != NULL)
         lost(h, BK_ERR_UNREACHABLE, "the network has changed");
     else if (reach_is_running(&h->reach) && reach_is_stuck(&h->reach))

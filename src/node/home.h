@@ -12,6 +12,7 @@
 #include "peer/home_url.h"
 #include "peer/identity.h"
 #include "relay/client.h"
+#include "relay/keepalive.h"
 
 struct home_link_events {
     void (*on_up)(void *ctx);
@@ -27,6 +28,7 @@ struct home_link_config {
     const struct identity *identity; /* whose relay key is used */
     const struct proxy *proxy;       /* NULL: none */
     bool proxy_only;                 /* never past the proxy, even where it does not exist */
+    uint32_t keepalive_max_s;        /* the longest silence; 0: KEEPALIVE_DEFAULT_S */
 };
 
 /* What stands in the way, when a sentence is not enough. */
@@ -50,6 +52,10 @@ struct home_link {
     enum bk_err held; /* a failure that is told when the check for a portal is over; BK_OK: none */
     char held_reason[NET_REASON_MAX];
     unsigned failures; /* since it was last up */
+    struct keepalive keepalive;
+    int64_t died_silent_us; /* the last connection ended unanswered after so much silence; 0: it
+                               ended otherwise */
+    struct bk_time died_at;
     int64_t rtt_us;
     struct net_timer timer; /* the relay client's deadline, or the next try */
     struct net_deferred drain;

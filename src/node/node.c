@@ -285,7 +285,8 @@ static enum bk_err start(struct node *n, char *reason) {
     const struct home_link_config home = {.home = &n->config.home,
                                           .identity = n->config.identity,
                                           .proxy = n->config.proxy,
-                                          .proxy_only = n->config.proxy_only};
+                                          .proxy_only = n->config.proxy_only,
+                                          .keepalive_max_s = n->config.keepalive_max_s};
     struct endpoint_config config = endpoint_config_default;
     config.identity = n->config.identity;
     config.rng = box_rng();

@@ -23,6 +23,7 @@ struct node_config {
     uint16_t udp_port;                  /* 0: any */
     const struct proxy *proxy;          /* on the way to the home; copied; NULL: none */
     bool proxy_only;                    /* never past the proxy, even where it does not exist */
+    uint32_t keepalive_max_s;           /* to the home, see home_link_config */
     struct bk_trace trace;
 };
 

@@ -45,6 +45,7 @@ struct relay_client {
     uint8_t ping[DERP_PING_LEN];
     struct bk_time ping_at, handshake_by, heard_at, now;
     struct bk_time heard_by; /* in doubt: something must be heard by then; BK_NEVER: no doubt */
+    int64_t silence_us;      /* before the last question */
 };
 
 const struct relay_client_config relay_client_config_default = {
@@ -259,6 +260,7 @@ static bool event_pong(struct relay_client *c, const struct derp_frame *f,
         return false;
     ev->type = RELAY_CLIENT_PONG;
     ev->rtt_us = bk_elapsed_us(c->ping_at, c->now);
+    ev->silence_us = c->silence_us;
     c->ping_at = BK_NEVER;
     return true;
 }
@@ -420,17 +422,37 @@ static struct bk_time probe_time(const struct relay_client *c) {
 }
 
 static struct bk_time end_time(const struct relay_client *c) {
-    struct bk_time t = bk_after(c->heard_at, c->config.silence_us);
+    /* Where longer silence is agreed upon, the unanswered question ends it. */
+    int64_t asked_us = c->config.probe_us == 0 ? 0 : c->config.probe_us + c->config.answer_us;
+    int64_t patience_us = c->config.silence_us > asked_us ? c->config.silence_us : asked_us;
+    struct bk_time t = bk_after(c->heard_at, patience_us);
     return bk_earlier(bk_earlier(c->handshake_by, c->heard_by), t);
 }
 
-void relay_client_doubt(struct relay_client *c, struct bk_time now) {
+void relay_client_doubt_for(struct relay_client *c, int64_t answer_us, struct bk_time now) {
     c->now = bk_later(c->now, now);
-    if (c->state != CLIENT_OPEN || !bk_is_never(c->heard_by))
+    if (c->state != CLIENT_OPEN)
         return;
-    c->heard_by = bk_after(c->now, c->config.answer_us);
+    struct bk_time by = bk_after(c->now, answer_us);
+    bool asked = !bk_is_never(c->heard_by);
+    c->heard_by = bk_earlier(c->heard_by, by);
+    if (asked)
+        return;
     enum bk_err err = relay_client_ping(c, c->now);
     (void)err; /* a full queue is unanswered, too, if the server does not take it */
+}
+
+void relay_client_doubt(struct relay_client *c, struct bk_time now) {
+    relay_client_doubt_for(c, c->config.answer_us, now);
+}
+
+void relay_client_set_probe(struct relay_client *c, int64_t probe_us) {
+    bk_assert(probe_us > 0);
+    c->config.probe_us = probe_us;
+}
+
+int64_t relay_client_silence_us(const struct relay_client *c) {
+    return bk_is_never(c->heard_by) ? 0 : c->silence_us;
 }
 
 void relay_client_advance(struct relay_client *c, struct bk_time now) {
@@ -497,16 +519,20 @@ static enum bk_err put_control(struct relay_client *c, const struct wire_writer 
 }
 
 enum bk_err relay_client_ping(struct relay_client *c, struct bk_time now) {
-    uint8_t buf[DERP_HEADER_LEN + DERP_PING_LEN], bytes[DERP_PING_LEN];
+    uint8_t buf[DERP_HEADER_LEN + DERP_QUIET_LEN], bytes[DERP_PING_LEN];
     struct wire_writer w = wire_writer(buf, sizeof buf);
     rng_fill(&c->rng, bytes, sizeof bytes);
-    derp_put_ping(&w, bytes);
+    if (c->config.quiet_s > 0)
+        derp_put_quiet_ping(&w, bytes, c->config.quiet_s);
+    else
+        derp_put_ping(&w, bytes);
     enum bk_err err = put_control(c, &w);
     if (err != BK_OK)
         return err;
     memcpy(c->ping, bytes, sizeof bytes);
     c->now = bk_later(c->now, now);
     c->ping_at = c->now;
+    c->silence_us = bk_elapsed_us(c->heard_at, c->now);
     return BK_OK;
 }
 

@@ -47,6 +47,8 @@ struct relay_client_config {
     int64_t probe_us;     /* after this silence the server is asked whether it is there; default
                              25 s; 0: never. It also keeps NAT boxes' memory of the connection */
     int64_t answer_us;    /* and must say something within this, or the connection ends; 4 s */
+    uint32_t quiet_s;     /* tell the server that we keep the connection alive, and that it may be
+                             quiet for so long; default 0: it is not told */
 };
 
 extern const struct relay_client_config relay_client_config_default;
@@ -71,6 +73,7 @@ struct relay_client_event {
     size_t len;
     bool not_here;
     int64_t rtt_us;
+    int64_t silence_us; /* PONG: before the question that this answers, nothing came for so long */
     uint32_t reconnect_ms, try_ms;
     enum bk_err why; /* BK_ERR_TIMEOUT handshake or silence; BK_ERR_CLOSED end of stream;
                         BK_ERR_AUTH not the expected server; BK_ERR_REFUSED HTTP status other than
@@ -119,6 +122,13 @@ BK_MUST_USE enum bk_err relay_client_ping(struct relay_client *c, struct bk_time
 /* Something suggests that the connection is dead (other paths broke, say): asks the server now, and
  * ends the connection if nothing at all comes within answer_us. Harmless when it is alive. */
 void relay_client_doubt(struct relay_client *c, struct bk_time now);
+/* The same with less patience, or more. */
+void relay_client_doubt_for(struct relay_client *c, int64_t answer_us, struct bk_time now);
+/* Another probe_us from now on; not 0. */
+void relay_client_set_probe(struct relay_client *c, int64_t probe_us);
+/* While a question is unanswered, and after an end for that reason: how long it had been silent
+ * when it was asked. Otherwise 0. */
+int64_t relay_client_silence_us(const struct relay_client *c);
 /* Tells the server whether it is our home (it only counts this). Same errors. */
 BK_MUST_USE enum bk_err relay_client_note_preferred(struct relay_client *c, bool preferred);
 

@@ -350,13 +350,20 @@ void relay_hub_close(struct relay_hub *h, uint32_t conn, struct bk_time now) {
     h->stats.conns--;
 }
 
+/* A client that asked for quiet gets it, and a margin for a ping on its way; then it is asked. */
+void keepalive_later(struct relay_hub *h, uint32_t conn) {
+    struct conn *c = &h->conn[conn];
+    int64_t jitter_us = (int64_t)rng_below(&h->rng, (uint32_t)KEEPALIVE_JITTER_US);
+    int64_t quiet_us = (int64_t)c->quiet_s * (BK_US_PER_S + BK_US_PER_S / 4);
+    c->keepalive_at = bk_after(h->now, h->config.keepalive_us + quiet_us + jitter_us);
+}
+
 static void keepalive(struct relay_hub *h, uint32_t conn) {
     struct conn *c = &h->conn[conn];
     uint8_t buf[DERP_HEADER_LEN];
     struct wire_writer w = wire_writer(buf, sizeof buf);
     derp_put_keep_alive(&w);
-    int64_t jitter_us = (int64_t)rng_below(&h->rng, (uint32_t)KEEPALIVE_JITTER_US);
-    c->keepalive_at = bk_after(h->now, h->config.keepalive_us + jitter_us);
+    keepalive_later(h, conn);
     if (c->state == CONN_OPEN && !conn_has_output(c))
         (void)ctl_put(h, conn, &w); /* without memory for it, other traffic is keeping us alive */
 }

@@ -173,12 +173,20 @@ static enum relay_close handshake(struct relay_hub *h, uint32_t conn, const stru
 }
 
 static void answer_ping(struct relay_hub *h, uint32_t conn, const struct derp_frame *f) {
-    uint8_t buf[DERP_HEADER_LEN + DERP_PING_LEN];
+    uint8_t buf[DERP_HEADER_LEN + DERP_QUIET_LEN];
     struct wire_writer w = wire_writer(buf, sizeof buf);
     h->stats.pings++;
+    if (f->quiet_s > 0) {
+        h->conn[conn].quiet_s = f->quiet_s;
+        keepalive_later(h, conn);
+        conn_schedule(h, conn);
+    }
     if (ctl_len(h, conn) > CTL_SOFT)
         return; /* it asks without listening */
-    derp_put_pong(&w, f->data);
+    if (f->quiet_s > 0)
+        derp_put_quiet_pong(&w, f->data, f->quiet_s);
+    else
+        derp_put_pong(&w, f->data);
     (void)ctl_put(h, conn, &w); /* no memory for a pong: the pinger will ask again */
 }
 

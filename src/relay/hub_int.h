@@ -104,6 +104,7 @@ struct conn {
     uint8_t head[DERP_HEADER_LEN], head_len;
     uint8_t urgent_run;
     uint8_t not_here_tokens;
+    uint32_t quiet_s;             /* the client keeps itself alive: no KeepAlive before that */
     enum derp_type type;          /* of the frame being read */
     uint32_t body_len, body_have; /* its payload */
     uint32_t in;                  /* packet that collects it, or NONE */
@@ -244,6 +245,8 @@ void conn_wake(struct relay_hub *h, uint32_t conn); /* onto the ready list */
 /* Output has appeared. */
 void conn_output(struct relay_hub *h, uint32_t conn);
 void conn_fail(struct relay_hub *h, uint32_t conn, enum relay_close why);
+/* When the connection is due for a KeepAlive, from now. */
+void keepalive_later(struct relay_hub *h, uint32_t conn);
 void conn_schedule(struct relay_hub *h, uint32_t conn);
 
 #endif

@@ -10,6 +10,8 @@ static const uint8_t disco_magic[DERP_DISCO_MAGIC_LEN] = {0x54, 0x53, 0xf0, 0x9f
 
 enum { PRESENT_ADDR_LEN = 18 }; /* 16 bytes address, 2 bytes port */
 
+static const uint32_t quiet_magic = 0x626b7175; /* "bkqu" */
+
 static enum derp_type type_of(uint8_t byte) {
     bool known = (byte >= DERP_SERVER_KEY && byte <= DERP_FORWARD_PACKET) ||
                  (byte >= DERP_WATCH_CONNS && byte <= DERP_RESTARTING);
@@ -82,6 +84,10 @@ static enum bk_err parse_ping(struct wire_reader *r, struct derp_frame *f) {
         return BK_ERR_TOO_LONG;
     f->data = wire_bytes(r, DERP_PING_LEN);
     f->len = DERP_PING_LEN;
+    if (wire_left(r) < DERP_QUIET_LEN - DERP_PING_LEN || wire_u32(r) != quiet_magic)
+        return BK_OK;
+    uint32_t quiet_s = wire_u32(r);
+    f->quiet_s = quiet_s < DERP_QUIET_MAX_S ? quiet_s : DERP_QUIET_MAX_S;
     return BK_OK;
 }
 
@@ -260,6 +266,24 @@ void derp_put_ping(struct wire_writer *w, const uint8_t bytes[DERP_PING_LEN]) {
 
 void derp_put_pong(struct wire_writer *w, const uint8_t bytes[DERP_PING_LEN]) {
     put_frame(w, DERP_PONG, NULL, NULL, bytes, DERP_PING_LEN);
+}
+
+static void put_quiet(struct wire_writer *w, enum derp_type type, const uint8_t *bytes,
+                      uint32_t quiet_s) {
+    derp_put_header(w, type, DERP_QUIET_LEN);
+    wire_put_bytes(w, bytes, DERP_PING_LEN);
+    wire_put_u32(w, quiet_magic);
+    wire_put_u32(w, quiet_s);
+}
+
+void derp_put_quiet_ping(struct wire_writer *w, const uint8_t bytes[DERP_PING_LEN],
+                         uint32_t quiet_s) {
+    put_quiet(w, DERP_PING, bytes, quiet_s);
+}
+
+void derp_put_quiet_pong(struct wire_writer *w, const uint8_t bytes[DERP_PING_LEN],
+                         uint32_t quiet_s) {
+    put_quiet(w, DERP_PONG, bytes, quiet_s);
 }
 
 void derp_put_health(struct wire_writer *w, const char *text, size_t len) {

@@ -23,6 +23,8 @@ enum {
     DERP_MAGIC_LEN = 8,
     DERP_PING_LEN = 8,
     DERP_PING_MAX = 1000,        /* a server reads pings up to this long and echoes 8 bytes */
+    DERP_QUIET_LEN = 16,         /* of a ping or pong that speaks of quiet */
+    DERP_QUIET_MAX_S = 7200,     /* RFC 5382 REQ-5: NATs keep idle TCP for 2 h 4 min at best */
     DERP_PACKET_MAX = 65536,     /* data of one packet; more closes the connection */
     DERP_FRAME_MAX = 1 << 20,    /* no frame is longer: the Go client refuses more */
     DERP_INFO_BOX_MIN = 24 + 16, /* nonce and authenticator around an empty text */
@@ -77,6 +79,7 @@ struct derp_frame {
     uint8_t flag;        /* NOTE_PREFERRED 0 or 1; PEER_GONE reason; PEER_PRESENT flags */
     struct bk_addr addr; /* PEER_PRESENT; family BK_FAMILY_NONE when the frame has none */
     uint32_t reconnect_ms, try_ms; /* RESTARTING */
+    uint32_t quiet_s; /* PING and PONG of bodkin's, see derp_put_quiet_ping(); 0: not there */
 };
 
 struct derp_header {
@@ -123,6 +126,14 @@ void derp_put_watch_conns(struct wire_writer *w);
 void derp_put_close_peer(struct wire_writer *w, const uint8_t peer[DERP_KEY_LEN]);
 void derp_put_ping(struct wire_writer *w, const uint8_t bytes[DERP_PING_LEN]);
 void derp_put_pong(struct wire_writer *w, const uint8_t bytes[DERP_PING_LEN]);
+/* Pings may be longer than what is echoed (DERP_PING_MAX), and nobody else looks at the rest. Ours
+ * may say: for `quiet_s` seconds nothing needs to be sent to keep this connection alive, because we
+ * see to that. A server that agrees says so in the pong; others send their KeepAlive every minute.
+ */
+void derp_put_quiet_ping(struct wire_writer *w, const uint8_t bytes[DERP_PING_LEN],
+                         uint32_t quiet_s);
+void derp_put_quiet_pong(struct wire_writer *w, const uint8_t bytes[DERP_PING_LEN],
+                         uint32_t quiet_s);
 void derp_put_health(struct wire_writer *w, const char *text, size_t len);
 void derp_put_restarting(struct wire_writer *w, uint32_t reconnect_ms, uint32_t try_ms);
 

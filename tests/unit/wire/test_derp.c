@@ -123,6 +123,22 @@ static void fields_are_where_they_belong(void **state) {
     assert_true(bk_addr_equal(&f.addr, &addr));
     assert_int_equal(f.flag, DERP_PRESENT_REGULAR);
     w = wire_writer(buf, sizeof buf);
+    derp_put_quiet_ping(&w, eight, 300);
+    assert_int_equal(w.len, DERP_HEADER_LEN + DERP_QUIET_LEN);
+    assert_int_equal(derp_parse(buf, w.len, &f, &used), BK_OK);
+    assert_int_equal(f.type, DERP_PING);
+    assert_memory_equal(f.data, eight, 8);
+    assert_int_equal(f.len, 8);
+    assert_int_equal(f.quiet_s, 300);
+    buf[DERP_HEADER_LEN + 8] ^= 1; /* somebody else's long ping */
+    assert_int_equal(derp_parse(buf, w.len, &f, &used), BK_OK);
+    assert_int_equal(f.quiet_s, 0);
+    w = wire_writer(buf, sizeof buf);
+    derp_put_quiet_pong(&w, eight, UINT32_MAX);
+    assert_int_equal(derp_parse(buf, w.len, &f, &used), BK_OK);
+    assert_int_equal(f.type, DERP_PONG);
+    assert_int_equal(f.quiet_s, DERP_QUIET_MAX_S);
+    w = wire_writer(buf, sizeof buf);
     put(&w, DERP_RESTARTING);
     assert_int_equal(derp_parse(buf, w.len, &f, &used), BK_OK);
     assert_int_equal(f.reconnect_ms, 1500);
