@@ -92,7 +92,7 @@ static void predict(const struct punch *p, int side, struct part *out) {
         out->low_ttl = theirs->inbound_first != BK_NO && asks_port(mine);
         return;
     }
-    bool again = p->me == side && side == 0 && p->tries[BK_ORACLE_PREDICT] > 1;
+    bool again = p->me == side && side == 0 && p->tries[words->reached][BK_ORACLE_PREDICT] > 1;
     out->asks = again; /* perhaps the shared socket's port has moved */
     out->first = again ? PUNCH_ASKER : PUNCH_SHARED;
     out->needs = true;
@@ -114,16 +114,15 @@ static void fan(const struct punch *p, int side, struct part *out) {
     out->offset = out->diagonal || words->window == 0 ? 0 : (uint16_t)(words->window - 1);
 }
 
-/* The time that the openers take, when no probe may leave before the last of them. */
-static int64_t order_us(const struct punch *p, int prober, uint32_t burst) {
-    const struct bk_nat_traits *mine = &p->traits[prober], *theirs = &p->traits[1 - prober];
+/* May no probe leave before the last opener? Not when an opener hits nothing by itself, unless
+ * there are so many that it pays to begin at once. */
+static bool is_ordered(const struct punch *p) {
     const struct punch_note *words = &p->note[0];
-    bool unaimed = mine->mapping != BK_NAT_EI && !asks_port(theirs);
-    bool delicate = mine->inbound_first == BK_YES && asks_port(theirs);
-    if (words->window > 0 || (!unaimed && !delicate))
-        return 0;
-    uint32_t openers = (uint32_t)words->sockets[1 - prober] * words->ports[1 - prober];
-    return pace_lasts_us(openers, burst, p->config.pace_pps) + MARGIN_US;
+    const struct bk_nat_traits *reached = &p->traits[words->reached];
+    const struct bk_nat_traits *prober = &p->traits[1 - words->reached];
+    bool unaimed = prober->mapping != BK_NAT_EI && !asks_port(reached);
+    bool delicate = prober->inbound_first == BK_YES && asks_port(reached);
+    return words->window == 0 && words->ports[words->reached] == 1 && (unaimed || delicate);
 }
 
 /* A window says that the prober's own port is predicted, and has to be right. */
@@ -131,16 +130,18 @@ static void one_sided(const struct punch *p, int side, struct part *out) {
     const struct punch_note *words = &p->note[0];
     bool block = words->method == BK_ORACLE_BLOCK, predicted = words->window > 0;
     const struct bk_nat_traits *mine = &p->traits[side], *theirs = &p->traits[1 - side];
-    out->burst = block ? BURST_FEW : BURST_MANY;
+    uint32_t openers = (uint32_t)words->sockets[words->reached] * words->ports[words->reached];
+    bool ordered = is_ordered(p);
     out->targets = words->ports[side];
+    out->burst = block || ordered ? BURST_FEW : BURST_MANY;
     if (side == words->reached) {
         out->asks = block && is_scattered(mine);
         out->needs = predicted;
         out->first = out->asks ? PUNCH_ASKER + 1 : PUNCH_ASKER;
         out->sockets = words->sockets[side];
         out->to = predicted ? PART_FORECAST : PART_AIM;
+        out->across = !predicted && out->targets > 1; /* the first ones to the port that counts */
         out->low_ttl = theirs->inbound_first == BK_YES && asks_port(mine);
-        uint32_t openers = (uint32_t)out->sockets * out->targets;
         if ((block && !out->low_ttl) || openers > OPENERS_AGAIN)
             return;
         /* Once more, as the last probes leave: those before it may have been lost. */
@@ -155,7 +156,8 @@ static void one_sided(const struct punch *p, int side, struct part *out) {
     out->needs = !predicted && block && is_scattered(theirs);
     out->first = predicted ? PUNCH_ASKER + 1 : PUNCH_SHARED;
     out->to = PART_RANDOM;
-    out->delay_us = order_us(p, side, out->burst);
+    if (ordered)
+        out->delay_us = pace_lasts_us(openers, out->burst, p->config.pace_pps) + MARGIN_US;
 }
 
 static void mixed(const struct punch *p, int side, struct part *out) {

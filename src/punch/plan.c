@@ -35,11 +35,16 @@ struct guess {
     enum bk_nat_dep mapping;
     enum bk_nat_ports ports;
 };
+#define CONE                                                                                       \
+    { BK_NAT_EI, BK_NAT_PORTS_PRESERVE }
+#define KEEP                                                                                       \
+    { BK_NAT_APD, BK_NAT_PORTS_PRESERVE }
+#define DRAW                                                                                       \
+    { BK_NAT_APD, BK_NAT_PORTS_RANDOM }
 
-static const struct guess guesses[] = {
-    {BK_NAT_EI, BK_NAT_PORTS_PRESERVE},
-    {BK_NAT_APD, BK_NAT_PORTS_PRESERVE},
-    {BK_NAT_APD, BK_NAT_PORTS_RANDOM},
+/* Of both sides. Two that draw are not worth a packet. */
+static const struct guess guesses[][2] = {
+    {CONE, CONE}, {CONE, KEEP}, {KEEP, CONE}, {CONE, DRAW}, {DRAW, CONE},
 };
 enum { GUESSES = sizeof guesses / sizeof *guesses };
 
@@ -63,9 +68,9 @@ static uint32_t at_least_one(uint32_t value) {
     return value > 0 ? value : 1;
 }
 
-static bool ask(const struct punch *p, const struct guess *g, uint32_t methods,
+static bool ask(const struct punch *p, const struct guess g[2], uint32_t methods,
                 struct bk_oracle_verdict *out) {
-    struct bk_nat_traits a = assumed(&p->traits[0], g), b = assumed(&p->traits[1], g);
+    struct bk_nat_traits a = assumed(&p->traits[0], &g[0]), b = assumed(&p->traits[1], &g[1]);
     struct bk_oracle_budget budget = bk_oracle_budget_default;
     budget.methods = methods;
     budget.sockets = at_least_one(p->config.sockets_max);
@@ -103,14 +108,27 @@ static uint8_t tries_max(const struct punch *p, unsigned method) {
     }
 }
 
+static uint32_t tries_of(const struct punch *p, unsigned method, int reached) {
+    bk_assert(method < BK_ORACLE_METHODS);
+    return is_of(PLAIN, method) ? p->tries[0][BK_ORACLE_PUNCH] + p->tries[1][BK_ORACLE_PUNCH]
+                                : p->tries[reached][method];
+}
+
+void plan_count(struct punch *p, const struct plan *plan) {
+    p->tries[plan->reached][plan_is_plain(plan->method) ? BK_ORACLE_PUNCH : plan->method]++;
+}
+
+static bool is_tried(const struct punch *p, unsigned method, int reached) {
+    return tries_of(p, method, reached) >= tries_max(p, method);
+}
+
 static uint32_t untried(const struct punch *p) {
     uint32_t methods = 0;
-    for (unsigned m = 0; m < BK_ORACLE_METHODS; m++) {
-        unsigned counted = is_of(PLAIN, m) ? BK_ORACLE_PUNCH : m;
-        if (p->tries[counted] < tries_max(p, m))
+    for (unsigned m = 0; m < BK_ORACLE_METHODS && p->config.sockets_max > 0; m++) {
+        if (!is_tried(p, m, 0) || !is_tried(p, m, 1))
             methods |= 1U << m;
     }
-    return p->config.sockets_max > 0 ? methods : 0;
+    return methods;
 }
 
 /* ---- from a verdict to a plan ---- */
@@ -141,6 +159,17 @@ static void widen(const struct punch *p, const struct bk_oracle_verdict *v, stru
         out->sockets[0] = out->sockets[1] = out->window;
 }
 
+/* Behind a filter that asks for no port a socket may open a mapping for each port that it sends to,
+ * where the NAT gives each its own: as many mappings as there are probes, and of fewer sockets. The
+ * hit then comes sooner, even though the oracle does not count on it. */
+static void spread(const struct punch *p, struct plan *out) {
+    const struct bk_nat_traits *t = &p->traits[out->reached];
+    uint32_t most = t->mappings_max != 0 ? t->mappings_max : PUNCH_MAPPINGS_MAX;
+    uint32_t each = least(most, out->ports[1 - out->reached]) / at_least_one(p->config.sockets_max);
+    if (t->mapping == BK_NAT_APD && t->filtering == BK_NAT_AD && out->window == 0 && each > 1)
+        out->ports[out->reached] = (uint16_t)each;
+}
+
 static void plan_of(const struct punch *p, const struct bk_oracle_verdict *v, struct plan *out) {
     *out = (struct plan){.method = (uint8_t)v->method,
                          .reached = (uint8_t)v->reached,
@@ -151,33 +180,44 @@ static void plan_of(const struct punch *p, const struct bk_oracle_verdict *v, st
         out->ports[i] = (uint16_t)least(v->side[i].ports, p->config.probes_max);
     }
     if (plan_is_plain(out->method)) { /* both at once; then one of them first */
-        out->window = p->tries[BK_ORACLE_PUNCH];
+        out->window = (uint16_t)tries_of(p, BK_ORACLE_PUNCH, 0);
         if (v->method == BK_ORACLE_PUNCH && p->traits[1].inbound_first == BK_YES)
             out->reached = 1;
     } else if (v->method == BK_ORACLE_PREDICT || v->method == BK_ORACLE_FAN) {
         widen(p, v, out);
     } else if (v->method == BK_ORACLE_BLOCK && !out->both) {
         shrink(v, out);
+    } else if (v->method == BK_ORACLE_BIRTHDAY_ONE) {
+        spread(p, out);
     }
 }
 
-static bool next_of(const struct punch *p, uint32_t methods, struct plan *out) {
+/* The best that one guess leaves, in the direction that was not tried. */
+static bool next_with(const struct punch *p, const struct guess g[2], uint32_t methods,
+                      struct plan *out) {
     struct bk_oracle_verdict v;
-    for (size_t g = 0; g < GUESSES && methods != 0; g++) {
-        if (ask(p, &guesses[g], methods, &v) && v.p_low >= worthwhile) {
+    while (methods != 0 && ask(p, g, methods, &v) && v.p_low >= worthwhile) {
+        if (!is_tried(p, (unsigned)v.method, v.reached)) {
             plan_of(p, &v, out);
             return true;
         }
+        methods &= ~(1U << v.method);
     }
     return false;
 }
 
 bool plan_next(const struct punch *p, struct plan *out) {
-    uint32_t methods = untried(p);
-    if (is_of(methods & HARD, p->worked) && p->tries[p->worked] == 0 &&
-        next_of(p, 1U << p->worked, out))
-        return true;
-    return next_of(p, methods, out);
+    uint32_t methods = untried(p), worked = is_of(methods & HARD, p->worked) ? 1U << p->worked : 0;
+    for (size_t g = 0; g < GUESSES && worked != 0; g++) {
+        if (next_with(p, guesses[g], worked, out) && out->reached == p->worked_reached &&
+            p->tries[out->reached][out->method] == 0)
+            return true;
+    }
+    for (size_t g = 0; g < GUESSES; g++) {
+        if (next_with(p, guesses[g], methods, out))
+            return true;
+    }
+    return false;
 }
 
 bool plan_is_possible(const struct punch *p, const struct punch_note *n) {
@@ -185,7 +225,7 @@ bool plan_is_possible(const struct punch *p, const struct punch_note *n) {
     if (plan_is_plain(n->method))
         return true;
     for (size_t g = 0; g < GUESSES && is_of(HARD, n->method); g++) {
-        if (ask(p, &guesses[g], 1U << n->method, &v))
+        if (ask(p, guesses[g], 1U << n->method, &v))
             return true;
     }
     return false;

@@ -130,7 +130,7 @@ static void lead_on(struct punch *p) {
         give_up(p);
         return;
     }
-    p->tries[plan_is_plain(plan.method) ? BK_ORACLE_PUNCH : plan.method]++;
+    plan_count(p, &plan);
     struct punch_note words = {
         .step = (uint8_t)(p->step_count + 1),
         .attempt = p->attempt,
@@ -194,6 +194,7 @@ void punch_stop(struct punch *p, bool hit, uint16_t keep, struct bk_time now) {
     if (hit && p->step_count > 0 && p->phase != PHASE_IDLE && p->phase != PHASE_OVER) {
         p->steps[p->step_count - 1].hit = true;
         p->worked = p->steps[p->step_count - 1].method;
+        p->worked_reached = p->steps[p->step_count - 1].reached;
     }
     finish(p, false);
     p->begun = false;

@@ -54,6 +54,7 @@ struct part {
     bool needs;       /* ... and otherwise not before the other side has told its aim */
     bool keeps;       /* its next port is the fresh socket's own */
     bool low_ttl;     /* the first round dies on the way */
+    bool across;      /* each socket once, then each to another port */
     bool diagonal;    /* each packet from a socket of its own to a port of its own */
     uint16_t first;   /* socket; PUNCH_SHARED: only that one */
     uint16_t sockets; /* from there on */
@@ -97,10 +98,11 @@ struct punch {
 
     struct bk_time now, started;
     uint8_t attempt;
-    bool begun;                               /* punch_start() was called, punch_stop() not yet */
-    bool failed;                              /* over, because nothing was left to try */
-    uint8_t tries[BK_ORACLE_METHODS], worked; /* BK_ORACLE_RELAY: nothing did */
-    uint32_t mappings;                        /* new ones at our NAT in this attempt */
+    bool begun;                          /* punch_start() was called, punch_stop() not yet */
+    bool failed;                         /* over, because nothing was left to try */
+    uint8_t tries[2][BK_ORACLE_METHODS]; /* by the side reached; all plain ones are PUNCH */
+    uint8_t worked, worked_reached;      /* BK_ORACLE_RELAY: nothing did */
+    uint32_t mappings;                   /* new ones at our NAT in this attempt */
 
     enum phase phase;
     struct bk_time until;    /* WAIT: the end; SYNC: the beginning; PREPARE, SPENT: patience */
@@ -145,6 +147,7 @@ static inline bool socks_is_open(const struct socks *s, uint16_t socket) {
 
 /* The next method that is worth trying. false: none is left. */
 bool plan_next(const struct punch *p, struct plan *out);
+void plan_count(struct punch *p, const struct plan *plan);
 /* Could this work, for all that we know? */
 bool plan_is_possible(const struct punch *p, const struct punch_note *note);
 /* Methods that need nothing but checks between known ports. */

@@ -6,7 +6,7 @@
 
 #include "base/assert.h"
 
-enum { GRACE_US = 50000 };
+enum { GRACE_US = 50000, PORT_LOW = 4096 };
 
 static bool leads(const struct punch *p) {
     return p->me == 0;
@@ -141,6 +141,12 @@ static bool has_said(const struct punch_note *n) {
     return n->aim.ip.family != BK_FAMILY_NONE;
 }
 
+static uint32_t port_of(const struct part *a, uint32_t shot) {
+    if (a->diagonal)
+        return shot;
+    return a->across ? shot / a->sockets : shot % a->targets;
+}
+
 /* Where a shot goes; port 0: nobody knows. */
 static struct bk_addr target_of(const struct punch *p, uint32_t shot) {
     const struct part *a = &p->part;
@@ -148,7 +154,7 @@ static struct bk_addr target_of(const struct punch *p, uint32_t shot) {
     struct bk_addr to = {punch_peer_ip(p), 0};
     if (has_said(n) && punch_is_peer_ip(p, &n->aim.ip))
         to.ip = n->aim.ip;
-    uint32_t j = a->diagonal ? shot : shot % a->targets;
+    uint32_t j = port_of(a, shot);
     switch (a->to) {
     case PART_AIM:
         to.port = n->aim.port;
@@ -156,6 +162,8 @@ static struct bk_addr target_of(const struct punch *p, uint32_t shot) {
             if (bk_ip_equal(&p->peer[i].ip, &to.ip))
                 to.port = p->peer[i].port;
         }
+        if (j > 0 && to.port != 0) /* one port is as good as another, and makes another mapping */
+            to.port = (uint16_t)(to.port > PORT_LOW ? to.port - j : to.port + j);
         break;
     case PART_FORECAST:
         if (n->aim.port != 0) {
@@ -183,10 +191,10 @@ static void want_sockets(struct punch *p, uint16_t upto) {
     if (a->first == PUNCH_SHARED)
         return;
     upto = upto < last_socket(a) ? upto : last_socket(a);
-    uint16_t base = a->keeps ? p->socks.port[a->first] : 0;
     for (; p->wanted <= upto; p->wanted++) {
-        uint16_t port = (uint16_t)(base + (p->wanted - a->first));
-        socks_want(&p->socks, p->wanted, base != 0 && port >= base ? port : 0);
+        uint16_t after = (uint16_t)(p->wanted - a->first);
+        uint16_t base = a->keeps && after > 0 ? p->socks.port[a->first] : 0;
+        socks_want(&p->socks, p->wanted, base != 0 ? (uint16_t)(base + after) : 0);
     }
 }
 
@@ -351,7 +359,8 @@ static bool has_shot(struct punch *p) {
 static uint16_t socket_of(const struct part *a, uint32_t shot) {
     if (a->first == PUNCH_SHARED)
         return PUNCH_SHARED;
-    return (uint16_t)(a->first + (a->diagonal ? shot : shot / a->targets));
+    uint32_t after = a->across ? shot % a->sockets : shot / a->targets;
+    return (uint16_t)(a->first + (a->diagonal ? shot : after));
 }
 
 /* The next round begins a while after the one before. */
