@@ -3,6 +3,7 @@
 #include "server/check.h"
 
 #include "net/interfaces.h"
+#include "net/names.h"
 #include "net/tls.h"
 #include "server/turn_start.h"
 #include "server/users_keeper.h"
@@ -111,6 +112,16 @@ static void say_peers(struct check *c) {
     fputc('\n', c->out);
 }
 
+static void check_url(struct check *c) {
+    const char *text = c->options->turn.users_url.text;
+    struct users_url url;
+    if (text[0] == '\0' || users_url_parse(text, &url) != BK_OK)
+        return; /* that it is none was said already */
+    fprintf(c->out, "other users: %s is asked\n", text);
+    if (url.is_name && !net_names_prepare(url.host))
+        wrong(c, "users-url", "the host's name cannot be looked up");
+}
+
 static void check_turn(struct check *c) {
     const struct server_options *o = c->options;
     const struct bk_ip any[2] = {{.family = BK_IPV6}, {.family = BK_IPV4}};
@@ -125,8 +136,7 @@ static void check_turn(struct check *c) {
         wrong(c, "users", reason);
     fprintf(c->out, "TURN: on, realm \"%s\", %zu users, %zu secrets, %zu token keys\n",
             o->turn.realm.text, users, o->turn.secrets.count, o->turn.token_keys.count);
-    if (o->turn.users_url.text[0] != '\0')
-        fprintf(c->out, "other users: %s is asked\n", o->turn.users_url.text);
+    check_url(c);
     server_turn_addresses(o, o->listen.count > 0 ? o->listen.ips : any,
                           o->listen.count > 0 ? o->listen.count : 2, relay, outside);
     say_relay(c, "IPv4", &relay[0], &outside[0]);

@@ -3,15 +3,16 @@
 #define _XOPEN_SOURCE 700 /* NOLINT: realpath */
 #include "server/server_int.h"
 
+#include "net/names.h"
 #include "server/sandbox.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILES = 4 + SERVER_SECRET_FILES_MAX };
+enum { FILES = 4 + SERVER_SECRET_FILES_MAX, NAMES_MAX = 16 };
 
 struct folders {
     char text[2 * FILES][SERVER_PATH_MAX];
-    const char *list[2 * FILES];
+    const char *list[2 * FILES + NAMES_MAX];
     size_t count;
 };
 
@@ -52,6 +53,8 @@ void server_sandbox(const struct server *s) {
     add_file(&f, o->turn.users_db.text);
     for (size_t i = 0; i < SERVER_SECRET_FILES_MAX; i++)
         add_file(&f, o->secret_files[i].text);
+    for (size_t i = 0; i < NAMES_MAX && turn_options_on(&o->turn) && net_names_path(i); i++)
+        f.list[f.count++] = net_names_path(i); /* for --users-url, now or later */
     sandbox_enter(f.list, f.count, s->state_dir, &outcome);
     log_begin(&l, outcome.files && outcome.calls ? LOG_INFO : LOG_WARN, LOG_ALWAYS, "sandbox");
     log_text(&l, "files", outcome.files ? "closed" : "open: no landlock in this kernel");

@@ -52,7 +52,7 @@ enum bk_err server_options_check(const struct server_options *o, char *reason) {
     struct users_url url;
     struct token_keys keys;
     if (o->turn.users_url.text[0] != '\0' && users_url_parse(o->turn.users_url.text, &url) != BK_OK)
-        return say(reason, "users-url: not http://ADDRESS[:PORT]/PATH");
+        return say(reason, "users-url: not http://HOST[:PORT]/PATH or https://...");
     bool readable = token_keys_read(&o->turn.token_keys, &keys);
     wipe(&keys, sizeof keys);
     if (!readable)

@@ -90,7 +90,7 @@ const struct server_option server_option_table[] = {
     {"users", SERVER_TEXT, AT(turn.users_db), 0, 0, "FILE", "users kept by `bodkin user`", TURN,
      true},
     {"users-url", SERVER_TEXT, AT(turn.users_url), 0, 0, "URL",
-     "http://ADDR/..., asked for other users", TURN, false},
+     "http[s]://HOST/..., asked for other users", TURN, true},
     {"realm", SERVER_TEXT, AT(turn.realm), 1, SERVER_REALM_MAX, "TEXT",
      "keys of users belong to it (default bodkin)", TURN, false},
     {"relay-address", SERVER_OUTSIDE, AT(turn.relay), 0, 0, "ADDR",

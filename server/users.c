@@ -10,18 +10,32 @@ static int64_t wall_clock_s(void) {
 void users_seat_init(struct users_seat *s, struct users_book *book) {
     s->book = users_book_ref(book);
     atomic_init(&s->fresh, NULL);
+    atomic_init(&s->aim, NULL);
     s->hook = NULL;
     s->clock_s = wall_clock_s;
 }
 
 void users_seat_fini(struct users_seat *s) {
     users_book_unref(atomic_exchange(&s->fresh, NULL));
+    users_target_free(atomic_exchange(&s->aim, NULL));
     users_book_unref(s->book);
     s->book = NULL;
 }
 
 void users_seat_give(struct users_seat *s, struct users_book *book) {
     users_book_unref(atomic_exchange(&s->fresh, users_book_ref(book)));
+}
+
+void users_seat_aim(struct users_seat *s, struct users_target *target) {
+    users_target_free(atomic_exchange(&s->aim, target));
+}
+
+static void take_aim(struct users_seat *s) {
+    if (atomic_load_explicit(&s->aim, memory_order_relaxed) == NULL)
+        return;
+    struct users_target *target = atomic_exchange(&s->aim, NULL);
+    if (target != NULL)
+        users_hook_aim(s->hook, target);
 }
 
 static const struct users_book *present(struct users_seat *s) {
@@ -41,6 +55,7 @@ static enum turn_found find(void *ctx, const struct stun_claim *claim, struct tu
     enum turn_found found = users_book_find(present(s), claim, s->clock_s(), out);
     if (found != TURN_USER_UNKNOWN || s->hook == NULL || !users_name_of(claim, name))
         return found;
+    take_aim(s);
     return users_hook_find(s->hook, name, claim, out);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The actors: a cache of answers, found by the hash of name and realm, and a few asks under way,
- * each with a connection of its own, which ends with the answer. An ask ends in finish(), whoever
+ * The actors: a cache of answers, found by the hash of name and realm, the addresses of the host
+ * that is asked, and a few asks under way, each with a connection of its own, which ends with the
+ * answer. An ask waits for the addresses, tries one after the other, and ends in finish(), whoever
  * ends it: the parser, the stream, the timer. */
 #include "server/users_hook.h"
 
@@ -10,6 +11,7 @@
 #include "net/alloc.h"
 #include "net/stream.h"
 #include "server/log.h"
+#include "server/users_host.h"
 #include <cjson/cJSON.h>
 #include <http_parser.h>
 #include <stdio.h>
@@ -33,8 +35,11 @@ struct answer {
 
 struct ask {
     struct users_hook *hook;
-    struct net_stream *stream; /* NULL: this ask is free */
-    struct net_timer timer;
+    struct net_stream *stream; /* NULL: waits for the host's addresses */
+    struct net_timer timer;    /* off: this ask is free */
+    size_t address;            /* which of the host's is tried */
+    bool opened;
+    char from[BK_ADDR_TEXT_MAX]; /* the client's */
     http_parser parser;
     char name[STUN_USER_MAX + 1];
     uint8_t hash[STUN_USERHASH_LEN];
@@ -45,8 +50,9 @@ struct ask {
 
 struct users_hook {
     struct net_loop *loop;
-    struct users_url url;
-    char realm[USERS_HOOK_HOST_MAX];
+    struct users_target *target; /* NULL: nobody is asked */
+    struct users_host host;
+    char realm[STUN_USER_MAX];
     struct table index; /* hash -> answers */
     struct answer *answers;
     uint32_t hand; /* the next to make room */
@@ -143,12 +149,26 @@ static void feed(struct ask *k, const uint8_t *data, size_t len) {
         finish(k, "the answer is not HTTP, or too long");
 }
 
+/* RFC 9110 section 7.2. */
+static void put_host(const struct users_url *url, char out[USERS_URL_HOST_MAX + 16]) {
+    bool brackets = strchr(url->host, ':') != NULL;
+    bool usual = url->port == (url->tls ? 443 : 80);
+    int len = snprintf(out, USERS_URL_HOST_MAX + 2, brackets ? "[%s]" : "%s", url->host);
+    if (!usual && len > 0)
+        snprintf(out + len, 8, ":%u", (unsigned)url->port);
+}
+
 static void on_open(void *ctx) {
     struct ask *k = ctx;
+    const struct users_url *url = &k->hook->target->url;
+    char host[USERS_URL_HOST_MAX + 16];
+    put_host(url, host);
+    k->opened = true;
     char request[REQUEST_MAX];
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "user", k->name);
     cJSON_AddStringToObject(o, "realm", k->hook->realm);
+    cJSON_AddStringToObject(o, "address", k->from);
     char *body = cJSON_PrintUnformatted(o);
     cJSON_Delete(o);
     int len = body == NULL ? -1
@@ -156,7 +176,7 @@ static void on_open(void *ctx) {
                                       "POST %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n"
                                       "Content-Type: application/json\r\nContent-Length: %zu\r\n"
                                       "\r\n%s",
-                                      k->hook->url.path, k->hook->url.host, strlen(body), body);
+                                      url->path, host, strlen(body), body);
     cJSON_free(body);
     if (len < 0 || (size_t)len >= sizeof request ||
         net_stream_write(k->stream, request, (size_t)len) != BK_OK)
@@ -167,10 +187,18 @@ static void on_bytes(void *ctx, const uint8_t *data, size_t len) {
     feed(ctx, data, len);
 }
 
+static bool start(struct ask *k);
+
 /* An answer without a length ends with the connection. */
 static void on_close(void *ctx, enum bk_err err, const char *reason) {
     struct ask *k = ctx;
     k->stream = NULL;
+    if (!k->opened && err != BK_ERR_AUTH && k->address + 1 < k->hook->host.count) {
+        k->address++;
+        if (!start(k))
+            finish(k, "no connection can be made");
+        return;
+    }
     if (err == BK_OK || err == BK_ERR_CLOSED)
         (void)http_parser_execute(&k->parser, &settings, NULL, 0);
     finish(k, k->whole ? NULL : reason);
@@ -185,11 +213,39 @@ static bool is_under_way(const struct ask *k) {
     return !bk_is_never(k->timer.deadline);
 }
 
-/* false: too many are. */
-static bool ask(struct users_hook *h, const char *name, const uint8_t hash[STUN_USERHASH_LEN]) {
+/* To the address at hand. false: no memory. */
+static bool start(struct ask *k) {
     static const struct net_stream_events events = {on_open, on_bytes, NULL, NULL, on_close};
     struct net_stream_config config = net_stream_config_default;
+    struct users_hook *h = k->hook;
+    config.open_timeout_us = ASK_US;
+    config.tls = h->target->tls;
+    config.server_name = h->target->url.host;
+    return net_stream_connect_addr(h->loop, &h->host.addrs[k->address], &config, &events, k,
+                                   &k->stream) == BK_OK;
+}
+
+/* The host's addresses are known, or will not be. */
+static void on_known(void *ctx) {
+    struct users_hook *h = ctx;
+    for (size_t i = 0; i < ASKS_MAX; i++) {
+        struct ask *k = &h->asks[i];
+        if (!is_under_way(k) || k->stream != NULL)
+            continue;
+        if (h->host.count == 0)
+            finish(k, "the host's name cannot be looked up");
+        else if (!start(k))
+            finish(k, "no connection can be made");
+    }
+}
+
+/* false: too many are, or nobody can be asked. */
+static bool ask(struct users_hook *h, const char *name, const uint8_t hash[STUN_USERHASH_LEN],
+                const struct bk_ip *from) {
     struct ask *k = NULL;
+    enum bk_err err;
+    if (h->target == NULL)
+        return false;
     for (size_t i = 0; i < ASKS_MAX; i++) {
         if (is_under_way(&h->asks[i]) && memcmp(h->asks[i].hash, hash, STUN_USERHASH_LEN) == 0)
             return true;
@@ -198,15 +254,16 @@ static bool ask(struct users_hook *h, const char *name, const uint8_t hash[STUN_
     }
     if (k == NULL)
         return false;
-    config.open_timeout_us = ASK_US;
-    k->len = 0;
+    k->len = k->address = 0;
+    k->opened = false;
     k->whole = false;
     memcpy(k->name, name, strlen(name) + 1);
     memcpy(k->hash, hash, sizeof k->hash);
     http_parser_init(&k->parser, HTTP_RESPONSE);
     k->parser.data = k;
-    if (net_stream_connect(h->loop, h->url.host, h->url.port, &config, &events, k, &k->stream) !=
-        BK_OK)
+    bk_ip_format(from, k->from);
+    bool known = users_host_ask(&h->host, &err);
+    if (known ? !start(k) : err != BK_OK)
         return false;
     net_timer_set(&k->timer, bk_after(net_now(h->loop), ASK_US));
     return true;
@@ -218,7 +275,7 @@ enum turn_found users_hook_find(struct users_hook *h, const char *name,
     stun_userhash(name, h->realm, hash);
     const struct answer *a = recall(h, hash);
     if (a == NULL)
-        return ask(h, name, hash) ? TURN_USER_LATER : TURN_USER_UNKNOWN;
+        return ask(h, name, hash, &claim->from) ? TURN_USER_LATER : TURN_USER_UNKNOWN;
     return a->known && users_entry_use(&a->entry, users_id(name, h->realm), claim, out)
                ? TURN_USER_FOUND
                : TURN_USER_UNKNOWN;
@@ -226,18 +283,16 @@ enum turn_found users_hook_find(struct users_hook *h, const char *name,
 
 /* ---- Life ----------------------------------------------------------------------------------- */
 
-enum bk_err users_hook_new(struct net_loop *loop, const char *url, const char *realm,
-                           struct users_hook **out) {
+enum bk_err users_hook_new(struct net_loop *loop, const char *realm, struct users_hook **out) {
     const struct bk_alloc *alloc = net_alloc();
     struct bk_rng rng = box_rng();
-    struct users_url parsed;
-    if (users_url_parse(url, &parsed) != BK_OK || strlen(realm) >= USERS_HOOK_HOST_MAX)
-        return BK_ERR_MALFORMED;
+    if (strlen(realm) >= sizeof(*out)->realm)
+        return BK_ERR_ARGUMENT;
     struct users_hook *h = alloc->get(alloc->ctx, sizeof *h);
     if (h == NULL)
         return BK_ERR_NO_MEMORY;
     h->loop = loop;
-    h->url = parsed;
+    users_host_init(&h->host, loop, on_known, h);
     memcpy(h->realm, realm, strlen(realm) + 1);
     h->answers = alloc->get(alloc->ctx, ANSWERS_MAX * sizeof *h->answers);
     h->asks = alloc->get(alloc->ctx, ASKS_MAX * sizeof *h->asks);
@@ -256,14 +311,35 @@ enum bk_err users_hook_new(struct net_loop *loop, const char *url, const char *r
     return BK_OK;
 }
 
+static void stop_asking(struct users_hook *h) {
+    for (size_t i = 0; h->asks != NULL && i < ASKS_MAX; i++) {
+        net_timer_set(&h->asks[i].timer, BK_NEVER);
+        net_stream_close(h->asks[i].stream);
+        h->asks[i].stream = NULL;
+    }
+}
+
+void users_hook_aim(struct users_hook *h, struct users_target *target) {
+    const bool nobody = target->url.host[0] == '\0';
+    stop_asking(h);
+    for (uint32_t i = 0; i < ANSWERS_MAX; i++)
+        if (h->answers[i].used)
+            (void)table_remove(&h->index, h->answers[i].hash);
+    wipe(h->answers, ANSWERS_MAX * sizeof *h->answers);
+    users_target_free(h->target);
+    h->target = nobody ? NULL : target;
+    users_host_set(&h->host, &target->url);
+    if (nobody)
+        users_target_free(target);
+}
+
 void users_hook_free(struct users_hook *h) {
     const struct bk_alloc *alloc = net_alloc();
     if (h == NULL)
         return;
-    for (size_t i = 0; h->asks != NULL && i < ASKS_MAX; i++) {
-        net_timer_set(&h->asks[i].timer, BK_NEVER);
-        net_stream_close(h->asks[i].stream);
-    }
+    stop_asking(h);
+    users_host_fini(&h->host);
+    users_target_free(h->target);
     table_fini(&h->index);
     if (h->answers != NULL)
         wipe(h->answers, ANSWERS_MAX * sizeof *h->answers);

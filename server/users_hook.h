@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Users that another program knows: asked over HTTP, once for each name, and remembered for as long
  * as it says. In one worker, on its loop; nothing waits. Whatever goes wrong, nobody gets in.
+ * `address` is where the client is whose request made us ask; the answer holds for the user
+ * wherever he is.
  *
- *     POST /PATH          {"user":"alice","realm":"bodkin"}
+ *     POST /PATH          {"user":"alice","realm":"bodkin","address":"203.0.113.7"}
  *     200                 {"password":"..."} or {"md5":"HEX"} and {"sha256":"HEX"}, and if wanted
  *                         "allocations" (at most), "bandwidth" (bits per second), "ttl" (seconds)
  *     anything else       there is no such user */
@@ -11,21 +13,15 @@
 
 #include "net/loop.h"
 #include "server/users_book.h"
-
-enum { USERS_HOOK_HOST_MAX = 64, USERS_HOOK_PATH_MAX = 256 };
-
-/* "http://127.0.0.1:8080/turn": an address, since names are not looked up here. */
-struct users_url {
-    char host[USERS_HOOK_HOST_MAX], path[USERS_HOOK_PATH_MAX];
-    uint16_t port;
-};
-BK_MUST_USE enum bk_err users_url_parse(const char *text, struct users_url *out);
+#include "server/users_url.h"
 
 struct users_hook; /* opaque */
 
-/* BK_ERR_MALFORMED: not such a URL. BK_ERR_NO_MEMORY. */
-BK_MUST_USE enum bk_err users_hook_new(struct net_loop *loop, const char *url, const char *realm,
+/* It asks nobody yet. BK_ERR_NO_MEMORY. */
+BK_MUST_USE enum bk_err users_hook_new(struct net_loop *loop, const char *realm,
                                        struct users_hook **out);
+/* Whom it asks from now on; takes `target`. What others said is forgotten. */
+void users_hook_aim(struct users_hook *h, struct users_target *target);
 void users_hook_free(struct users_hook *h); /* NULL is fine */
 /* Calls back whenever an answer has come, or has not come in time. */
 void users_hook_on_answer(struct users_hook *h, void (*answered)(void *ctx), void *ctx);

@@ -1,38 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The URL, and what is in an answer. */
+ * What is in an answer. */
 #include "server/users_hook.h"
 
 #include "base/wipe.h"
-#include <bodkin/addr.h>
 #include <cjson/cJSON.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { TTL_DEFAULT_S = 60, TTL_MAX_S = 3600, HTTP_PORT = 80, BITS = 8 };
-
-enum bk_err users_url_parse(const char *text, struct users_url *out) {
-    static const char scheme[] = "http://";
-    struct users_url url = {.port = HTTP_PORT};
-    struct bk_addr addr = {.port = HTTP_PORT};
-    if (strncmp(text, scheme, sizeof scheme - 1) != 0)
-        return BK_ERR_MALFORMED;
-    const char *host = text + sizeof scheme - 1, *slash = strchr(host, '/');
-    size_t len = slash == NULL ? strlen(host) : (size_t)(slash - host);
-    const char *path = slash == NULL ? "/" : slash;
-    if (len >= sizeof url.host || strlen(path) >= sizeof url.path ||
-        strcspn(path, " \r\n\t") != strlen(path))
-        return BK_ERR_MALFORMED;
-    memcpy(url.host, host, len);
-    memcpy(url.path, path, strlen(path));
-    if (bk_addr_parse(url.host, &addr) != BK_OK && bk_ip_parse(url.host, &addr.ip) != BK_OK)
-        return BK_ERR_MALFORMED;
-    if (addr.port == 0)
-        return BK_ERR_MALFORMED;
-    url.port = addr.port;
-    bk_ip_format(&addr.ip, url.host);
-    *out = url;
-    return BK_OK;
-}
+enum { TTL_DEFAULT_S = 60, TTL_MAX_S = 3600, BITS = 8 };
 
 static const char *text_of(const cJSON *o, const char *name) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, name);

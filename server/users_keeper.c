@@ -4,6 +4,7 @@
 #include "base/wipe.h"
 #include "box/box.h"
 #include "net/alloc.h"
+#include "net/names.h"
 #include "server/log.h"
 #include <stdio.h>
 #include <string.h>
@@ -136,13 +137,52 @@ enum bk_err users_keeper_start(struct users_keeper *k, struct net_loop *loop,
     return BK_OK;
 }
 
-enum bk_err users_keeper_hook(struct users_keeper *k, size_t i, struct net_loop *loop,
-                              char *reason) {
-    const struct turn_options *o = k->options;
+/* ---- --users-url ----------------------------------------------------------------------------- */
+
+/* The system's CAs may be out of reach later: what was read once is kept. */
+static enum bk_err read_url(struct users_keeper *k, const struct turn_options *o,
+                            struct users_url *url, char *reason) {
+    char why[NET_REASON_MAX] = "";
+    *url = (struct users_url){.port = 0};
     if (o->users_url.text[0] == '\0')
         return BK_OK;
-    enum bk_err err = users_hook_new(loop, o->users_url.text, o->realm.text, &k->seats[i].hook);
-    return err == BK_OK ? BK_OK : say(reason, err, "users-url", bk_err_text(err));
+    enum bk_err err = users_url_parse(o->users_url.text, url);
+    if (err == BK_OK && url->tls && k->tls == NULL)
+        err = net_tls_client_new(&net_tls_client_config_default, &k->tls, why);
+    return err == BK_OK ? BK_OK : say(reason, err, "users-url", why[0] ? why : bk_err_text(err));
+}
+
+static enum bk_err make_targets(struct users_keeper *k, const struct users_url *url,
+                                struct users_target *out[SERVER_WORKERS_MAX], char *reason) {
+    for (size_t i = 0; i < k->count; i++) {
+        out[i] = users_target_new(url, url->tls ? k->tls : NULL);
+        if (out[i] != NULL)
+            continue;
+        while (i-- > 0)
+            users_target_free(out[i]);
+        return say(reason, BK_ERR_NO_MEMORY, "users-url", "out of memory");
+    }
+    return BK_OK;
+}
+
+enum bk_err users_keeper_hook(struct users_keeper *k, size_t i, struct net_loop *loop,
+                              char *reason) {
+    struct users_url url;
+    enum bk_err err = read_url(k, k->options, &url, reason);
+    if (err != BK_OK)
+        return err;
+    if (url.is_name && i == 0 && !net_names_prepare(url.host))
+        log_event(LOG_WARN, "users_url", "reason",
+                  "the host's name cannot be looked up, as of now");
+    struct users_target *target = users_target_new(&url, url.tls ? k->tls : NULL);
+    err = target == NULL ? BK_ERR_NO_MEMORY
+                         : users_hook_new(loop, k->options->realm.text, &k->seats[i].hook);
+    if (err == BK_OK) {
+        users_seat_aim(&k->seats[i], target);
+        return BK_OK;
+    }
+    users_target_free(target);
+    return say(reason, err, "users-url", bk_err_text(err));
 }
 
 void users_keeper_unhook(struct users_keeper *k) {
@@ -160,14 +200,16 @@ void users_keeper_stop(struct users_keeper *k) {
         users_seat_fini(&k->seats[i]);
     users_book_unref(k->book);
     users_db_close(k->db);
+    net_tls_unref(k->tls);
+    k->tls = NULL;
     k->book = NULL;
 }
 
-/* A data base whose name is the same stays open: its folder may be out of reach by now. */
-enum bk_err users_keeper_reload(struct users_keeper *k, const struct turn_options *options,
-                                char *reason) {
+static enum bk_err reload_book(struct users_keeper *k, const struct turn_options *options,
+                               char *reason) {
     struct users_book *book;
     struct users_db *db = k->db;
+    /* One whose name is the same stays open: its folder may be out of reach by now. */
     bool same = strcmp(options->users_db.text, k->options->users_db.text) == 0;
     enum bk_err err = same ? BK_OK : open_db(options, &db, reason);
     if (err != BK_OK)
@@ -183,8 +225,30 @@ enum bk_err users_keeper_reload(struct users_keeper *k, const struct turn_option
         users_db_close(k->db);
     k->db = db;
     k->version = version;
-    k->options = options;
     use(k, book);
+    return BK_OK;
+}
+
+enum bk_err users_keeper_reload(struct users_keeper *k, const struct turn_options *options,
+                                char *reason) {
+    struct users_target *targets[SERVER_WORKERS_MAX];
+    struct users_url url;
+    bool same = strcmp(options->users_url.text, k->options->users_url.text) == 0;
+    enum bk_err err = read_url(k, options, &url, reason);
+    if (err == BK_OK && !same)
+        err = make_targets(k, &url, targets, reason);
+    if (err != BK_OK)
+        return err;
+    err = reload_book(k, options, reason);
+    for (size_t i = 0; !same && i < k->count; i++) {
+        if (err == BK_OK)
+            users_seat_aim(&k->seats[i], targets[i]);
+        else
+            users_target_free(targets[i]);
+    }
+    if (err != BK_OK)
+        return err;
+    k->options = options;
     watch(k);
     return BK_OK;
 }

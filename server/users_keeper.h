@@ -17,6 +17,7 @@ struct users_keeper {
     struct users_book *book;
     struct users_seat seats[SERVER_WORKERS_MAX];
     size_t count;
+    struct net_tls *tls; /* of clients of --users-url, once it was https; or NULL */
 };
 
 /* `options` is borrowed. Opens the data base, so before privileges are given up. On failure
@@ -24,7 +25,7 @@ struct users_keeper {
 BK_MUST_USE enum bk_err users_keeper_start(struct users_keeper *k, struct net_loop *loop,
                                            const struct turn_options *options, size_t workers,
                                            char *reason);
-/* Has worker `i` ask --users-url, if there is one. `loop` is its own. */
+/* Worker `i` can ask --users-url, whatever that is. `loop` is its own. */
 BK_MUST_USE enum bk_err users_keeper_hook(struct users_keeper *k, size_t i, struct net_loop *loop,
                                           char *reason);
 /* After the workers' threads have ended, before their loops are gone. */

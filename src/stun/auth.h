@@ -125,6 +125,7 @@ void stun_realm_set_secret(struct stun_realm *s, const uint8_t current[32],
 /* Who a request says it is from: exactly one of `user` and `hash` has data. Views the message. */
 struct stun_claim {
     struct wire_span user, hash;
+    struct bk_ip from;             /* whoever makes it is there */
     enum stun_algorithm algorithm; /* derive the key with this one */
     bool sha256;                   /* sign answers with MESSAGE-INTEGRITY-SHA256 */
     bool stale;                    /* the nonce has expired, or is not ours */

@@ -163,6 +163,7 @@ uint16_t stun_realm_claim(const struct stun_realm *s, const struct stun_msg *req
     if (!read_algorithms(request, &claim))
         return STUN_CODE_BAD_REQUEST;
     claim.stale = !nonce_is_fresh(s, &nonce, from, now);
+    claim.from = from->ip;
     *out = claim;
     return 0;
 }

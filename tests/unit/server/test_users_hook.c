@@ -2,22 +2,37 @@
 #include "../test.h"
 #include "server/users_hook.h"
 
-static void only_an_address_over_plain_http_is_a_url(void **state) {
+static void a_url_names_a_host(void **state) {
     static const struct {
         const char *text;
         enum bk_err err;
         const char *host, *path;
         uint16_t port;
+        bool tls, is_name;
     } rows[] = {
-        {"http://127.0.0.1:8080/turn", BK_OK, "127.0.0.1", "/turn", 8080},
-        {"http://127.0.0.1", BK_OK, "127.0.0.1", "/", 80},
-        {"http://[::1]:81/a?b=c", BK_OK, "::1", "/a?b=c", 81},
-        {"https://127.0.0.1/", BK_ERR_MALFORMED, NULL, NULL, 0},
-        {"http://localhost/", BK_ERR_MALFORMED, NULL, NULL, 0},
-        {"http://127.0.0.1:0/", BK_ERR_MALFORMED, NULL, NULL, 0},
-        {"http://127.0.0.1/a b", BK_ERR_MALFORMED, NULL, NULL, 0},
-        {"http://127.0.0.1/a\r\nHost: x", BK_ERR_MALFORMED, NULL, NULL, 0},
-        {"http:///", BK_ERR_MALFORMED, NULL, NULL, 0},
+        {"http://127.0.0.1:8080/turn", BK_OK, "127.0.0.1", "/turn", 8080, false, false},
+        {"http://127.0.0.1", BK_OK, "127.0.0.1", "/", 80, false, false},
+        {"http://[::1]:81/a?b=c", BK_OK, "::1", "/a?b=c", 81, false, false},
+        {"https://127.0.0.1/", BK_OK, "127.0.0.1", "/", 443, true, false},
+        {"https://users.example.org/x", BK_OK, "users.example.org", "/x", 443, true, true},
+        {"http://localhost:8080", BK_OK, "localhost", "/", 8080, false, true},
+        {"https://[::1]", BK_OK, "::1", "/", 443, true, false},
+        {"http://::1/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://[127.0.0.1]/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://[::1/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://[::1]x/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://[host]/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://a b/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://user@host/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://host:/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://host:1x/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://host:65536/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://127.0.0.1:0/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://127.0.0.1/a b", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http://127.0.0.1/a\r\nHost: x", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"ftp://host/", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"http:///", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
+        {"", BK_ERR_MALFORMED, NULL, NULL, 0, false, false},
     };
     struct users_url url;
     (void)state;
@@ -29,6 +44,8 @@ static void only_an_address_over_plain_http_is_a_url(void **state) {
         assert_string_equal(url.host, rows[i].host);
         assert_string_equal(url.path, rows[i].path);
         assert_int_equal(url.port, rows[i].port);
+        assert_int_equal(url.tls, rows[i].tls);
+        assert_int_equal(url.is_name, rows[i].is_name);
     }
 }
 
@@ -73,7 +90,7 @@ static void an_answer_has_a_password_or_keys(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(only_an_address_over_plain_http_is_a_url),
+        cmocka_unit_test(a_url_names_a_host),
         cmocka_unit_test(an_answer_has_a_password_or_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
