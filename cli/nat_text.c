@@ -54,6 +54,7 @@ const char *nat_text_label(enum bk_nat_attr attr) {
         [BK_NAT_UPNP] = "UPnP",
         [BK_NAT_IPV6] = "IPv6",
         [BK_NAT_IPV6_TRANSLATED] = "IPv6 translation",
+        [BK_NAT_IPV6_PREFIX] = "IPv6 prefix",
         [BK_NAT_IPV6_MAPPING] = "IPv6 mapping",
         [BK_NAT_IPV6_FILTERING] = "IPv6 filtering",
         [BK_NAT_LIFE_FIRST] = "life, unanswered",
@@ -150,6 +151,8 @@ static const char *maybe_words(enum bk_nat_attr attr, bool yes) {
         {BK_NAT_UPNP, "answers", "no answer"},
         {BK_NAT_IPV6, "works", "no answer"},
         {BK_NAT_IPV6_TRANSLATED, "yes: the outside sees another address", "no"},
+        {BK_NAT_IPV6_PREFIX, "it alone is translated (NPTv6): one address for each, ports stay",
+         "not it alone is translated"},
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (words[i].attr == attr)
@@ -433,6 +436,7 @@ static bool on_card(const struct bk_nat_record *r, enum bk_nat_attr attr) {
     case BK_NAT_ALG:
     case BK_NAT_PORT_SPECIFIC:
     case BK_NAT_IPV6_TRANSLATED:
+    case BK_NAT_IPV6_PREFIX:
         return f->status == BK_NAT_KNOWN && f->value == BK_YES;
     case BK_NAT_IPV6_MAPPING:
         return f->status == BK_NAT_KNOWN && f->value != BK_NAT_EI;

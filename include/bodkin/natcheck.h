@@ -108,12 +108,14 @@ enum bk_nat_attr {
     BK_NAT_UPNP,            /* enum bk_maybe */
     BK_NAT_IPV6,            /* enum bk_maybe: the server answers over IPv6 */
     BK_NAT_IPV6_TRANSLATED, /* enum bk_maybe */
-    BK_NAT_IPV6_MAPPING,    /* enum bk_nat_dep */
-    BK_NAT_IPV6_FILTERING,  /* enum bk_nat_dep */
-    BK_NAT_LIFE_FIRST,      /* deep: microseconds a mapping lives that nobody answered */
-    BK_NAT_LIFE_REPLIED,    /* deep: microseconds an answered mapping lives */
-    BK_NAT_REFRESH_OUT,     /* deep, enum bk_maybe: packets from inside prolong it, REQ-6 */
-    BK_NAT_REFRESH_IN,      /* deep, enum bk_maybe: packets from outside do, REQ-6a */
+    BK_NAT_IPV6_PREFIX,    /* enum bk_maybe: YES: of addresses only the prefix is translated, one to
+                              one, and ports not at all: NPTv6, RFC 6296 */
+    BK_NAT_IPV6_MAPPING,   /* enum bk_nat_dep */
+    BK_NAT_IPV6_FILTERING, /* enum bk_nat_dep */
+    BK_NAT_LIFE_FIRST,     /* deep: microseconds a mapping lives that nobody answered */
+    BK_NAT_LIFE_REPLIED,   /* deep: microseconds an answered mapping lives */
+    BK_NAT_REFRESH_OUT,    /* deep, enum bk_maybe: packets from inside prolong it, REQ-6 */
+    BK_NAT_REFRESH_IN,     /* deep, enum bk_maybe: packets from outside do, REQ-6a */
     BK_NAT_ATTRS
 };
 

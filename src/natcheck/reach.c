@@ -97,6 +97,8 @@ static void reached(struct bk_natcheck *nc, enum family f, uint32_t probe) {
         finding_known(nc, BK_NAT_IPV6, BK_YES, 999);
     }
     reach_tell_translation(nc, f, &p->seen.ip);
+    if (f == V6)
+        prefix_tell(nc, &p->seen, socket_port(nc, p->ask.socket));
     probe_cancel(nc, s->to_fallback);
     probe_cancel(nc, s->to_second);
 }

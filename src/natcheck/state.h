@@ -270,6 +270,8 @@ void socket_end(struct bk_natcheck *nc, uint32_t socket);
 /* reach.c: UDP over IPv4 has not been answered yet, though it should have been. */
 bool reach_seems_dead(const struct bk_natcheck *nc);
 void reach_tell_translation(struct bk_natcheck *nc, enum family f, const struct bk_ip *seen);
+/* prefix.c: what became of the host's IPv6 address and port. */
+void prefix_tell(struct bk_natcheck *nc, const struct bk_addr *seen, uint16_t local_port);
 
 /* The steps, one per file. */
 void reach_step(struct bk_natcheck *nc);

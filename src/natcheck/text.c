@@ -24,6 +24,7 @@ const char *bk_nat_attr_name(enum bk_nat_attr attr) {
         [BK_NAT_UPNP] = "upnp",
         [BK_NAT_IPV6] = "ipv6",
         [BK_NAT_IPV6_TRANSLATED] = "ipv6-translated",
+        [BK_NAT_IPV6_PREFIX] = "ipv6-prefix",
         [BK_NAT_IPV6_MAPPING] = "ipv6-mapping",
         [BK_NAT_IPV6_FILTERING] = "ipv6-filtering",
         [BK_NAT_LIFE_FIRST] = "lifetime-unanswered",

@@ -73,4 +73,10 @@ bool life_is_narrow(const struct life_range *range);
 /* `count` instants inside the range, in even ratios, into `out`. */
 void life_split(const struct life_range *range, int64_t *out, size_t count);
 
+/* ---- prefix.c ---- */
+
+/* Do two addresses differ in their prefix alone? Either the checksum stays the same, as RFC 6296
+ * has it, though a word beside the prefix may differ for that, or nothing else differs at all. */
+bool prefix_is_all(const struct bk_ip *inside, const struct bk_ip *outside);
+
 #endif

@@ -8,6 +8,7 @@ thing there is, with a NAT64 at the border (RFC 6146, here a translator and a ma
     b 192.168.2.10, 2001:db8:2::10 ─ rb ─┘
 """
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -129,12 +130,43 @@ def an_ipv6_only_host_reaches_ipv4(folder):
         assert remote(paths).startswith("[64:ff9b::"), paths
 
 
+def a_translated_prefix_is_told_from_a_nat():
+    """Linux translates prefixes one to one; RFC 6296 would mend the checksum as well."""
+    with near.Net() as net:
+        core(net)
+        net.ip("core", "-6", "addr", "add", "2001:db8::100/64", "dev", "eth0", "nodad")
+        site(net, "a", "ra", 1, v4=False)
+        net.ip("core", "-6", "route", "add", "2001:db8:f::/64", "via", "2001:db8::2")
+        net.rules("ra", """table ip6 prefix {
+chain post { type nat hook postrouting priority 100;
+oifname "wan" ip6 saddr 2001:db8:1::/64 snat ip6 prefix to 2001:db8:f::/64; }
+}
+""")
+        net.serve("core", "2001:db8::1")
+        assert found(net, "ipv6-prefix") is True
+        net.rules("ra", """delete table ip6 prefix
+table ip6 one { chain post { type nat hook postrouting priority 100; oifname "wan" masquerade; }
+}
+""")
+        assert found(net, "ipv6-prefix") is False
+
+
+def found(net, attribute):
+    done = subprocess.run(net.within("a", near.BODKIN, "nat", "--json", "--ipv6", "--server",
+                                     "[2001:db8::1]:3478"), capture_output=True, text=True,
+                          timeout=60, env=net.environment("nat"))
+    assert done.stdout, done.stderr[-2000:]
+    return json.loads(done.stdout)["attributes"][attribute]["value"]
+
+
 def main():
     kernel_nat.need()
     firewalls_are_punched()
     print("firewalls_are_punched: ok")
     ipv6_comes_before_ipv4()
     print("ipv6_comes_before_ipv4: ok")
+    a_translated_prefix_is_told_from_a_nat()
+    print("a_translated_prefix_is_told_from_a_nat: ok")
     an_ipv6_only_host_reaches_ipv4(os.path.dirname(os.path.abspath(__file__)))
     print("an_ipv6_only_host_reaches_ipv4: ok")
     return 0

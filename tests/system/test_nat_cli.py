@@ -50,6 +50,7 @@ ATTRIBUTES = {
     "unsolicited": {"drop", "reject"}, "inbound-first": bool, "alg": bool, "port-specific": bool,
     "tcp-mapping": DEPENDENCE, "double-nat": {"no-sign", "yes", "carrier"}, "pcp": bool,
     "nat-pmp": bool, "upnp": bool, "ipv6": bool, "ipv6-translated": bool,
+    "ipv6-prefix": bool,
     "ipv6-mapping": DEPENDENCE, "ipv6-filtering": DEPENDENCE, "lifetime-unanswered": NUMBER,
     "lifetime-answered": NUMBER, "refresh-outbound": bool, "refresh-inbound": bool,
 }

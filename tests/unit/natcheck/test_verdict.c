@@ -164,11 +164,38 @@ static void test_ladder_and_split(void **state) {
     }
 }
 
+/* ---- prefixes ---- */
+
+static const struct {
+    const char *inside, *outside;
+    bool prefix;
+} prefix_cases[] = {
+    {"fd01:203:405:1::1234", "2001:db8:1:d550::1234", true}, /* RFC 6296 appendix B */
+    {"fd01:203:405:1::1234", "2001:db8:1:1::1234", true},    /* with no thought of checksums */
+    {"fd01:203:405:1:0:0:0:1234", "2001:db8:1:1:d54f::1234", true}, /* a /64, section 3.5 */
+    {"fd01:203:405:1:0:0:0:1234", "2001:db8:1:1:d54e::1234", false},
+    {"fd01:203:405:1::1234", "2001:db8:1:d550::1235", false}, /* one address for all */
+    {"fd01:203:405:1::1234", "2001:db8::1", false},
+    {"fd01:203:405:1::1234", "fd01:203:405:1::1234", false},
+    {"192.168.1.2", "203.0.113.2", false},
+};
+
+static void test_prefixes(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof prefix_cases / sizeof *prefix_cases; i++) {
+        struct bk_ip inside, outside;
+        assert_int_equal(bk_ip_parse(prefix_cases[i].inside, &inside), BK_OK);
+        assert_int_equal(bk_ip_parse(prefix_cases[i].outside, &outside), BK_OK);
+        if (prefix_is_all(&inside, &outside) != prefix_cases[i].prefix)
+            fail_msg("%s to %s", prefix_cases[i].inside, prefix_cases[i].outside);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mapping),          cmocka_unit_test(test_mapping_order),
         cmocka_unit_test(test_two_nats),         cmocka_unit_test(test_life_range),
-        cmocka_unit_test(test_ladder_and_split),
+        cmocka_unit_test(test_ladder_and_split), cmocka_unit_test(test_prefixes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
