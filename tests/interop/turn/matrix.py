@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """TURN clients that nobody here wrote against `bodkin serve`: every mode of coturn's turnutils_uclient,
-its STUN tools, libnice, aioice, Chromium with iceTransportPolicy "relay".
+its STUN tools, libnice, aioice, Chromium with iceTransportPolicy "relay". And `bodkin turn` against coturn.
 
     matrix.py [--write FILE] [--failures FILE] [--only WORD]...
 
@@ -12,15 +12,19 @@ BODKIN is the program, PEERS the folder with peer_nice, NODE_PATH where playwrig
 Ends with 1 when something failed."""
 import argparse
 import asyncio
+import base64
 import datetime
+import json
 import os
 import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -48,9 +52,10 @@ class Server:
     """One of the two, on `addresses`; ports from `port` on: STUN and TURN, the second one of RFC
     5780, HTTPS, the echoing peer (two), TLS and DTLS."""
 
-    def __init__(self, kind, folder, addresses, port, within=()):
+    def __init__(self, kind, folder, addresses, port, within=(), more=()):
         self.kind, self.folder, self.addresses, self.port = kind, folder, addresses, port
         self.within, self.process, self.logged = list(within), None, 0
+        self.more = list(more)
         self.log = os.path.join(folder, kind + ".log")
 
     def argv(self):
@@ -62,7 +67,7 @@ class Server:
                 words += ["-L", a, "-E", a]
             return ["turnserver", "-n", "-p", str(self.port), "--tls-listening-port",
                     str(self.port + 6), "--no-cli", "--lt-cred-mech", "-u", f"{USER}:{PASSWORD}",
-                    "-r", "bodkin", "--allow-loopback-peers", "--mobility", "--simple-log", *words]
+                    "-r", "bodkin", "--allow-loopback-peers", "--mobility", "--simple-log", *words, *self.more]
         words = []
         for a in self.addresses:
             words += ["--listen", a, "--relay-address", a]
@@ -138,12 +143,11 @@ def free_ports(count):
 
 class Mode:
     def __init__(self, name, *options, peer=None, over="127.0.0.1", secure=False, messages=80,
-                 coturn=True, user=True, all_back=True, survive=False, note=""):
+                 coturn=True, user=True, all_back=True, survive=False):
         self.name, self.options, self.peer, self.over = name, list(options), peer, over
         self.secure, self.messages, self.coturn, self.user = secure, messages, coturn, user
         self.all_back = all_back  # every message must come back
         self.survive = survive    # what counts is that the server serves the next client
-        self.note = note
 
 
 V4, V6 = "127.0.0.1", "::1"
@@ -155,8 +159,7 @@ MODES = [
     Mode("UDP, DONT-FRAGMENT", "-g", peer=V4),
     Mode("UDP, extra requests", "-G", "-y"),
     Mode("UDP, time-limited credentials", "-W", SECRET, peer=V4, coturn=False, user=False),
-    Mode("UDP, OAuth tokens", "-J", peer=V4, coturn=False,
-         note="the tool signs with the first 16 bytes of the token's 20-byte key, against RFC 7635"),
+    Mode("UDP, OAuth tokens", "-J", peer=V4, coturn=False),
     Mode("UDP, mobility", "-M", "-y"),
     Mode("UDP, mobility, Send indications", "-M", "-s", peer=V4),
     Mode("UDP, negative tests", "-N", "-y"),
@@ -292,8 +295,6 @@ def uclient_rows(options, folder):
                     passed, words = True, words + ": as with coturn, it is the tool"
                 if not theirs.alive():
                     with_coturn = theirs.start()
-            if not passed and mode.note:
-                words += "; " + mode.note
             rows.append(Row("uclient: " + mode.name, passed, words, " ".join(argv), other))
             rows[-1].show()
             if not ours.alive() and not ours.start():
@@ -325,6 +326,119 @@ def stun_rows(options, folder):
                         "saw " + said[0] if said else "no answer", " ".join(argv)))
         rows[-1].show()
     server.stop()
+    return rows
+
+
+# ---- Our client --------------------------------------------------------------------------------
+
+TCP_PEER = "a peer by TCP"
+OURS = [  # name, the server's URI, words, what must be true of what it says, only against one of the two
+    ("UDP", "turn:{}:{}", ["echo"], None, None),
+    ("TCP", "turn:{}:{}?transport=tcp", ["echo"], None, None),
+    ("TLS", "turns:{}:{}", ["echo"], None, None),
+    ("DTLS", "turns:{}:{}?transport=udp", ["echo"], None, None),
+    ("DONT-FRAGMENT", "turn:{}:{}", ["allocate", "--dont-fragment"], None, None),
+    ("IPv6 relay", "turn:{}:{}", ["allocate", "--ipv6"], lambda s: s["relayed"].startswith("[::1]"), None),
+    ("mobility, UDP", "turn:{}:{}", ["echo", "--mobility"], lambda s: s["move_ms"] > 0, None),
+    ("mobility, TCP", "turn:{}:{}?transport=tcp", ["echo", "--mobility"], lambda s: s["move_ms"] > 0, "bodkin"),
+    ("mobility, TLS", "turns:{}:{}", ["echo", "--mobility"], lambda s: s["move_ms"] > 0, "bodkin"),
+    ("a pair of ports", "turn:{}:{}", ["allocate", "--reserve"],
+     lambda s: port_of(s["relayed_next"]) == port_of(s["relayed"]) + 1, None),
+    (TCP_PEER, "turn:{}:{}?transport=tcp", ["allocate"], lambda s: s["peer_bytes_back"] == 100, None),
+    (TCP_PEER + ", over TLS", "turns:{}:{}", ["allocate"], lambda s: s["peer_bytes_back"] == 100, None),
+    ("access token", "turn:{}:{}", ["echo", "--token"], None, None),
+]
+
+
+def port_of(addr):
+    return int(addr.rsplit(":", 1)[1])
+
+
+def coturn_with_tokens(folder):
+    """coturn has the keys in its data base."""
+    path = os.path.join(folder, "keys.db")
+    with open("/usr/share/coturn/schema.sql", encoding="utf8") as schema, sqlite3.connect(path) as db:
+        db.executescript(schema.read())
+        db.execute("insert into oauth_key (kid, ikm_key, as_rs_alg, realm) values (?, ?, 'A256GCM', '')",
+                   ("north", TOKEN_KEYS["north"]))
+    return ["--oauth", f"--db={path}"]
+
+
+def make_token(server):
+    """Its file. coturn, server and tools, signs with the first 16 of a key's 20 bytes."""
+    name = "bodkin" if server.kind == "coturn" else "localhost"
+    made = subprocess.run([BODKIN, "turn", "token", name, "--token-key", f"north:{TOKEN_KEYS['north']}"],
+                          capture_output=True, text=True, check=True).stdout
+    token = json.loads(made)
+    if server.kind == "coturn":
+        token["key"] = base64.b64encode(base64.b64decode(token["key"])[:16]).decode()
+    path = os.path.join(server.folder, server.kind + ".token")
+    with open(path, "w", encoding="utf8") as f:
+        json.dump(token, f)
+    return path
+
+
+def give_back(listener):
+    """A TCP peer that echoes, one connection after the other."""
+    while True:
+        try:
+            with listener.accept()[0] as one:
+                while data := one.recv(4096):
+                    one.sendall(data)
+        except ConnectionError:
+            continue
+        except OSError:
+            return
+
+
+def run_ours(server, name, uri, words, check, peer):
+    """(passed, words, command)"""
+    secure = uri.startswith("turns")
+    argv = [BODKIN, "turn", words[0], uri.format(V4, server.port + (6 if secure else 0)), "--json", *words[1:]]
+    if "--token" in words:
+        argv.append(make_token(server))
+    else:
+        argv += ["--user", f"{USER}:{PASSWORD}"]
+    argv += ["--insecure"] if secure else []
+    argv += ["--seconds", "1", "--rate", "50"] if words[0] == "echo" else []
+    argv += ["--tcp-peer", peer] if name.startswith(TCP_PEER) else []
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        return False, "no end after 60 s", argv
+    if done.returncode != 0:
+        return False, last_words(done.stderr), argv
+    said = json.loads(done.stdout)
+    passed = (said.get("sent") == said.get("came_back")) and (check is None or check(said))
+    told = f"{said['came_back']} of {said['sent']}" if "sent" in said else said["relayed"]
+    return passed, told + (f", moved in {said['move_ms']:.0f} ms" if "move_ms" in said else ""), argv
+
+
+def our_rows(options, folder):
+    wants = [o for o in OURS if wanted(options, "bodkin turn " + o[0])]
+    if not wants:
+        return []
+    make_certificate(folder)
+    base = free_ports(20)
+    servers = [Server("bodkin", folder, [V4, V6], base),
+               Server("coturn", folder, [V4, V6], base + 10, more=coturn_with_tokens(folder))]
+    rows = []
+    with socket.create_server((V4, 0)) as listener:
+        peer = "%s:%d" % listener.getsockname()
+        threading.Thread(target=give_back, args=(listener,), daemon=True).start()
+        try:
+            if not all([s.start() for s in servers]):
+                return [Row("bodkin turn", False, "a server does not start")]
+            for name, uri, words, check, only in wants:
+                results = [run_ours(s, name, uri, words, check, peer) if only in (None, s.kind) else
+                           (True, None, []) for s in servers]
+                rows.append(Row("bodkin turn: " + name, all(r[0] for r in results), results[0][1],
+                                " ".join(results[0][2]), ("" if results[1][0] else "FAILED: ") +
+                                results[1][1] if results[1][1] else None))
+                rows[-1].show()
+        finally:
+            for s in servers:
+                s.stop()
     return rows
 
 
@@ -486,7 +600,12 @@ def table(lines):
            f"{day:%B %Y}. Each row is a client that nobody here wrote", "against `bodkin serve` with "
            "TURN; uclient sends 80 messages (4 clients, 20 each), and the third column is what the "
            "same", "mode gives with coturn as the server. Its DTLS modes run with DTLS 1.2: the tool asks for 1.0, "
-           "which RFC 8996 forbids.", "",
+           "which RFC 8996 forbids.", "The rows of `bodkin turn` are our client against both: 50 echoes through "
+           "the relay, or what the row's name says.", "",
+           "coturn 4.6.1 signs with the first 16 bytes of a token's key of 20, server and tools alike; "
+           "`bodkin serve` takes both, and", "our client is given as much as the server takes. It takes a "
+           "ticket over UDP with the second request only, and over TCP drops", "the connection that brought it: "
+           "hence no such rows.", "",
            f"- bodkin: {version(BODKIN, '--version')}",
            f"- coturn {version('dpkg-query', '-W', '-f', '${Version}', 'coturn')}: turnutils_uclient, "
            "turnutils_stunclient, turnutils_natdiscovery",
@@ -526,7 +645,7 @@ def main():
         sys.exit(77)
     rows = []
     with tempfile.TemporaryDirectory(prefix="bodkin-turn.") as folder:
-        for part in (stun_rows, uclient_rows, ice_rows):
+        for part in (stun_rows, uclient_rows, our_rows, ice_rows):
             rows += part(options, folder)
     bad = [r for r in rows if not r.passed]
     print(f"{len(rows) - len(bad)} of {len(rows)} passed")
