@@ -30,9 +30,10 @@ def turn(server, *words):
 
 
 def cut_off(server, at):
-    """A client that dies with its allocations: they end by themselves."""
+    """A client that dies with its allocations: they end by themselves. It has an address of its own:
+    who got one of its ports meanwhile would be refused (437)."""
     argv = [BODKIN, "turn", "echo", at, "--flows", "5", "--lifetime", "600", "--user", USER,
-            "--seconds", "30"]
+            "--seconds", "30", "--from", "127.0.0.9"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as tool:
         time.sleep(0.3)
         tool.kill()
