@@ -267,6 +267,7 @@ def begin(net):
                   "table ip n { chain p { type nat hook prerouting priority -100\n"
                   "tcp dport 443 redirect to :8443\n}\n}\n")
     listener = net.start("outside", [BODKIN, "listen", "--home", home, "--allow-forward", "localhost:9"])
+    net.home = home
     net.ticket = net.wait_for(listener, r"\bbodkin1[a-z2-7]+")[0]
     net.key = net.end(net.start("outside", [BODKIN, "id"]))[1].strip()
 
