@@ -54,7 +54,7 @@ int turn_flood(struct turn_cli *t);
 int turn_alloc_rate(struct turn_cli *t);
 int turn_binding_rate(struct turn_cli *t);
 
-/* Reads what an authorization server gave (RFC 7635 section 4.1): a JSON object in a file. `kid`
+/* Reads what an authorization server gave (RFC 7635 section 4): a JSON object in a file. `kid`
  * has room for TURN_CLI_KID_MAX + 1. false: told on standard error. */
 enum { TURN_CLI_KID_MAX = 64 };
 bool turn_token_read(struct turn_cli *t, const char *path, char *kid);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Access tokens of RFC 7635: brought instead of a password, and made, which is what an
- * authorization server does. Both ends of it are the JSON object of section 4.1. */
+ * authorization server does. Both ends of it are the JSON object of section 4. */
 #include "base/wipe.h"
 #include "box/box.h"
 #include "cli/command.h"

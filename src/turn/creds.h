@@ -26,7 +26,7 @@ size_t creds_size(const char *user, const char *password, size_t challenge_max);
 /* *Keeps* `texts`. BK_ERR_ARGUMENT, BK_ERR_TOO_LONG: as stun_login_init(). */
 BK_MUST_USE enum bk_err creds_init(struct creds *c, void *texts, const char *user,
                                    const char *password, size_t challenge_max);
-/* With the key of an access token (RFC 7635 section 4.2) instead of a password, of CREDS_KEY_MIN to
+/* With the key of an access token (RFC 7635 section 5) instead of a password, of CREDS_KEY_MIN to
  * CREDS_KEY_MAX bytes; `kid` is the user. creds_size() with an empty password is what it takes. */
 BK_MUST_USE enum bk_err creds_init_key(struct creds *c, void *texts, const char *kid,
                                        const struct wire_span *key, size_t challenge_max);
