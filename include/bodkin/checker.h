@@ -311,6 +311,23 @@ BK_API void bk_checker_settle(struct bk_checker *ice, struct bk_time now);
 /* Bytes this checker holds from its allocator now. */
 BK_API size_t bk_checker_size(const struct bk_checker *ice);
 
+/* ---- Ways through hard NATs ------------------------------------------------------------------ */
+
+/* Fills *out with a check that belongs to no pair, from `local` to `remote`: a probe of a port that
+ * was only predicted or guessed. It is sent once and waits for no answer: if it gets through, the
+ * peer knows a new peer-reflexive candidate (RFC 8445 section 7.3.1.3) and its triggered check
+ * comes back the same way; add a local candidate with that base before bk_checker_recv() gets it.
+ * out->data is valid until the next call. BK_ERR_STATE: the peer's credentials are not known. */
+BK_API BK_MUST_USE enum bk_err bk_checker_loose_check(struct bk_checker *ice,
+                                                      const struct bk_addr *local,
+                                                      const struct bk_addr *remote,
+                                                      struct bk_datagram *out);
+/* The peer's NAT is spoilt by a packet from outside that comes before one from inside: the first
+ * transmission of each check to a global IPv4 address of the peer from which nothing has come yet
+ * leaves with this TTL, which is to die on the way, and the second follows `hold_us` later, or as
+ * soon as the peer's own check has come in. 0: off. */
+BK_API void bk_checker_set_opener(struct bk_checker *ice, uint8_t ttl, uint32_t hold_us);
+
 /* ---- Asking about paths --------------------------------------------------------------------- */
 
 /* Checks the selected and all other valid pairs right now, with fast retransmissions. Every pair

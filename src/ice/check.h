@@ -34,6 +34,7 @@ struct ice_check_plan {
     bool old; /* under the credentials from before the restart */
     bool controlling, use_candidate;
     bool reliable;       /* over a connection: sent once, whatever `tries` says */
+    bool opener;         /* the first try dies on the way, on purpose */
     uint16_t pair;       /* index in the checklist */
     uint16_t pad_to;     /* the message's whole size, for MTU tests; 0: as it comes */
     uint32_t nomination; /* with use_candidate; 0: none told */

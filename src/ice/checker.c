@@ -222,6 +222,8 @@ bool bk_checker_next_datagram(struct bk_checker *ice, struct bk_datagram *out) {
     d.local = ice_pair_at(ice, c->plan.pair)->base;
     d.remote = ice_pair_at(ice, c->plan.pair)->to;
     d.protocol = ice_pair_at(ice, c->plan.pair)->tcp ? BK_TCP : BK_UDP;
+    if (c->plan.opener && c->sent == 1)
+        d.ttl = ice->opener_ttl;
     d.len = build_check(ice, c);
     *out = d;
     return true;

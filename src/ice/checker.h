@@ -13,6 +13,7 @@
  *   consent.c   valid pairs are kept fresh, or die
  *   doubt.c     the selected pair is silent: it is asked, and a spare takes over
  *   probe.c     valid pairs are checked now; the largest datagram is found
+ *   loose.c     checks that belong to no pair; first ones that die on the way
  *   restart.c   new credentials, old pairs
  *   remote.c    the peer's credentials, for all streams or for one
  *
@@ -89,6 +90,8 @@ struct bk_checker {
     struct ice_events events;
 
     struct bk_time pace_at; /* when the next check would leave at one per Ta */
+    uint32_t opener_hold_us;
+    uint8_t opener_ttl;
     struct ice_mtu_test mtu;
 
     struct bk_checker_stats stats;
@@ -236,6 +239,10 @@ void ice_consent_refresh(struct bk_checker *ice, struct ice_pair *pair);
 void ice_consent_postpone(struct bk_checker *ice, struct ice_pair *pair);
 void ice_consent_turn(struct bk_checker *ice);
 struct bk_time ice_consent_deadline(const struct bk_checker *ice);
+
+/* loose.c */
+/* Is the first transmission of this pair's check to die on the way? */
+bool ice_needs_opener(const struct bk_checker *ice, const struct ice_pair *pair);
 
 /* probe.c */
 void ice_mtu_answered(struct bk_checker *ice, const struct ice_pair *pair, uint16_t size);

@@ -85,6 +85,9 @@ static void plan_connect(const struct bk_checker *ice, const struct ice_pair *p,
         plan_lossy(ice, plan);
     if (p->tcp)
         plan_reliable(ice, plan);
+    plan->opener = ice_needs_opener(ice, p);
+    if (plan->opener)
+        plan->rto_us = short_us(max64(plan->rto_us, ice->opener_hold_us));
 }
 
 static void plan_quick(const struct bk_checker *ice, const struct ice_pair *p, uint32_t tries,
