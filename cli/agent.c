@@ -25,6 +25,55 @@ static char *home_text(const struct agent *a, char *out) {
 
 /* --- paths --- */
 
+static void add_steps(cJSON *event, const struct story *story) {
+    cJSON *steps = cJSON_AddArrayToObject(event, "steps");
+    for (size_t i = 0; i < story->step_count; i++) {
+        const struct punch_step *step = &story->steps[i];
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "method",
+                                bk_oracle_method_name((enum bk_oracle_method)step->method));
+        cJSON_AddBoolToObject(item, "hit", step->hit);
+        cJSON_AddNumberToObject(item, "packets", step->packets);
+        cJSON_AddNumberToObject(item, "sockets", step->sockets);
+        cJSON_AddNumberToObject(item, "begun_ms", (double)(step->begun_us / 1000));
+        cJSON_AddNumberToObject(item, "took_ms", (double)(step->took_us / 1000));
+        cJSON_AddItemToArray(steps, item);
+    }
+}
+
+/* The record of how the path was found, for scripts. */
+static void add_story(cJSON *event, const struct session *s) {
+    struct story story;
+    char text[STORY_MAX];
+    if (event == NULL) /* no script listens */
+        return;
+    session_story(s, &story);
+    cJSON_AddStringToObject(event, "story", story_tell(&story, text));
+    cJSON_AddStringToObject(event, "method", bk_oracle_method_name(story.method));
+    if (story.direct) {
+        cJSON_AddNumberToObject(event, "probes", (double)story.probes);
+        cJSON_AddNumberToObject(event, "took_ms", (double)(story.took_us / 1000));
+    }
+    cJSON_AddStringToObject(event, "nat_here", story_nat(&story.here, text));
+    cJSON_AddStringToObject(event, "nat_there", story_nat(&story.there, text));
+    add_steps(event, &story);
+}
+
+void agent_explain(const struct session *s, FILE *out) {
+    struct story story;
+    char text[STORY_MAX];
+    session_story(s, &story);
+    for (size_t i = 0; i < story.step_count; i++) {
+        const struct punch_step *step = &story.steps[i];
+        fprintf(out, "  %6.0f ms  %s: %u packets, %u sockets, %.0f ms, %s\n",
+                (double)step->begun_us / 1000,
+                bk_oracle_method_text((enum bk_oracle_method)step->method), (unsigned)step->packets,
+                (unsigned)step->sockets, (double)step->took_us / 1000,
+                step->hit ? "got through" : "nothing came through");
+    }
+    fprintf(out, "%s\n", story_tell(&story, text));
+}
+
 static void report_path(struct agent *a, const struct session *s) {
     struct session_path path;
     char text[BK_ADDR_TEXT_MAX];
@@ -40,6 +89,7 @@ static void report_path(struct agent *a, const struct session *s) {
     }
     if (path.rtt_us > 0)
         cJSON_AddNumberToObject(event, "rtt_ms", (double)(path.rtt_us / 100) / 10);
+    add_story(event, s);
     report_send(&a->report, event);
 }
 

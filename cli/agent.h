@@ -13,6 +13,8 @@
 #include "net/loop.h"
 #include "node/node.h"
 
+#include <stdio.h>
+
 struct agent;
 
 enum { AGENT_SIGNALS = 3 };
@@ -71,6 +73,9 @@ void agent_close(struct agent *a);
 void agent_finish(struct agent *a, enum exit_code code, uint64_t quic_code);
 /* Measures times in reports from now on: the session starts. */
 void agent_start_clock(struct agent *a);
+/* What was tried to get through, a line a step, then the sentence: how the path was found, or why
+ * it is relayed. */
+void agent_explain(const struct session *s, FILE *out);
 /* Shows the path on the status line, with `tail` (may be NULL) behind it. */
 void agent_show_path(struct agent *a, const struct session *s, const char *tail);
 /* Calls `on_tick` twice a second from now on. */

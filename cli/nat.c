@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "cli/command.h"
 #include "cli/nat_card.h"
-#include "cli/nat_driver.h"
+#include "node/nat_driver.h"
 #include "cli/nat_json.h"
 #include "cli/nat_live.h"
 #include "cli/nat_pair.h"

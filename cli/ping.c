@@ -20,6 +20,7 @@ static const char help[] =
     "  -c, --count N      stop after N replies (10); 0: until interrupted\n"
     "  -i, --interval MS  between two pings (500)\n"
     "      --on           go on when the path is direct\n"
+    "      --explain      each step that was tried to get through, with times\n"
     "      --home URL     the home server, when a key is given (or $BODKIN_HOME)\n"
     "      --proxy URL    http:// or socks5:// proxy to it, or none (else\n"
     "                     $HTTPS_PROXY, or `proxy = URL`)\n"
@@ -36,7 +37,7 @@ struct ping {
     struct agent agent;
     struct agent_options options;
     uint32_t count, interval_ms;
-    bool on;
+    bool on, explain;
     struct session_offer offer;
     struct ticket ticket;
     struct session *session;
@@ -87,6 +88,17 @@ static void print_home(struct ping *p) {
                (double)node_home_rtt_us(p->agent.node) / 1000);
 }
 
+/* The last word: how the path was found, or what stands in the way. */
+static void tell_story(const struct ping *p) {
+    struct story story;
+    char text[STORY_MAX];
+    session_story(p->session, &story);
+    if (p->explain)
+        agent_explain(p->session, stdout);
+    else
+        printf("%s\n", story_tell(&story, text));
+}
+
 static void summarize(struct ping *p) {
     struct session_path path;
     struct report *r = &p->agent.report;
@@ -110,6 +122,7 @@ static void summarize(struct ping *p) {
         printf("still relayed after %.1f s, because: %s\n",
                (double)bk_elapsed_us(r->start, net_now(p->agent.loop)) / 1e6, why_text(path.why));
     print_home(p);
+    tell_story(p);
 }
 
 static void finish(struct ping *p, enum exit_code code) {
@@ -256,6 +269,7 @@ int cmd_ping(int argc, char **argv) {
         {"count", 'c', OPTION_NUMBER, &p.count},
         {"interval", 'i', OPTION_NUMBER, &p.interval_ms},
         {"on", '\0', OPTION_FLAG, &p.on},
+        {"explain", '\0', OPTION_FLAG, &p.explain},
         {"home", '\0', OPTION_TEXT, &p.options.home},
         {"proxy", '\0', OPTION_TEXT, &p.options.proxy},
         {"relay-only", '\0', OPTION_FLAG, &p.options.relay_only},

@@ -156,6 +156,47 @@ static void tell_events(struct sim_peer *p) {
     }
 }
 
+/* --- sockets beside the two --- */
+
+static void open_extra(struct sim_peer *p, uint16_t id, uint16_t wanted, struct bk_time now) {
+    const struct bk_addr any = {.ip = {.family = BK_IPV4}};
+    struct bk_addr at = any;
+    at.port = wanted;
+    struct sim_peer_extra *x = &p->extra[id];
+    *x = (struct sim_peer_extra){.port = 0};
+    if (world_udp_bind(p->world, p->actor, at, &x->socket) == BK_OK ||
+        world_udp_bind(p->world, p->actor, any, &x->socket) == BK_OK)
+        x->port = world_udp_local(p->world, x->socket).port;
+    p->extra_top = p->extra_top > id ? p->extra_top : (size_t)id + 1;
+    endpoint_opened(p->endpoint, id, x->port, now);
+}
+
+/* true: there was something to do. */
+static bool serve_extra(struct sim_peer *p, struct bk_time now) {
+    struct endpoint_socket action;
+    bool any = false;
+    while (endpoint_next_socket(p->endpoint, now, &action)) {
+        struct sim_peer_extra *x = &p->extra[action.id];
+        any = true;
+        if (action.open)
+            open_extra(p, action.id, action.port, now);
+        else if (x->port != 0)
+            world_udp_close(p->world, x->socket);
+        if (!action.open)
+            x->port = 0;
+    }
+    return any;
+}
+
+static socket_id socket_for(const struct sim_peer *p, const struct bk_datagram *out) {
+    int second = out->remote.ip.family == p->config.bases[1].ip.family ? 1 : 0;
+    for (size_t i = 0; i < p->extra_top; i++)
+        if (p->extra[i].port != 0 && p->extra[i].port == out->local.port &&
+            out->local.port != p->config.bases[second].port)
+            return p->extra[i].socket;
+    return p->socket[second];
+}
+
 static void send_all(struct sim_peer *p, struct bk_time now) {
     struct endpoint_relay_packet packet;
     struct bk_datagram out;
@@ -165,11 +206,12 @@ static void send_all(struct sim_peer *p, struct bk_time now) {
         if (relay_client_send(p->client, packet.to, &piece, 1) == BK_OK)
             p->relay_bytes += packet.len;
     }
-    while (endpoint_next_datagram(p->endpoint, now, &out)) {
-        p->direct_bytes += out.len;
-        bool second = out.remote.ip.family == p->config.bases[1].ip.family;
-        world_udp_send(p->world, p->socket[second ? 1 : 0], &out);
-    }
+    do {
+        while (endpoint_next_datagram(p->endpoint, now, &out)) {
+            p->direct_bytes += out.len;
+            world_udp_send(p->world, socket_for(p, &out), &out);
+        }
+    } while (serve_extra(p, now));
     struct beacon_packet beacon;
     while (endpoint_next_beacon(p->endpoint, now, &beacon))
         send_beacon(p, &beacon);
@@ -245,6 +287,7 @@ static enum bk_err start(struct sim_peer *p) {
     config.alloc = p->alloc;
     config.relay_only = p->config.relay_only;
     config.private_addresses = p->config.private_addresses;
+    config.trace = p->config.trace;
     enum bk_err err = endpoint_new(&config, &p->endpoint);
     if (err == BK_OK)
         err = bind_sockets(p);
@@ -290,6 +333,11 @@ void sim_peer_fini(struct sim_peer *p) {
 
 struct endpoint *sim_peer_endpoint(struct sim_peer *p) {
     return p->endpoint;
+}
+
+void sim_peer_set_nat(struct sim_peer *p, const struct bk_nat_traits *nat, uint8_t opener_ttl) {
+    endpoint_set_nat(p->endpoint, nat, opener_ttl, world_now(p->world));
+    sim_peer_touch(p);
 }
 
 void sim_peer_touch(struct sim_peer *p) {

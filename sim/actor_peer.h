@@ -19,6 +19,7 @@ struct sim_peer_config {
     const char *name;        /* for world_rng() */
     bool relay_only, private_addresses;
     bool beacons; /* its bases are on a link (number 1) where it calls out, and listens */
+    struct bk_trace trace;
     /* Each event, as it comes. May use sessions and the endpoint. */
     void (*on_event)(void *ctx, struct world *w, const struct endpoint_event *event);
     void (*on_home)(void *ctx, struct world *w); /* the home relay works; may be NULL */
@@ -32,6 +33,11 @@ struct sim_peer {
     actor_id actor;
     socket_id socket[2]; /* of bases[] */
     socket_id hear[2], talk[2];
+    struct sim_peer_extra {
+        socket_id socket;
+        uint16_t port; /* 0: not open */
+    } extra[ENDPOINT_SOCKETS_MAX];
+    size_t extra_top;
     stream_id stream;
     bool has_stream, stream_open, was_up;
     struct bk_time connect_at;
@@ -50,6 +56,8 @@ BK_MUST_USE enum bk_err sim_peer_init(struct sim_peer *p, struct world *w, node_
                                       const struct bk_alloc *alloc);
 void sim_peer_fini(struct sim_peer *p);
 struct endpoint *sim_peer_endpoint(struct sim_peer *p);
+/* As endpoint_set_nat(): what a survey of its NAT found. */
+void sim_peer_set_nat(struct sim_peer *p, const struct bk_nat_traits *nat, uint8_t opener_ttl);
 void sim_peer_touch(struct sim_peer *p);
 
 #endif

@@ -185,6 +185,18 @@ static struct bk_ip host_ip(const struct duo *d, unsigned who) {
                    (uint8_t)(d->config.one_nat ? who + 1 : 2));
 }
 
+/* The box of one side as a configuration. */
+static struct nat_config box_of(const struct duo *d, unsigned who) {
+    const struct nat_config *given = who == 1 ? d->config.box_a : d->config.box_b;
+    struct nat_config config;
+    if (given != NULL && !d->config.ipv6)
+        return *given;
+    const char *preset = who == 1 ? d->config.nat_a : d->config.nat_b;
+    enum bk_err err = nat_preset(d->config.ipv6 ? "firewall" : preset, &config);
+    bk_assert(err == BK_OK);
+    return config;
+}
+
 static void add_side(struct duo *d, unsigned who, const char *nat, node_id *box, node_id *host) {
     static const char *const boxes[] = {"", "nat-a", "nat-b"}, *const hosts[] = {"", "alice",
                                                                                  "bob"};
@@ -197,8 +209,7 @@ static void add_side(struct duo *d, unsigned who, const char *nat, node_id *box,
     if (who == 2 && d->config.one_nat) {
         *box = d->box_a;
     } else {
-        enum bk_err err = nat_preset(d->config.ipv6 ? "firewall" : nat, &config);
-        bk_assert(err == BK_OK);
+        config = box_of(d, who);
         config.external[0] = bk_ipv4(203, 0, 113, (uint8_t)who);
         config.external_count = d->config.ipv6 ? 0 : 1;
         *box = world_add_nat(d->world, boxes[who], WORLD_CORE, &config, &d->config.link);
@@ -217,6 +228,17 @@ static struct bk_ip server_ip(const struct duo *d) {
     return d->config.ipv6 ? server_ip6() : bk_ipv4(198, 51, 100, 1);
 }
 
+static void tell_nat(struct duo *d, struct duo_side *s, unsigned who) {
+    enum { THROUGH_ONE_BOX = 2 };
+    struct nat_config box = box_of(d, d->config.one_nat ? 1 : who);
+    struct bk_nat_traits traits;
+    box.external[0] = bk_ipv4(203, 0, 113, (uint8_t)(d->config.one_nat ? 1 : who));
+    box.external_count = 1;
+    nat_traits_of(&box, &traits);
+    traits.port_mapping = traits.ipv6 = BK_NO; /* there is none here */
+    sim_peer_set_nat(&s->peer, &traits, THROUGH_ONE_BOX);
+}
+
 static enum bk_err add_peer(struct duo *d, struct duo_side *s, node_id host, unsigned who,
                             const char *name, bool public_host) {
     struct bk_ip server = server_ip(d);
@@ -227,6 +249,7 @@ static enum bk_err add_peer(struct duo *d, struct duo_side *s, node_id host, uns
         .relay_only = who == 1 && d->config.relay_only,
         .beacons = d->config.beacons,
         .private_addresses = d->config.private_addresses,
+        .trace = d->config.trace[who - 1],
         .on_event = on_event,
         .on_home = on_home,
         .on_turn = on_turn,
@@ -244,7 +267,10 @@ static enum bk_err add_peer(struct duo *d, struct duo_side *s, node_id host, uns
     s->to_send = who == 1 ? d->config.bytes : d->config.bytes_back;
     s->home = s->started = s->secured = s->exchanged = s->first_byte = BK_NEVER;
     s->direct = s->relayed = s->last_progress = BK_NEVER;
-    return sim_peer_init(&s->peer, d->world, host, &config, &d->alloc);
+    enum bk_err err = sim_peer_init(&s->peer, d->world, host, &config, &d->alloc);
+    if (err == BK_OK && d->config.surveyed && !public_host)
+        tell_nat(d, s, who);
+    return err;
 }
 
 static enum bk_err add_server(struct duo *d) {

@@ -27,7 +27,11 @@ struct duo_config {
     bool private_addresses;    /* neither tells its own addresses to strangers */
     bool subnets;              /* with one_nat: bob is on another network behind it, 192.168.2 */
     bool ipv6_too;             /* public IPv6 addresses behind stateful firewalls, and IPv4 */
-    bool wrong_secret;         /* alice shows a secret bob does not know */
+    const struct nat_config *box_a, *box_b; /* instead of a preset; addresses are chosen here */
+    bool surveyed; /* each side knows what its own box does, as a survey would find out, and how far
+                      a packet gets through it */
+    bool wrong_secret;        /* alice shows a secret bob does not know */
+    struct bk_trace trace[2]; /* alice's, bob's */
 };
 extern const struct duo_config duo_config_default; /* both NATs "home", 20 ms, no loss */
 

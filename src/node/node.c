@@ -8,9 +8,11 @@
 #include "net/interfaces.h"
 #include "net/resolve.h"
 #include "net/udp.h"
+#include "node/extra.h"
 #include "node/home.h"
 #include "node/lan.h"
 #include "node/nat64.h"
+#include "node/survey.h"
 
 #include "base/assert.h"
 
@@ -30,6 +32,8 @@ struct node {
     struct endpoint *endpoint;
     struct home_link home;
     struct net_udp *udp4, *udp6;
+    struct extra extra;
+    struct survey survey;
     struct net_resolve *resolve;
     struct net_interface_watch *watch;
     struct node_lan lan;
@@ -39,12 +43,17 @@ struct node {
     struct net_timer timer;
     struct net_deferred round;
     struct node_traffic traffic;
+    bool alone; /* this machine has no network but itself */
 };
 
 /* --- packets out, events, the next deadline: once per turn --- */
 
-static struct net_udp *socket_for(struct node *n, const struct bk_addr *to) {
-    return to->ip.family == BK_IPV6 ? n->udp6 : n->udp4;
+/* Ports tell sockets apart. */
+static struct net_udp *socket_for(struct node *n, const struct bk_datagram *out) {
+    struct net_udp *shared = out->remote.ip.family == BK_IPV6 ? n->udp6 : n->udp4;
+    if (shared != NULL && out->local.port != 0 && out->local.port != net_udp_local(shared).port)
+        return extra_find(&n->extra, out->local.port);
+    return shared;
 }
 
 /* Is the kernel's buffer full? Then QUIC keeps its packets: a queue here would only add delay. */
@@ -57,9 +66,11 @@ static bool is_congested(const struct node *n) {
 static bool send_datagrams(struct node *n, struct bk_time now) {
     struct bk_datagram out;
     for (int i = 0; i < TRAINS_PER_ROUND; i++) {
-        if (is_congested(n) || !endpoint_next_datagram(n->endpoint, now, &out))
+        if (is_congested(n))
             return false;
-        struct net_udp *udp = socket_for(n, &out.remote);
+        if (!endpoint_next_datagram(n->endpoint, now, &out))
+            return extra_serve(&n->extra);
+        struct net_udp *udp = socket_for(n, &out);
         if (udp != NULL && net_udp_send(udp, &out) == BK_OK)
             n->traffic.direct_bytes_out += out.len;
     }
@@ -190,6 +201,21 @@ static bool has_family(const struct node *n, uint8_t family) {
     return false;
 }
 
+/* What the NAT does is worth knowing only for who leaves this machine. */
+static void start_survey(struct node *n) {
+    struct bk_addr servers[2] = {{.port = 0}};
+    for (size_t i = 0; i < n->stun_count; i++)
+        servers[n->stun[i].ip.family == BK_IPV6 ? 1 : 0] = n->stun[i];
+    if (n->stun_count > 0 && !n->config.relay_only && !n->alone)
+        survey_start(&n->survey, &servers[0], &servers[1]);
+}
+
+static void on_survey(void *ctx, const struct bk_nat_record *record, uint8_t opener_ttl) {
+    struct node *n = ctx;
+    endpoint_set_nat(n->endpoint, &record->traits, opener_ttl, net_now(n->loop));
+    net_defer(&n->round);
+}
+
 static void on_resolved(void *ctx, enum bk_err err, const struct bk_addr *addrs, size_t count) {
     struct node *n = ctx;
     n->resolve = NULL;
@@ -200,6 +226,7 @@ static void on_resolved(void *ctx, enum bk_err err, const struct bk_addr *addrs,
         if (!has_family(n, addrs[i].ip.family))
             n->stun[n->stun_count++] = addrs[i];
     set_servers(n);
+    start_survey(n);
 }
 
 static void resolve_stun(struct node *n) {
@@ -242,7 +269,8 @@ static void read_interfaces(struct node *n) {
     count = net_interfaces_choose(list, count);
     net_interfaces_rank(list, count);
     size_t used = pick_bases(n, list, count, false, bases);
-    if (used == 0) /* a machine by itself: both peers are on it */
+    n->alone = used == 0;
+    if (n->alone) /* a machine by itself: both peers are on it */
         used = pick_bases(n, list, count, true, bases);
     node_nat64_look(&n->nat64, bases, used);
     endpoint_set_bases(n->endpoint, bases, used, net_now(n->loop));
@@ -252,6 +280,7 @@ static void read_interfaces(struct node *n) {
 static void on_interfaces(void *ctx) {
     struct node *n = ctx;
     read_interfaces(n);
+    start_survey(n);
     resolve_stun(n);
     home_link_retry(&n->home);
 }
@@ -296,9 +325,12 @@ static enum bk_err start(struct node *n, char *reason) {
     config.private_addresses = n->config.private_addresses;
     config.no_beacons = n->config.no_beacons;
     enum bk_err err = endpoint_new(&config, &n->endpoint);
+    survey_init(&n->survey, n->loop, &(struct survey_events){.on_known = on_survey, .ctx = n});
     if (err == BK_OK) {
         node_lan_init(&n->lan, n->loop, n->endpoint, on_beacon, n);
         node_nat64_init(&n->nat64, n->loop, n->endpoint, &n->config.home, set_servers, n);
+        extra_init(&n->extra, n->loop, n->endpoint,
+                   &(struct net_udp_events){.on_batch = on_batch, .ctx = n});
         err = open_sockets(n);
     }
     if (err == BK_OK)
@@ -350,6 +382,8 @@ void node_free(struct node *n) {
     node_lan_fini(&n->lan);
     node_nat64_fini(&n->nat64);
     home_link_fini(&n->home);
+    survey_fini(&n->survey);
+    extra_fini(&n->extra);
     net_udp_close(n->udp4);
     net_udp_close(n->udp6);
     endpoint_free(n->endpoint);

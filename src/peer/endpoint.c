@@ -27,6 +27,7 @@ struct endpoint {
     struct door door;
     struct gather gather;
     struct lan lan;
+    struct sockets sockets;
     bool relay_up;
     struct session *sessions[ENDPOINT_SESSIONS_MAX];
     bool incoming[ENDPOINT_SESSIONS_MAX]; /* ENDPOINT_INCOMING is still to be told */
@@ -146,6 +147,7 @@ void endpoint_release(struct endpoint *ep, struct session *s) {
             ep->sessions[i] = NULL;
             lan_forget(&ep->lan, s);
             session_free(s);
+            sockets_drop_all(&ep->sockets, (uint16_t)i);
             return;
         }
 }
@@ -207,12 +209,20 @@ static bool is_among(const struct bk_addr *addrs, size_t count, const struct bk_
     return false;
 }
 
+static uint16_t port_of(const struct bk_addr *bases, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (bases[i].ip.family == BK_IPV4)
+            return bases[i].port;
+    return 0;
+}
+
 void endpoint_set_bases(struct endpoint *ep, const struct bk_addr *bases, size_t count,
                         struct bk_time now) {
     struct bk_addr before[GATHER_BASES_MAX];
     size_t before_count = ep->gather.base_count;
     memcpy(before, ep->gather.bases, sizeof before);
     gather_set_bases(&ep->gather, bases, count, now);
+    ep->env.port4 = port_of(bases, count);
     for (size_t i = 0; i < ep->config.sessions_max; i++) {
         struct session *s = ep->sessions[i];
         if (s == NULL)
@@ -228,6 +238,46 @@ void endpoint_set_bases(struct endpoint *ep, const struct bk_addr *bases, size_t
 void endpoint_set_stun(struct endpoint *ep, const struct bk_addr *servers, size_t count,
                        struct bk_time now) {
     gather_set_servers(&ep->gather, servers, count, now);
+    ep->env.stun = (struct bk_addr){.port = 0};
+    for (size_t i = 0; i < count && ep->env.stun.port == 0; i++)
+        if (servers[i].ip.family == BK_IPV4)
+            ep->env.stun = servers[i];
+}
+
+void endpoint_set_nat(struct endpoint *ep, const struct bk_nat_traits *nat, uint8_t opener_ttl,
+                      struct bk_time now) {
+    ep->env.nat = *nat;
+    ep->env.opener_ttl = opener_ttl;
+    network_changed(ep, now);
+}
+
+/* --- sockets beside the shared ones --- */
+
+static void ask_sessions(struct endpoint *ep, struct bk_time now) {
+    for (size_t i = 0; i < ep->config.sessions_max; i++) {
+        struct session_socket want;
+        while (ep->sessions[i] != NULL && session_next_socket(ep->sessions[i], now, &want))
+            if (!want.open)
+                sockets_drop(&ep->sockets, (uint16_t)i, want.port);
+            else if (sockets_want(&ep->sockets, (uint16_t)i, want.index, want.port) != BK_OK)
+                session_opened(ep->sessions[i], want.index, BK_ERR_FULL, 0, now);
+    }
+}
+
+bool endpoint_next_socket(struct endpoint *ep, struct bk_time now, struct endpoint_socket *out) {
+    struct sockets_action action;
+    ask_sessions(ep, now);
+    if (!sockets_next(&ep->sockets, &action))
+        return false;
+    *out = (struct endpoint_socket){.open = action.open, .id = action.id, .port = action.port};
+    return true;
+}
+
+void endpoint_opened(struct endpoint *ep, uint16_t id, uint16_t port, struct bk_time now) {
+    uint16_t place;
+    uint16_t index;
+    if (sockets_opened(&ep->sockets, id, port, &place, &index) && ep->sessions[place] != NULL)
+        session_opened(ep->sessions[place], index, port == 0 ? BK_ERR_FULL : BK_OK, port, now);
 }
 
 void endpoint_set_nat64(struct endpoint *ep, const struct nat64_prefix *prefix,
@@ -344,6 +394,14 @@ void endpoint_peer_gone(struct endpoint *ep, const uint8_t key[PEER_KEY_LEN], bo
 }
 
 static void on_stun(struct endpoint *ep, const struct bk_datagram *in, struct bk_time now) {
+    uint16_t place;
+    uint16_t index;
+    if (sockets_find(&ep->sockets, in->local.port, &place, &index)) {
+        if (ep->sessions[place] == NULL ||
+            session_fresh_recv(ep->sessions[place], index, in, now) == BK_ERR_NOT_OURS)
+            ep->counts.stun_stray++;
+        return;
+    }
     if (gather_recv(&ep->gather, in, now) != BK_ERR_NOT_OURS)
         return;
     for (size_t i = 0; i < ep->config.sessions_max; i++)

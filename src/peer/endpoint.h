@@ -14,12 +14,17 @@
 
 #include "peer/beacon.h"
 #include "peer/session.h"
+#include "peer/sockets.h"
 
 #include <bodkin/addr.h>
 
 struct endpoint;
 
-enum { ENDPOINT_SESSIONS_MAX = 1024, ENDPOINT_RELAY_MAX = 65536 };
+enum {
+    ENDPOINT_SESSIONS_MAX = 1024,
+    ENDPOINT_RELAY_MAX = 65536,
+    ENDPOINT_SOCKETS_MAX = SOCKETS_MAX
+};
 
 struct endpoint_config {
     const struct identity *identity; /* copied */
@@ -86,6 +91,24 @@ void endpoint_relay_up(struct endpoint *ep, bool up, struct bk_time now);
  * change. */
 void endpoint_set_links(struct endpoint *ep, const struct beacon_link *links, size_t count,
                         struct bk_time now);
+/* What the NAT in front of this machine does, as bodkin/natcheck.h finds out, and the TTL with
+ * which a packet passes it and dies soon after (0: not known). Peers are told. */
+void endpoint_set_nat(struct endpoint *ep, const struct bk_nat_traits *nat, uint8_t opener_ttl,
+                      struct bk_time now);
+
+/* A UDP socket beside the shared ones: IPv4, the wildcard address. Datagrams of
+ * endpoint_next_datagram() whose local port is its own leave from it; what it receives goes into
+ * endpoint_recv() with that port in in->local. */
+struct endpoint_socket {
+    bool open;     /* answer with endpoint_opened(); else close it */
+    uint16_t id;   /* below ENDPOINT_SOCKETS_MAX; after closing it may mean another one */
+    uint16_t port; /* to open: the port that is wanted, if it is free; 0: any */
+};
+/* Drain it before and after endpoint_next_datagram(): either may wait for the other. */
+bool endpoint_next_socket(struct endpoint *ep, struct bk_time now, struct endpoint_socket *out);
+/* `port` 0: it could not be opened. */
+void endpoint_opened(struct endpoint *ep, uint16_t id, uint16_t port, struct bk_time now);
+
 /* --- packets --- */
 
 void endpoint_relay_recv(struct endpoint *ep, const uint8_t from[PEER_KEY_LEN], const uint8_t *data,

@@ -77,6 +77,7 @@ static enum bk_err make(const struct session_env *env, bool offerer, struct sess
     s->give_up = BK_NEVER;
     s->relay_quiet = BK_NEVER;
     s->look = BK_NEVER;
+    s->began = BK_NEVER;
     *out = s;
     return BK_OK;
 }
@@ -150,6 +151,7 @@ void session_free(struct session *s) {
     struct bk_alloc alloc = s->env->alloc;
     quic_free(s->quic);
     bk_checker_free(s->ice);
+    punch_free(s->punch);
     wipe(s, sizeof *s);
     alloc.put(alloc.ctx, s);
 }
@@ -309,7 +311,7 @@ bool session_next_datagram(struct session *s, uint8_t *buf, size_t cap, struct b
     size_t len, segment;
     if (s->state == SESSION_OVER)
         return false;
-    if (bk_checker_next_datagram(s->ice, out))
+    if (bk_checker_next_datagram(s->ice, out) || session_punch_next_datagram(s, now, out))
         return true;
     if (!path_is_direct(&s->path) || s->pair.id == 0 ||
         !quic_next_train(s->quic, buf, cap, s->payload, now, &len, &segment))

@@ -22,6 +22,7 @@
 #include "peer/path.h"
 #include "peer/quic.h"
 #include "peer/signal.h"
+#include "peer/story.h"
 #include "peer/why.h"
 #include "wire/nat64.h"
 
@@ -38,6 +39,17 @@ struct session_env {
     bool private_addresses;      /* host candidates are told to neighbours only, session_reveal() */
     enum signal_udp udp;         /* what the endpoint found out about this machine's network */
     enum signal_mapping mapping; /* the same */
+    struct bk_nat_traits nat;    /* the same, once it was looked at closely; all zero: not yet */
+    uint8_t opener_ttl;          /* with it a packet passes our NAT and dies soon; 0: not known */
+    struct bk_addr stun;         /* an IPv4 STUN server; family 0: none */
+    uint16_t port4;              /* of the shared IPv4 socket; 0: there is none */
+};
+
+/* A socket beside the shared ones, that a way through a hard NAT wants. */
+struct session_socket {
+    bool open;      /* true: to be opened, session_opened() answers; false: to be closed */
+    uint16_t index; /* the session's name for it */
+    uint16_t port;  /* of one to be closed; the one wanted by one to be opened, 0: any */
 };
 
 enum session_state {
@@ -136,6 +148,15 @@ void session_quic_recv(struct session *s, const uint8_t *data, size_t len, size_
 /* A STUN datagram. BK_ERR_NOT_OURS: not for this session's ICE agent. */
 BK_MUST_USE enum bk_err session_stun_recv(struct session *s, const struct bk_datagram *in,
                                           struct bk_time now);
+/* The next socket to open (IPv4, any port) or to close. Until all are served,
+ * session_next_datagram() may hold packets back. */
+bool session_next_socket(struct session *s, struct bk_time now, struct session_socket *out);
+/* The answer to one that was to be opened. */
+void session_opened(struct session *s, uint16_t index, enum bk_err err, uint16_t port,
+                    struct bk_time now);
+/* A STUN datagram on such a socket; otherwise as session_stun_recv(). */
+BK_MUST_USE enum bk_err session_fresh_recv(struct session *s, uint16_t index,
+                                           const struct bk_datagram *in, struct bk_time now);
 /* The home relay says that the peer is no longer, or (`not_here`) not at all, connected there. */
 void session_peer_gone(struct session *s, bool not_here, struct bk_time now);
 /* The home relay works again after an interruption. */
@@ -173,6 +194,8 @@ enum session_state session_get_state(const struct session *s);
 /* Streams and datagrams. NULL only after SESSION_ENDED. Drain the endpoint after using it. */
 struct quic *session_quic(struct session *s);
 const struct bk_checker *session_ice(const struct session *s);
+/* How it came to its present path, and why. */
+void session_story(const struct session *s, struct story *out);
 void session_path(const struct session *s, struct session_path *out);
 /* Says goodbye: `code` 0 is a normal end. SESSION_ENDED follows. */
 void session_close(struct session *s, uint64_t code, const char *reason, struct bk_time now);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * The inside of a session, shared by its three files: session.c (life and verbs),
- * session_signal.c (descriptions), session_path.c (ICE and the choice of path). */
+ * The inside of a session, shared by its files: session.c (life and verbs), session_signal.c
+ * (descriptions), session_path.c (ICE and the choice of path), session_punch.c (hard NATs). */
 #ifndef PEER_SESSION_INNER_H
 #define PEER_SESSION_INNER_H
 
 #include "peer/session.h"
+#include "punch/punch.h"
+#include "stun/client.h"
 
 enum {
     SESSION_EVENTS = 8,                      /* of our own; QUIC's wait in QUIC */
@@ -24,7 +26,20 @@ enum {
     SESSION_CLOSE_US = 3 * 1000 * 1000, /* goodbye takes at most this long */
     SESSION_ATTEMPTS = 4,
     SESSION_WITHHELD_MAX = 16, /* candidates that the peer is not told */
-    SESSION_HEARD_MAX = 8      /* its addresses that beacons told */
+    SESSION_HEARD_MAX = 8,     /* its addresses that beacons told */
+    SESSION_ASKS = 4           /* STUN questions at once, for predictions */
+};
+
+/* A socket that the punch asked for. */
+struct session_fresh {
+    uint16_t port; /* 0: not open */
+    bool proved;   /* a check of the peer arrived on it: it is one of ICE's bases */
+};
+
+struct session_ask {
+    bool used;
+    uint16_t socket;
+    struct stun_client client;
 };
 
 struct session {
@@ -67,6 +82,11 @@ struct session {
     struct bk_time relay_quiet; /* the relay, busy until lately, is worth a question then */
     bool home_doubt;            /* session_take_home_doubt() */
     struct session_path told;   /* the last SESSION_PATH */
+    struct bk_time began; /* this attempt: the peer's addresses are known; BK_NEVER: not yet */
+    uint64_t sent_before; /* checks, until then */
+    enum bk_oracle_method method; /* that found the direct path, with so many checks and so long */
+    uint64_t probes;
+    int64_t took_us;
     bool told_any;
 
     /* The local network, session_lan.c. */
@@ -75,6 +95,14 @@ struct session {
     struct bk_addr heard[SESSION_HEARD_MAX];
     size_t heard_count;
     bool want_seek; /* session_take_seek() */
+    /* Hard NATs; punch is NULL where no direct path is wanted. */
+    struct punch *punch;
+    struct punch_action action; /* what the endpoint fetches next */
+    bool has_action;
+    bool punching; /* in punch_generation, an attempt has begun */
+    uint8_t punch_generation;
+    struct session_fresh fresh[PUNCH_SOCKETS_MAX];
+    struct session_ask asks[SESSION_ASKS];
 
     struct quic *quic;
     bool secured;
@@ -114,5 +142,21 @@ void session_forget_withheld(struct session *s, const struct bk_addr *base);
 void session_add_remote(struct session *s, const struct bk_ice_candidate *c, struct bk_time now);
 /* After a restart ICE has forgotten what beacons told. */
 void session_heard_again(struct session *s, struct bk_time now);
+
+/* session_punch.c */
+BK_MUST_USE enum bk_err session_punch_init(struct session *s);
+/* Brings what we say about our NAT up to date; true: it is new. */
+bool session_punch_tell_nat(struct session *s);
+/* What is known of either side has changed. */
+void session_punch_learn(struct session *s, struct bk_time now);
+/* The peer's description has come. */
+void session_punch_note(struct session *s, struct bk_time now);
+/* Both sides check: an attempt begins. */
+void session_punch_start(struct session *s, struct bk_time now);
+/* s->pair works, for the first time in this attempt: how it was found is remembered. */
+void session_punch_hit(struct session *s, struct bk_time now);
+bool session_punch_next_datagram(struct session *s, struct bk_time now, struct bk_datagram *out);
+void session_punch_advance(struct session *s, struct bk_time now);
+struct bk_time session_punch_deadline(const struct session *s);
 
 #endif

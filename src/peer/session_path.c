@@ -34,7 +34,8 @@ enum bk_err session_path_init(struct session *s) {
     s->mine.relay_only = s->env->relay_only;
     s->mine.udp = s->env->udp;
     s->mine.mapping = s->env->mapping;
-    return BK_OK;
+    session_punch_tell_nat(s);
+    return session_punch_init(s);
 }
 
 bool session_may_go_direct(const struct session *s) {
@@ -90,6 +91,8 @@ void session_network_changed(struct session *s, bool complete, struct bk_time no
                    (complete && !s->mine.end_of_candidates);
     s->mine.udp = s->env->udp;
     s->mine.mapping = s->env->mapping;
+    changed = session_punch_tell_nat(s) || changed;
+    session_punch_learn(s, now);
     if (complete && !s->mine.end_of_candidates) {
         s->mine.end_of_candidates = true;
         bk_checker_end_of_local_candidates(s->ice, now);
@@ -122,11 +125,14 @@ void session_path_described(struct session *s, struct bk_time now) {
         return; /* the peer is behind: our restart is on its way to it */
     if (bk_checker_set_remote_credentials(s->ice, theirs->ufrag, theirs->pwd, now) != BK_OK)
         return;
+    session_punch_learn(s, now); /* before the first check leaves */
     for (size_t i = 0; i < theirs->candidate_count; i++)
         session_add_remote(s, &theirs->candidates[i], now);
     session_heard_again(s, now);
     if (theirs->end_of_candidates)
         bk_checker_end_of_remote_candidates(s->ice, now);
+    session_punch_start(s, now);
+    session_punch_note(s, now);
 }
 
 /* --- why --- */
@@ -155,7 +161,7 @@ static enum why session_why(const struct session *s) {
         .mapping_varies_there = s->peer_described && s->theirs.mapping == SIGNAL_MAPPING_VARIES,
         .was_direct = s->was_direct,
         .any_pair = s->had_pair,
-        .checks_over = s->explained,
+        .checks_over = s->explained && (s->punch == NULL || punch_is_over(s->punch)),
     };
     return why_relayed(&facts);
 }
@@ -199,6 +205,7 @@ static void tell_path(struct session *s) {
 static void direct_works(struct session *s, int64_t rtt_us, struct bk_time now) {
     if (!path_is_direct(&s->path))
         quic_nudge(s->quic, now);
+    session_punch_hit(s, now);
     path_up(&s->path, rtt_us > 0 ? rtt_us : 0, now);
     s->was_direct = true;
     s->attempt = 0;
@@ -357,6 +364,7 @@ bool session_take_attempt(struct session *s) {
 void session_path_advance(struct session *s, struct bk_time now) {
     bool was_direct = path_is_direct(&s->path);
     bk_checker_advance(s->ice, now);
+    session_punch_advance(s, now);
     path_advance(&s->path, now);
     watch_relay(s, now);
     watch_consent(s, now);
@@ -369,5 +377,6 @@ void session_path_advance(struct session *s, struct bk_time now) {
 struct bk_time session_path_deadline(const struct session *s) {
     struct bk_time ours = bk_earlier(path_deadline(&s->path), s->retry);
     ours = bk_earlier(bk_earlier(ours, s->relay_quiet), s->look);
+    ours = bk_earlier(ours, session_punch_deadline(s));
     return bk_earlier(ours, bk_checker_deadline(s->ice));
 }

@@ -3,6 +3,8 @@
 
 #include "base/wipe.h"
 #include "box/box.h"
+#include "peer/signal_nat.h"
+#include "punch/note.h"
 #include "wire/reader.h"
 #include "wire/writer.h"
 
@@ -16,7 +18,9 @@ enum attribute {
     ATTR_ICE = 3,       /* u8 generation, u8 length of ufrag, ufrag, pwd */
     ATTR_CANDIDATE = 4, /* u8 kind, u32 priority, u8 family, 4 or 16 bytes, u16 port, foundation */
     ATTR_STATE = 5,     /* u8 flags (1: end of candidates, 2: relay only), u8 udp, u8 mapping */
-    ATTR_REFUSAL = 6    /* u8 */
+    ATTR_REFUSAL = 6,   /* u8 */
+    ATTR_NAT = 7,       /* signal_nat.h */
+    ATTR_PUNCH = 8      /* punch/note.h */
 };
 
 bool signal_is_signal(const uint8_t *data, size_t len) {
@@ -62,6 +66,21 @@ static void put_candidate(struct wire_writer *w, const struct bk_ice_candidate *
     attr_end(w, at);
 }
 
+static void put_hard_nat(struct wire_writer *w, const struct signal_description *d) {
+    if (d->has_nat) {
+        size_t at = attr_begin(w, ATTR_NAT);
+        signal_put_nat(w, &d->nat);
+        attr_end(w, at);
+    }
+    if (d->has_punch) {
+        uint8_t note[PUNCH_NOTE_LEN];
+        size_t at = attr_begin(w, ATTR_PUNCH);
+        punch_note_put(&d->punch, note);
+        wire_put_bytes(w, note, sizeof note);
+        attr_end(w, at);
+    }
+}
+
 static void put_description(struct wire_writer *w, const struct signal_description *d) {
     if (d->has_offer)
         put_offer(w, &d->offer);
@@ -78,6 +97,7 @@ static void put_description(struct wire_writer *w, const struct signal_descripti
     wire_put_u8(w, (uint8_t)d->udp);
     wire_put_u8(w, (uint8_t)d->mapping);
     attr_end(w, at);
+    put_hard_nat(w, d);
 }
 
 enum bk_err signal_encode(const struct signal *s, uint8_t *out, size_t cap, size_t *len) {
@@ -216,6 +236,12 @@ static bool get_attribute(uint8_t type, struct wire_reader *r, struct signal *s)
         return get_state(r, &s->description);
     case ATTR_REFUSAL:
         return get_refusal(r, s);
+    case ATTR_NAT:
+        s->description.has_nat = signal_get_nat(r, &s->description.nat);
+        return s->description.has_nat;
+    case ATTR_PUNCH:
+        s->description.has_punch = punch_note_get(&s->description.punch, r->data, r->left) == BK_OK;
+        return s->description.has_punch;
     default:
         return true; /* from a newer version: skipped */
     }

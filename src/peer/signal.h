@@ -16,12 +16,14 @@
 
 #include "peer/identity.h"
 #include "peer/ticket.h"
+#include "punch/punch.h"
 #include "wire/derp.h"
 
 #include <bodkin/addr.h>
 #include <bodkin/checker.h>
 #include <bodkin/env.h>
 #include <bodkin/err.h>
+#include <bodkin/nat_traits.h>
 
 enum {
     SIGNAL_FIRST_BYTE = DERP_SIGNAL_BYTE, /* our relay carries such packets first */
@@ -80,6 +82,10 @@ struct signal_description {
     bool relay_only; /* this side wants no direct path */
     enum signal_udp udp;
     enum signal_mapping mapping;
+    bool has_nat;
+    struct bk_nat_traits nat; /* what this side's NAT does, as far as it knows */
+    bool has_punch;
+    struct punch_note punch; /* the step of the way through hard NATs that this side is at */
 };
 
 struct signal {

@@ -107,7 +107,7 @@ start() {
 check() {
     rm -f "$dir/home" "$dir/listen"
     if start "$2" "$3" "$4"; then
-        HOME=$dir/a in_host a timeout 30 "$BODKIN" ping \
+        HOME=$dir/a in_host a timeout 60 "$BODKIN" ping -c 100 -i 200 \
             "$(sed -n 's/^ticket: //p' "$dir/listen")" >"$dir/ping" 2>&1
         if grep -qE "$5" "$dir/ping"; then
             echo "$1: ok"
@@ -124,12 +124,12 @@ check() {
 
 check "port-restricted, both" masquerade masquerade drop "direct after"
 check "port-restricted that rejects, both" masquerade masquerade reject "direct after"
-check "symmetric here" "masquerade fully-random" masquerade drop \
-    "because: the NAT on this side gives each destination another port"
-check "symmetric there" masquerade "masquerade random" drop \
-    "because: the peer's NAT gives each destination another port"
+check "symmetric here" "masquerade fully-random" masquerade drop "direct by birthday paradox"
+check "a block of ports there" masquerade \
+    "meta l4proto udp masquerade to :20000-20063 fully-random; oifname \"wan\" masquerade" drop \
+    "direct after"
 check "symmetric, both" "masquerade fully-random" "masquerade fully-random" drop \
-    "because: both NATs give each destination another port"
+    "relayed: both NATs give each destination a random port"
 check "UDP blocked there" masquerade "meta l4proto udp drop; oifname \"wan\" masquerade" drop \
     "because: UDP is blocked on the peer's side"
 exit $failed

@@ -3,6 +3,7 @@
 
 #include "base/rng.h"
 #include "peer/signal.h"
+#include "peer/signal_nat.h"
 
 static struct signal sample(void) {
     struct signal s = {.type = SIGNAL_DESCRIBE, .version = 3, .ack = 2};
@@ -62,6 +63,39 @@ static void test_round_trip(void **state) {
 }
 
 /* No prefix of a message is a message, except where an attribute ends and the rest is optional. */
+/* What peers tell each other of their NATs and of the step they are at. */
+static void test_hard_nat(void **state) {
+    (void)state;
+    struct signal in = sample(), out;
+    struct signal_description *d = &in.description;
+    uint8_t buf[SIGNAL_LEN_MAX];
+    size_t len;
+    d->has_nat = d->has_punch = true;
+    d->nat = (struct bk_nat_traits){.mapping = BK_NAT_APD,
+                                    .filtering = BK_NAT_AD,
+                                    .ports = BK_NAT_PORTS_SEQUENTIAL,
+                                    .step = -2,
+                                    .foreign_per_s = 1.5,
+                                    .port_min = 1024,
+                                    .port_max = 2047,
+                                    .port_count = 512,
+                                    .inbound_first = BK_YES,
+                                    .udp_lifetime_us = 30 * BK_US_PER_S,
+                                    .external = bk_ipv4(198, 51, 100, 7)};
+    d->punch = (struct punch_note){.step = 2, .attempt = 200, .method = BK_ORACLE_FAN, .window = 9};
+    assert_int_equal(signal_encode(&in, buf, sizeof buf, &len), BK_OK);
+    assert_int_equal(signal_decode(&out, buf, len), BK_OK);
+    assert_true(out.description.has_nat && out.description.has_punch);
+    assert_true(signal_nat_equal(&out.description.nat, &d->nat));
+    assert_int_equal(out.description.nat.step, -2);
+    assert_int_equal(out.description.nat.udp_lifetime_us, 30 * BK_US_PER_S);
+    assert_int_equal(out.description.punch.method, BK_ORACLE_FAN);
+    assert_int_equal(out.description.punch.window, 9);
+    d->nat.port_min = 3000; /* more than port_max */
+    assert_int_equal(signal_encode(&in, buf, sizeof buf, &len), BK_OK);
+    assert_int_equal(signal_decode(&out, buf, len), BK_ERR_MALFORMED);
+}
+
 static void test_truncation(void **state) {
     (void)state;
     struct signal in = sample(), out = {.version = 99};
@@ -121,9 +155,8 @@ static void test_sealing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_hard_nat),
+        cmocka_unit_test(test_truncation), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_sealing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,9 +3,9 @@
  * tests/system/test_nat_cli.py, which has NATs. */
 #define _GNU_SOURCE
 #include "../test.h"
-#include "cli/nat_driver.h"
 #include "net/alloc.h"
 #include "net/udp.h"
+#include "node/nat_driver.h"
 
 static struct net_loop *loop;
 static struct net_udp *silent; /* takes everything, answers nothing */

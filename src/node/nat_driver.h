@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Runs a bk_natcheck on real sockets: opens what it asks for, carries its datagrams and its TCP
  * bytes, wakes it when it wants to be woken. */
-#ifndef CLI_NAT_DRIVER_H
-#define CLI_NAT_DRIVER_H
+#ifndef NODE_NAT_DRIVER_H
+#define NODE_NAT_DRIVER_H
 
 #include "net/loop.h"
 #include <bodkin/natcheck.h>

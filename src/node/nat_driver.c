@@ -2,7 +2,7 @@
  * One round per turn of the loop: whatever came in was handed to the check at once; then its
  * actions, datagrams and events are taken until there are no more, and the timer is set. */
 #define _GNU_SOURCE
-#include "cli/nat_driver.h"
+#include "node/nat_driver.h"
 
 #include "box/box.h"
 #include "net/alloc.h"
