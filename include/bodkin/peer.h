@@ -41,13 +41,18 @@ enum {
 };
 
 struct bk_peer_config {
-    size_t size;         /* sizeof(struct bk_peer_config): tells versions apart */
-    const char *home;    /* https://HOST[:PORT][#PIN]; copied. Needed, except by peers that only
-                            connect with tickets: NULL then, and the first ticket decides */
-    const uint8_t *seed; /* BK_SEED_LEN secret bytes that are this peer's identity; copied. Keep
-                            them safe. NULL: a new identity, for this run only */
-    bool relay_only;     /* never go direct: peers do not learn our addresses; default false */
-    uint16_t udp_port;   /* default 0: any */
+    size_t size;            /* sizeof(struct bk_peer_config): tells versions apart */
+    const char *home;       /* https://HOST[:PORT][#PIN]; copied. Needed, except by peers that only
+                               connect with tickets: NULL then, and the first ticket decides */
+    const uint8_t *seed;    /* BK_SEED_LEN secret bytes that are this peer's identity; copied. Keep
+                               them safe. NULL: a new identity, for this run only */
+    bool relay_only;        /* never go direct: peers do not learn our addresses; default false */
+    uint16_t udp_port;      /* default 0: any */
+    bool private_addresses; /* tell this machine's own addresses only to peers on the same local
+                               network, who are found there; others learn what the home sees of it;
+                               default false */
+    bool no_beacons;        /* neither look for peers on the local network nor answer them there;
+                               default false */
 };
 extern BK_API const struct bk_peer_config bk_peer_config_default;
 

@@ -24,7 +24,7 @@ struct bk_peer {
     struct node *node; /* NULL: no home yet */
     struct identity identity;
     struct home home;
-    bool relay_only;
+    bool relay_only, private_addresses, no_beacons;
     uint16_t udp_port;
     struct bk_peer_events events;
     void *ctx;
@@ -154,6 +154,8 @@ static enum bk_err start_node(struct bk_peer *p, char *reason) {
     const struct node_config config = {.identity = &p->identity,
                                        .home = p->home,
                                        .relay_only = p->relay_only,
+                                       .private_addresses = p->private_addresses,
+                                       .no_beacons = p->no_beacons,
                                        .udp_port = p->udp_port};
     return node_new(p->loop, &config, &events, p, &p->node, reason);
 }
@@ -188,6 +190,8 @@ enum bk_err bk_peer_new(const struct bk_peer_config *config, const struct bk_pee
     p->events = *events;
     p->ctx = ctx;
     p->relay_only = config->relay_only;
+    p->private_addresses = config->private_addresses;
+    p->no_beacons = config->no_beacons;
     p->udp_port = config->udp_port;
     make_identity(p, config->seed);
     say(reason, "");

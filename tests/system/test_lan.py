@@ -24,6 +24,18 @@ chain in { type filter hook input priority 0; iifname "wan" ct state new drop; }
 chain through { type filter hook forward priority 0; iifname "wan" ct state new drop; }
 }
 """
+# Full cone, from inside as well: the UDP port that somebody inside uses is led back to it.
+HAIRPIN = """flush ruleset
+table ip nat {
+map seen { type inet_service : ipv4_addr . inet_service; flags dynamic,timeout; timeout 60s; }
+chain record { type filter hook postrouting priority 300;
+meta l4proto udp ip saddr 198.51.100.2 update @seen { udp sport : ct original ip saddr . ct original proto-src }; }
+chain pre { type nat hook prerouting priority -100;
+ip daddr 198.51.100.2 meta l4proto udp dnat ip to udp dport map @seen; }
+chain post { type nat hook postrouting priority 100; oifname "wan" masquerade;
+ct status dnat oifname { "lan", "lan2" } snat to 198.51.100.2; }
+}
+"""
 WALL = """table inet wall {
 chain in { type filter hook input priority 0; iifname "eth0" ct state new drop; }
 }
@@ -93,13 +105,37 @@ def one_firewall_does_not_matter(net, home):
     net.rules("a", "delete table inet wall")
 
 
+def other_subnets_behind_one_router_need_no_hairpin(net, home):
+    """The router would also lead packets to its outside address back in; straight on is better."""
+    net.add("lan2", switch=True)
+    net.add("c")
+    net.plug("r", "lan2", "lan2", "192.168.8.1/24")
+    net.plug("c", "eth0", "lan2", "192.168.8.10/24")
+    net.ip("c", "route", "add", "default", "via", "192.168.8.1")
+    net.rules("r", HAIRPIN)
+    c, ticket = net.listen("c", home, user="c")
+    paths = net.ping("a", ticket, "--on", count=10)
+    assert remotes(paths)[-1] == "192.168.8.10", paths
+    net.rules("r", """table ip apart { chain through { type filter hook forward priority 0;
+iifname { "lan", "lan2" } oifname { "lan", "lan2" } ct status & dnat == 0 drop; }
+}
+""")
+    c.terminate()
+    c, ticket = net.listen("c", home, user="c2")
+    paths = net.ping("a", ticket, "--on", count=10)
+    assert remotes(paths)[-1] == "198.51.100.2", paths  # it would have worked
+    c.terminate()
+    c.wait(10)
+
+
 def main():
     kernel_nat.need()
     with near.Net() as net:
         build(net)
         home = net.serve("core", "198.51.100.1")
         for test in (private_peers_meet_on_the_link, without_beacons_a_private_peer_stays_hidden,
-                     one_firewall_does_not_matter):
+                     one_firewall_does_not_matter,
+                     other_subnets_behind_one_router_need_no_hairpin):
             test(net, home)
             print(f"{test.__name__}: ok")
     return 0

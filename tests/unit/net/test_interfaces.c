@@ -74,6 +74,49 @@ static void the_kernels_lines_tell_what_is_temporary(void **state) {
     assert_true(list[1].temporary && !list[0].temporary);
 }
 
+static void the_kernels_lines_tell_what_is_not_ours_yet_or_no_longer(void **state) {
+    static const struct {
+        const char *flags;
+        bool tentative, deprecated;
+    } rows[] = {
+        {"80", false, false}, {"c0", true, false}, {"44", false, false}, /* optimistic */
+        {"c8", true, false},  {"88", true, false},                       /* a duplicate */
+        {"20", false, true},  {"21", false, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct net_interface list[1] = {on(2, "2001:db8::1", false)};
+        char line[64] = "20010db8000000000000000000000001 02 40 00 ";
+        strcat(line, rows[i].flags);
+        interfaces_mark_by_line(line, list, 1);
+        assert_int_equal(list[0].tentative, rows[i].tentative);
+        assert_int_equal(list[0].deprecated, rows[i].deprecated);
+    }
+}
+
+static void what_a_new_path_should_use_comes_first(void **state) {
+    static const char *const order[] = {"2001:db8::abcd", "2001:db8::2",  "2001:db8::1",
+                                        "192.0.2.1",      "192.168.1.1",  "fdc0::1",
+                                        "192.0.0.2",      "2001:db8::99", "fe80::1"};
+    static const size_t shuffled[] = {4, 8, 1, 7, 6, 2, 0, 5, 3};
+    enum { COUNT = sizeof order / sizeof *order };
+    struct net_interface list[COUNT];
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++)
+        list[i] = on(1, order[shuffled[i]], shuffled[i] == 0);
+    for (size_t i = 0; i < COUNT; i++)
+        list[i].deprecated = shuffled[i] == 7;
+    net_interfaces_rank(list, COUNT);
+    /* of one rank the order is the kernel's */
+    static const char *const expected[] = {"2001:db8::abcd", "2001:db8::2", "2001:db8::1",
+                                           "192.168.1.1",    "192.0.2.1",   "fdc0::1",
+                                           "192.0.0.2",      "fe80::1",     "2001:db8::99"};
+    for (size_t i = 0; i < COUNT; i++) {
+        struct net_interface want = on(1, expected[i], false);
+        assert_true(bk_ip_equal(&list[i].ip, &want.ip));
+    }
+}
+
 static void other_lines_tell_nothing(void **state) {
     static const char whole[] = "20010db8000000000000000000000001 02 40 00 01";
     (void)state;
@@ -92,6 +135,8 @@ int main(void) {
         cmocka_unit_test(what_betrays_the_host_is_left_out),
         cmocka_unit_test(prefixes_may_end_within_a_byte),
         cmocka_unit_test(the_kernels_lines_tell_what_is_temporary),
+        cmocka_unit_test(the_kernels_lines_tell_what_is_not_ours_yet_or_no_longer),
+        cmocka_unit_test(what_a_new_path_should_use_comes_first),
         cmocka_unit_test(other_lines_tell_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
