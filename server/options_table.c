@@ -84,7 +84,7 @@ const struct server_option server_option_table[] = {
     {"turn-secret", SERVER_SECRETS, AT(turn.secrets), 0, 0, "SECRET",
      "of time-limited names (REST); or @FILE", TURN, true},
     {"turn-token-key", SERVER_SECRETS, AT(turn.token_keys), 0, 0, "KID:KEY",
-     "key of RFC 7635 tokens, base64; or @FILE", TURN, false},
+     "key of RFC 7635 tokens, base64; or @FILE", TURN, true},
     {"turn-nonce-key", SERVER_SECRETS, AT(turn.nonce_keys), 0, 0, "TEXT",
      "servers with the same take each other's nonces", TURN, true},
     {"users", SERVER_TEXT, AT(turn.users_db), 0, 0, "FILE", "users kept by `bodkin user`", TURN,

@@ -130,13 +130,34 @@ static void set_secrets(struct server_turn *t) {
     turn_service_set_secret(t->service, s->current, s->has_previous ? s->previous : NULL);
 }
 
-void server_turn_change(struct server_turn *t, const struct turn_options *o) {
+/* How far the time since 1970 is ahead of ours. */
+static int64_t unix_ahead_us(void) {
+    struct timespec now = {0};
+    (void)timespec_get(&now, TIME_UTC);
+    return (int64_t)now.tv_sec * BK_US_PER_S + now.tv_nsec / 1000 - net_clock().us;
+}
+
+/* `keys` is what it views. */
+static struct turn_tokens tokens_of(const struct server_options *o, struct token_keys *keys) {
+    if (!token_keys_read(&o->turn.token_keys, keys) || keys->count == 0)
+        return (struct turn_tokens){.server = NULL};
+    return (struct turn_tokens){o->name.text[0] == '\0' ? o->turn.realm.text : o->name.text,
+                                keys->list, keys->count, unix_ahead_us()};
+}
+
+void server_turn_change(struct server_turn *t, const struct server_options *options) {
+    const struct turn_options *o = &options->turn;
     struct turn_service_config c = turn_service_config_default;
+    struct token_keys keys;
+    struct turn_tokens tokens = tokens_of(options, &keys);
     set_limits(o, &c);
     c.realm = o->realm.text;
     c.users = t->users;
     c.relay[0] = bk_ipv4(192, 0, 2, 1); /* not looked at, but a service has one */
     enum bk_err err = turn_service_change(t->service, &c);
+    if (err == BK_OK)
+        err = turn_service_set_tokens(t->service, &tokens);
+    wipe(&keys, sizeof keys);
     if (err != BK_OK)
         log_event(LOG_ERROR, "reload_failed", "reason", bk_err_text(err));
     if (nonce_secrets_change(&t->secrets, &o->nonce_keys))
@@ -234,13 +255,6 @@ static void start_one(struct server_turn *t, const struct turn_options *o) {
     set_alternates(t, o);
 }
 
-/* How far the time since 1970 is ahead of ours. */
-static int64_t unix_ahead_us(void) {
-    struct timespec now = {0};
-    (void)timespec_get(&now, TIME_UTC);
-    return (int64_t)now.tv_sec * BK_US_PER_S + now.tv_nsec / 1000 - net_clock().us;
-}
-
 /* Servers with the same key need the same clock, too; as of the start, so that nobody's nonce ends
  * when this machine's is set. */
 static void choose_secrets(const struct turn_options *o, const struct takeover *from,
@@ -279,10 +293,7 @@ enum bk_err server_turn_start(struct fleet *fleet, const struct server_options *
     c->mobility = !o->turn.no_mobility;
     c->shared = o->turn.shared_ports;
     struct token_keys keys;
-    if (token_keys_read(&o->turn.token_keys, &keys) && keys.count > 0)
-        c->tokens =
-            (struct turn_tokens){o->name.text[0] == '\0' ? o->turn.realm.text : o->name.text,
-                                 keys.list, keys.count, unix_ahead_us()};
+    c->tokens = tokens_of(o, &keys);
     c->users = users[0];
     const char *wrong = turn_service_config_check(c);
     if (wrong == NULL)

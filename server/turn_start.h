@@ -20,9 +20,9 @@ uint32_t server_turn_relays(const struct server_options *o, const struct bk_ip *
 /* How sockets are driven, --io. */
 struct net_plane_config server_turn_plane(const struct server_options *o);
 
-/* In the worker's thread: the limits and the filter of these options from now on, and whether new
- * clients are sent elsewhere. */
-void server_turn_change(struct server_turn *t, const struct turn_options *o);
+/* In the worker's thread: the limits, the filter and the keys of these options from now on, and
+ * whether new clients are sent elsewhere. */
+void server_turn_change(struct server_turn *t, const struct server_options *o);
 /* In the worker's thread: no new allocations, whatever options come. */
 void server_turn_refuse(struct server_turn *t);
 

@@ -301,7 +301,7 @@ static void change_tls(struct worker *w) {
 static void change_options(struct worker *w) {
     struct options_copy *options = atomic_exchange(&w->options, NULL);
     if (options != NULL && w->turn != NULL)
-        server_turn_change(w->turn, &options->options.turn);
+        server_turn_change(w->turn, &options->options);
     options_copy_unref(options);
 }
 

@@ -56,14 +56,14 @@ struct turn_service_config {
     struct bk_ip relay[2];  /* one IPv4 and one IPv6 address, either may be missing (family NONE):
                                where relay ports are opened */
     struct bk_ip public[2]; /* what clients are told instead, behind a 1:1 NAT; NONE: the same */
-    uint16_t port_min, port_max; /* of relay ports; 49152..65535, RFC 8656 section 7.2 */
+    uint16_t port_min, port_max;        /* of relay ports; 49152..65535, RFC 8656 section 7.2 */
     uint16_t own_ports[TURN_OWN_PORTS]; /* of these, none: the server itself is there; 0: no port */
-    uint32_t allocations_max;    /* 1..1000000; 1000 */
-    uint32_t per_user_max;       /* allocations of one user, else 486; 100 */
-    uint32_t permissions_max;    /* of one allocation, else 508; 1..65535; 64 */
-    uint32_t channels_max;       /* of one allocation, else 508; 1..4096; 64 */
-    uint32_t permissions_all;    /* of all allocations together; 0: 4 for each of allocations_max */
-    uint32_t channels_all;       /* the same */
+    uint32_t allocations_max;           /* 1..1000000; 1000 */
+    uint32_t per_user_max;              /* allocations of one user, else 486; 100 */
+    uint32_t permissions_max;           /* of one allocation, else 508; 1..65535; 64 */
+    uint32_t channels_max;              /* of one allocation, else 508; 1..4096; 64 */
+    uint32_t permissions_all; /* of all allocations together; 0: 4 for each of allocations_max */
+    uint32_t channels_all;    /* the same */
     /* Quotas, else 486; 0: none. An address is an IPv4 address or an IPv6 /56. The ledger counts
      * them in all workers together. */
     uint32_t per_address_max;         /* allocations; 1000 */
@@ -275,6 +275,12 @@ void turn_service_drain_to(struct turn_service *service, const struct bk_addr *a
  * `previous`, then as `current` with the old one behind it, and drop that after an hour. */
 void turn_service_set_secret(struct turn_service *service, const uint8_t current[32],
                              const uint8_t previous[32]);
+
+/* Other keys of tokens (RFC 7635) from now on, none included; copied. Who began with a token of a
+ * key that is gone cannot go on: change them as the above. BK_ERR_ARGUMENT, BK_ERR_NO_MEMORY:
+ * nothing changed. */
+BK_MUST_USE enum bk_err turn_service_set_tokens(struct turn_service *service,
+                                                const struct turn_tokens *tokens);
 
 /* ---- Handing over -------------------------------------------------------------------------------
  *

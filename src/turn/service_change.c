@@ -3,6 +3,8 @@
  * permission that is no longer allowed ends with its five minutes (RFC 8656 section 9). */
 #include "turn/service_int.h"
 
+#include "base/wipe.h"
+
 #include <string.h>
 
 /* The one place that allocates after creation: an operator asked for it. */
@@ -21,6 +23,49 @@ static bool copy_ranges(struct turn_service *s, const struct turn_range *from, s
 static void put_back(struct turn_service *s, const struct turn_range *ranges) {
     if (ranges != NULL)
         s->alloc.put(s->alloc.ctx, (void *)(uintptr_t)ranges);
+}
+
+static void drop_tokens(struct turn_service *s, struct turn_tokens *t) {
+    void *keys = (void *)(uintptr_t)t->keys, *server = (void *)(uintptr_t)t->server;
+    if (keys != NULL) {
+        wipe(keys, t->count * sizeof *t->keys);
+        s->alloc.put(s->alloc.ctx, keys);
+    }
+    if (server != NULL)
+        s->alloc.put(s->alloc.ctx, server);
+    *t = (struct turn_tokens){.server = NULL};
+}
+
+/* `to` is a copy that has no memory yet. */
+static bool copy_tokens(struct turn_service *s, struct turn_tokens *to) {
+    const struct turn_tokens from = *to;
+    size_t name = strlen(from.server) + 1, keys = from.count * sizeof *from.keys;
+    char *server = s->alloc.get(s->alloc.ctx, name);
+    struct turn_token_key *list = s->alloc.get(s->alloc.ctx, keys);
+    to->server = server;
+    to->keys = list;
+    if (server == NULL || list == NULL) {
+        to->count = 0;
+        drop_tokens(s, to);
+        return false;
+    }
+    memcpy(server, from.server, name);
+    memcpy(list, from.keys, keys);
+    return true;
+}
+
+enum bk_err turn_service_set_tokens(struct turn_service *s, const struct turn_tokens *tokens) {
+    struct turn_service_config c = s->config;
+    struct turn_tokens fresh = *tokens;
+    c.realm = s->realm.realm;
+    c.tokens = fresh;
+    if (turn_service_config_check(&c) != NULL)
+        return BK_ERR_ARGUMENT;
+    if (fresh.server != NULL && !copy_tokens(s, &fresh))
+        return BK_ERR_NO_MEMORY;
+    drop_tokens(s, &s->config.tokens);
+    s->config.tokens = fresh;
+    return BK_OK;
 }
 
 enum bk_err turn_service_change(struct turn_service *s, const struct turn_service_config *config) {

@@ -9,6 +9,7 @@ import pwd
 import shutil
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import time
@@ -273,7 +274,35 @@ def a_secret_in_a_file_is_read_again():
     shutil.rmtree(folder)
 
 
-run([users_limits_and_filters_change, a_broken_file_changes_nothing,
+def challenge(server):
+    """What somebody without credentials is told."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(10)
+        request = struct.pack("!HHI12s", 0x0003, 8 + 36, 0x2112A442, os.urandom(12))
+        # REQUESTED-TRANSPORT, and SOFTWARE: too short a request would get no answer
+        sock.sendto(request + attribute(0x0019, bytes([17, 0, 0, 0])) + attribute(0x8022, b"x" * 32),
+                    ("127.0.0.1", server.stun))
+        return sock.recv(2000)
+
+
+def keys_of_tokens_change():
+    """RFC 7635: THIRD-PARTY-AUTHORIZATION is offered as long as there are any."""
+    user, offer = "turn-user = alice:sesame\n", struct.pack("!HH", 0x802E, len("bodkin")) + b"bodkin"
+    c = Configured(user)
+    assert offer not in challenge(c.server)
+    key = "turn-token-key = north:" + base64.b64encode(bytes(32)).decode() + "\n"
+    for text, offered in ((user + key, True), (user, False)):
+        c.reload(text)
+        until = time.monotonic() + 10  # workers take it up when they wake
+        while (offer in challenge(c.server)) != offered:
+            assert time.monotonic() < until, text
+            time.sleep(0.05)
+    c.reload(user + "turn-token-key = north:short\n", "reload_failed")
+    assert "restart_needed" not in c.server.logged()
+    c.close()
+
+
+run([users_limits_and_filters_change, keys_of_tokens_change, a_broken_file_changes_nothing,
      a_hundred_reloads_lose_nothing, the_log_level_changes, the_throttle_changes,
      a_nonce_key_is_shared_and_changed, a_secret_in_a_file_is_read_again, clients_are_sent_elsewhere,
      a_renewed_certificate_is_read_by_itself])

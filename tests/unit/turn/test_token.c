@@ -186,6 +186,31 @@ static void a_token_is_good_for_an_allocation(void **state) {
     ask_fini(&a);
 }
 
+static void keys_change_while_it_runs(void **state) {
+    static const struct turn_tokens none = {.server = NULL}, one = {server, &keys[1], 1, 0},
+                                    wrong = {"", keys, 1, 0};
+    struct asker a;
+    (void)state;
+    ask_init(&a);
+    ask_start(&a);
+    assert_int_equal(turn_service_set_tokens(a.service, &wrong), BK_ERR_ARGUMENT);
+    assert_int_equal(turn_service_set_tokens(a.service, &tokens), BK_OK);
+    learn(&a, "north");
+    struct recipe r = recipe_at(a.now);
+    struct made m = make(&r);
+    take_key(&a, &r);
+    send_with(&a, TURN_ALLOCATE, &m);
+    ask_expect(&a, 0);
+    assert_int_equal(turn_service_set_tokens(a.service, &one), BK_OK); /* north's is gone */
+    ask_refresh(&a, 600);
+    assert_int_equal(a.code, 401);
+    assert_int_equal(turn_service_set_tokens(a.service, &none), BK_OK);
+    send_with(&a, TURN_ALLOCATE, &m);
+    assert_int_equal(a.code, 401); /* and nobody is sent to makers of tokens any more */
+    assert_false(stun_has(&a.msg, STUN_THIRD_PARTY_AUTHORIZATION));
+    ask_fini(&a);
+}
+
 /* As coturn does it: with the first 16 bytes of 20. */
 static void the_beginning_of_a_key_will_do(void **state) {
     struct asker a;
@@ -255,6 +280,7 @@ int main(void) {
         cmocka_unit_test(only_the_right_token_opens),
         cmocka_unit_test(a_token_has_its_time),
         cmocka_unit_test(a_token_is_good_for_an_allocation),
+        cmocka_unit_test(keys_change_while_it_runs),
         cmocka_unit_test(the_beginning_of_a_key_will_do),
         cmocka_unit_test(others_are_refused),
     };
