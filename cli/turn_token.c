@@ -77,7 +77,7 @@ static void write_base64(const uint8_t *bytes, size_t len, char *out) {
         bits |= i + 1 < len ? (uint32_t)bytes[i + 1] << 8 : 0;
         bits |= i + 2 < len ? bytes[i + 2] : 0;
         for (unsigned n = 0; n < 4; n++)
-            out[n] = i + n <= len ? digits[bits >> (18 - 6 * n) & 63] : '=';
+            out[n] = (char)(i + n <= len ? digits[bits >> (18 - 6 * n) & 63] : '=');
     }
     *out = '\0';
 }

@@ -218,7 +218,8 @@ static void elsewhere(struct script *s, unsigned what) {
         if (bk_turn_follow(s->turn, &s->config.local, s->now) == BK_OK)
             s->config.server = s->alternate;
     } else if (what % 4 == 2) {
-        (void)!bk_turn_set_token(s->turn, "u", token, what + 1, token, 16 + what % 17, s->now);
+        const struct bk_turn_token t = {"u", token, token, what + 1, 16 + what % 17};
+        (void)!bk_turn_set_token(s->turn, &t, s->now);
     } else {
         attempt(s, what / 4);
     }

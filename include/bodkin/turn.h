@@ -157,13 +157,18 @@ BK_API void bk_turn_move(struct bk_turn *turn, const struct bk_addr *local, stru
  * checked for event.domain, or else for the name used so far. BK_ERR_STATE: nothing to follow. */
 BK_API BK_MUST_USE enum bk_err bk_turn_follow(struct bk_turn *turn, const struct bk_addr *local,
                                               struct bk_time now);
+/* An access token of RFC 7635: what an authorization server gives. Views. */
+struct bk_turn_token {
+    const char *kid; /* as `user` of the configuration */
+    const void *token, *key;
+    size_t token_len, key_len;
+};
+
 /* Another access token before the old one expires; it is sent at once. BK_ERR_TOO_LONG: longer than
  * the first one by more than 256 bytes, or its kid by more than 64. BK_ERR_ARGUMENT: `key`, `kid`.
  * BK_ERR_STATE: there was none. */
-BK_API BK_MUST_USE enum bk_err bk_turn_set_token(struct bk_turn *turn, const char *kid,
-                                                 const void *token, size_t token_len,
-                                                 const void *key, size_t key_len,
-                                                 struct bk_time now);
+BK_API BK_MUST_USE enum bk_err
+bk_turn_set_token(struct bk_turn *turn, const struct bk_turn_token *token, struct bk_time now);
 
 /* Installs a permission for this address (ports play no part), and with `channel` a channel for the
  * address and port; both are kept alive from then on. Before the allocation it waits for it.

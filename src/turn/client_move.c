@@ -207,19 +207,20 @@ enum bk_err bk_turn_follow(struct bk_turn *turn, const struct bk_addr *local, st
 
 /* ---- Access tokens ------------------------------------------------------------------------ */
 
-static enum bk_err set_access(struct bk_turn *t, void *texts, const char *kid,
-                              const struct wire_span *token, const struct wire_span *key,
+static enum bk_err set_access(struct bk_turn *t, void *texts, const struct bk_turn_token *token,
                               size_t challenge_max) {
-    enum bk_err err = creds_init_key(&t->creds, texts, kid, key, challenge_max);
+    const struct wire_span key = {token->key, token->key_len};
+    enum bk_err err = creds_init_key(&t->creds, texts, token->kid, &key, challenge_max);
     if (err != BK_OK)
         return err;
-    memcpy(t->access->bytes, token->data, token->len);
-    t->access->len = (uint16_t)token->len;
+    memcpy(t->access->bytes, token->token, token->token_len);
+    t->access->len = (uint16_t)token->token_len;
     return BK_OK;
 }
 
 enum bk_err turn_access_init(struct bk_turn *t, const struct bk_turn_config *c) {
-    const struct wire_span token = {c->token, c->token_len}, key = {c->token_key, c->token_key_len};
+    const struct bk_turn_token token = {c->user, c->token, c->token_key, c->token_len,
+                                        c->token_key_len};
     size_t texts_max = creds_size(c->user, "", c->challenge_max) + SPARE_USER;
     size_t max = c->token_len + SPARE_TOKEN;
     t->access = t->alloc.get(t->alloc.ctx, sizeof *t->access + max);
@@ -230,30 +231,28 @@ enum bk_err turn_access_init(struct bk_turn *t, const struct bk_turn_config *c) 
     void *texts = t->alloc.get(t->alloc.ctx, texts_max);
     if (texts == NULL)
         return BK_ERR_NO_MEMORY;
-    enum bk_err err = set_access(t, texts, c->user, &token, &key, c->challenge_max);
+    enum bk_err err = set_access(t, texts, &token, c->challenge_max);
     if (err != BK_OK)
         t->alloc.put(t->alloc.ctx, texts);
     return err;
 }
 
 /* RFC 7635 section 9: the new token MUST be used to refresh what the old one began. */
-enum bk_err bk_turn_set_token(struct bk_turn *turn, const char *kid, const void *token,
-                              size_t token_len, const void *key, size_t key_len,
+enum bk_err bk_turn_set_token(struct bk_turn *turn, const struct bk_turn_token *token,
                               struct bk_time now) {
-    const struct wire_span t = {token, token_len}, k = {key, key_len};
     if (turn->access == NULL)
         return BK_ERR_STATE;
-    if (stun_text_check(kid, strlen(kid)) != BK_OK || token_len == 0 || key_len < CREDS_KEY_MIN ||
-        key_len > CREDS_KEY_MAX)
+    if (stun_text_check(token->kid, strlen(token->kid)) != BK_OK || token->token_len == 0 ||
+        token->key_len < CREDS_KEY_MIN || token->key_len > CREDS_KEY_MAX)
         return BK_ERR_ARGUMENT;
     size_t challenge_max = turn->creds.challenge_max;
-    if (token_len > turn->access->max ||
-        creds_size(kid, "", challenge_max) > turn->access->texts_max)
+    if (token->token_len > turn->access->max ||
+        creds_size(token->kid, "", challenge_max) > turn->access->texts_max)
         return BK_ERR_TOO_LONG;
     uint8_t version = turn->creds.version;
     char *texts = turn->creds.texts;
     creds_fini(&turn->creds);
-    enum bk_err err = set_access(turn, texts, kid, &t, &k, challenge_max);
+    enum bk_err err = set_access(turn, texts, token, challenge_max);
     turn->creds.version = (uint8_t)(version + 1);
     turn->asked_anew = false;
     bk_turn_refresh(turn, now);

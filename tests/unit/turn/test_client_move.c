@@ -361,8 +361,8 @@ static void a_token_stands_for_a_password(void **state) {
     bench_say(&b, 0);
     (void)bench_event(&b, BK_TURN_PERMITTED);
     /* Another one: the Refresh goes with it */
-    assert_int_equal(bk_turn_set_token(b.turn, "south", "second", 6, next.bytes, next.len, b.now),
-                     BK_OK);
+    struct bk_turn_token t = {"south", "second", next.bytes, 6, next.len};
+    assert_int_equal(bk_turn_set_token(b.turn, &t, b.now), BK_OK);
     take_request(&b, TURN_REFRESH, &next);
     if (b.auth == 401) {
         bench_challenge(&b, 401);
@@ -373,12 +373,12 @@ static void a_token_stands_for_a_password(void **state) {
     bench_say_lifetime(&b, 300);
     bench_quiet(&b);
     static const uint8_t big[300];
-    assert_int_equal(bk_turn_set_token(b.turn, "x", big, 300, next.bytes, 32, b.now),
-                     BK_ERR_TOO_LONG);
-    assert_int_equal(bk_turn_set_token(b.turn, "x", big, 30, next.bytes, 33, b.now),
-                     BK_ERR_ARGUMENT);
-    assert_int_equal(bk_turn_set_token(b.turn, "", big, 30, next.bytes, 32, b.now),
-                     BK_ERR_ARGUMENT);
+    t = (struct bk_turn_token){"x", big, next.bytes, 300, 32};
+    assert_int_equal(bk_turn_set_token(b.turn, &t, b.now), BK_ERR_TOO_LONG);
+    t = (struct bk_turn_token){"x", big, next.bytes, 30, 33};
+    assert_int_equal(bk_turn_set_token(b.turn, &t, b.now), BK_ERR_ARGUMENT);
+    t = (struct bk_turn_token){"", big, next.bytes, 30, 32};
+    assert_int_equal(bk_turn_set_token(b.turn, &t, b.now), BK_ERR_ARGUMENT);
     bench_fini(&b);
 }
 
