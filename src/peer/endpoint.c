@@ -247,6 +247,7 @@ void endpoint_set_stun(struct endpoint *ep, const struct bk_addr *servers, size_
 void endpoint_set_nat(struct endpoint *ep, const struct bk_nat_traits *nat, uint8_t opener_ttl,
                       struct bk_time now) {
     ep->env.nat = *nat;
+    ep->env.nat_is_final = true;
     ep->env.opener_ttl = opener_ttl;
     network_changed(ep, now);
 }

@@ -78,6 +78,7 @@ static enum bk_err make(const struct session_env *env, bool offerer, struct sess
     s->relay_quiet = BK_NEVER;
     s->look = BK_NEVER;
     s->began = BK_NEVER;
+    s->punch_at = BK_NEVER;
     *out = s;
     return BK_OK;
 }

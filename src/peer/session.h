@@ -39,7 +39,8 @@ struct session_env {
     bool private_addresses;      /* host candidates are told to neighbours only, session_reveal() */
     enum signal_udp udp;         /* what the endpoint found out about this machine's network */
     enum signal_mapping mapping; /* the same */
-    struct bk_nat_traits nat;    /* the same, once it was looked at closely; all zero: not yet */
+    struct bk_nat_traits nat;    /* the same, once it was looked at closely ... */
+    bool nat_is_final;           /* ... which it has been */
     uint8_t opener_ttl;          /* with it a packet passes our NAT and dies soon; 0: not known */
     struct bk_addr stun;         /* an IPv4 STUN server; family 0: none */
     uint16_t port4;              /* of the shared IPv4 socket; 0: there is none */

@@ -99,7 +99,9 @@ struct session {
     struct punch *punch;
     struct punch_action action; /* what the endpoint fetches next */
     bool has_action;
-    bool punching; /* in punch_generation, an attempt has begun */
+    bool punching;           /* in punch_generation, an attempt has begun, or waits: */
+    struct bk_time punch_at; /* begins at the latest, when both NATs are known before that;
+                                BK_NEVER: it has begun */
     uint8_t punch_generation;
     struct session_fresh fresh[PUNCH_SOCKETS_MAX];
     struct session_ask asks[SESSION_ASKS];

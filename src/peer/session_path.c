@@ -161,7 +161,8 @@ static enum why session_why(const struct session *s) {
         .mapping_varies_there = s->peer_described && s->theirs.mapping == SIGNAL_MAPPING_VARIES,
         .was_direct = s->was_direct,
         .any_pair = s->had_pair,
-        .checks_over = s->explained && (s->punch == NULL || punch_is_over(s->punch)),
+        .checks_over = s->explained && bk_is_never(s->punch_at) &&
+                       (s->punch == NULL || punch_is_over(s->punch)),
     };
     return why_relayed(&facts);
 }

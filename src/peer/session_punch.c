@@ -7,7 +7,8 @@
 
 enum {
     ASK_RTO_US = 80 * 1000, /* a prediction ages while it waits */
-    HOLD_MIN_US = 100 * 1000
+    HOLD_MIN_US = 100 * 1000,
+    SURVEY_US = 2500 * 1000 /* a survey takes one and a half seconds */
 };
 
 /* --- what both sides know --- */
@@ -24,9 +25,11 @@ static struct bk_nat_traits own_nat(const struct session *s) {
 
 bool session_punch_tell_nat(struct session *s) {
     struct bk_nat_traits nat = own_nat(s);
-    if (s->mine.has_nat && signal_nat_equal(&nat, &s->mine.nat))
+    bool same = s->mine.has_nat && s->mine.nat_is_final == s->env->nat_is_final;
+    if (same && signal_nat_equal(&nat, &s->mine.nat))
         return false;
     s->mine.nat = nat;
+    s->mine.nat_is_final = s->env->nat_is_final;
     s->mine.has_nat = true;
     return true;
 }
@@ -83,6 +86,18 @@ enum bk_err session_punch_init(struct session *s) {
     return punch_new(&config, &s->env->alloc, &s->punch);
 }
 
+/* The leader chooses methods by what both NATs do. A machine that has just come up does not know
+ * its own yet: plain checks and the relay serve until it does. */
+static void start_when_known(struct session *s, struct bk_time now) {
+    bool known = s->mine.nat_is_final && s->theirs.nat_is_final;
+    if (bk_is_never(s->punch_at) || (!known && !bk_due(s->punch_at, now)))
+        return;
+    s->punch_at = BK_NEVER;
+    session_punch_learn(s, now);
+    if (s->path.state == PATH_RELAYED)
+        punch_start(s->punch, s->mine.generation, now);
+}
+
 void session_punch_start(struct session *s, struct bk_time now) {
     bool same = s->punching && s->punch_generation == s->mine.generation;
     if (s->punch == NULL || same || s->path.state != PATH_RELAYED)
@@ -91,8 +106,8 @@ void session_punch_start(struct session *s, struct bk_time now) {
     s->punch_generation = s->mine.generation;
     s->began = now;
     s->sent_before = bk_checker_stats(s->ice)->requests_sent;
-    session_punch_learn(s, now);
-    punch_start(s->punch, s->mine.generation, now);
+    s->punch_at = s->offerer ? bk_after(now, SURVEY_US) : now;
+    start_when_known(s, now);
 }
 
 /* The socket with this port; PUNCH_SHARED: not one of ours. */
@@ -309,6 +324,7 @@ void session_punch_advance(struct session *s, struct bk_time now) {
             stun_client_advance(&s->asks[i].client, now);
             read_answer(s, &s->asks[i], now);
         }
+    start_when_known(s, now);
     punch_advance(s->punch, now);
     take_note(s, now);
 }
@@ -316,7 +332,7 @@ void session_punch_advance(struct session *s, struct bk_time now) {
 struct bk_time session_punch_deadline(const struct session *s) {
     if (s->punch == NULL)
         return BK_NEVER;
-    struct bk_time t = punch_deadline(s->punch);
+    struct bk_time t = bk_earlier(punch_deadline(s->punch), s->punch_at);
     for (size_t i = 0; i < SESSION_ASKS; i++)
         if (s->asks[i].used)
             t = bk_earlier(t, stun_client_deadline(&s->asks[i].client));

@@ -17,7 +17,8 @@ enum attribute {
     ATTR_SECRET = 2,    /* 16 bytes; only with an offer */
     ATTR_ICE = 3,       /* u8 generation, u8 length of ufrag, ufrag, pwd */
     ATTR_CANDIDATE = 4, /* u8 kind, u32 priority, u8 family, 4 or 16 bytes, u16 port, foundation */
-    ATTR_STATE = 5,     /* u8 flags (1: end of candidates, 2: relay only), u8 udp, u8 mapping */
+    ATTR_STATE = 5,     /* u8 flags (1: end of candidates, 2: relay only, 4: NAT known), u8 udp,
+                           u8 mapping */
     ATTR_REFUSAL = 6,   /* u8 */
     ATTR_NAT = 7,       /* signal_nat.h */
     ATTR_PUNCH = 8      /* punch/note.h */
@@ -93,7 +94,8 @@ static void put_description(struct wire_writer *w, const struct signal_descripti
     for (size_t i = 0; i < d->candidate_count; i++)
         put_candidate(w, &d->candidates[i]);
     at = attr_begin(w, ATTR_STATE);
-    wire_put_u8(w, (uint8_t)((d->end_of_candidates ? 1 : 0) | (d->relay_only ? 2 : 0)));
+    wire_put_u8(w, (uint8_t)((d->end_of_candidates ? 1 : 0) | (d->relay_only ? 2 : 0) |
+                             (d->nat_is_final ? 4 : 0)));
     wire_put_u8(w, (uint8_t)d->udp);
     wire_put_u8(w, (uint8_t)d->mapping);
     attr_end(w, at);
@@ -209,6 +211,7 @@ static bool get_state(struct wire_reader *r, struct signal_description *d) {
         return false;
     d->end_of_candidates = (flags & 1) != 0;
     d->relay_only = (flags & 2) != 0;
+    d->nat_is_final = (flags & 4) != 0;
     d->udp = (enum signal_udp)udp;
     d->mapping = (enum signal_mapping)mapping;
     return true;

@@ -84,6 +84,7 @@ struct signal_description {
     enum signal_mapping mapping;
     bool has_nat;
     struct bk_nat_traits nat; /* what this side's NAT does, as far as it knows */
+    bool nat_is_final;        /* it has been looked at: no more will be known soon */
     bool has_punch;
     struct punch_note punch; /* the step of the way through hard NATs that this side is at */
 };
