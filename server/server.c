@@ -10,6 +10,7 @@
 #include "box/box.h"
 #include "net/alloc.h"
 #include "server/home_line.h"
+#include "server/notify.h"
 #include "server/privileges.h"
 #include "server/store.h"
 #include "server/turn_ledger.h"
@@ -315,6 +316,7 @@ enum bk_err server_run(const struct server_source *source, char *reason) {
     server_watch_certificate(s);
     server_trim_start(s);
     server_announce(s);
+    notify_ready();
     net_loop_run(s->loop);
     stop(s);
     net_loop_free(s->loop);

@@ -54,8 +54,15 @@ static void run(char *const command[], int launcher) {
     while (upgrade_channel_recv(launcher, &m) == BK_OK) {
         int channel = upgrade_take_fd(&m);
         pid_t child = channel < 0 ? -1 : fork();
-        if (child == 0)
-            become(command, launcher, channel);
+        if (child == 0) { /* and another one, so that it is nobody's but the system's */
+            child = fork();
+            if (child == 0)
+                become(command, launcher, channel);
+            if (child > 0)
+                _exit(EXIT_SUCCESS);
+            say_failed(channel, command[0], errno);
+            _exit(EXIT_FAILURE);
+        }
         if (child < 0 && channel >= 0)
             say_failed(channel, command[0], errno);
         if (channel >= 0)

@@ -3,6 +3,7 @@
 """SIGUSR2 replaces a server by another process: clients over UDP notice nothing, not one datagram is
 lost; who came over TCP stays until it leaves; and when the new process cannot, the old one goes on."""
 import atexit
+import json
 import os
 import re
 import select
@@ -10,13 +11,14 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from serve import Server, run
+from serve import BODKIN, Server, run
 from turn import Client, Refused
 
 RELAYS = ("--turns", "0", "--relay-ports", "20000-29999", "--fastpath", "off")
@@ -200,6 +202,37 @@ def who_came_over_tcp_stays():
     server.close()
 
 
+def who_came_over_dtls_stays():
+    server = Upgradable(*OPTIONS)
+    echo = subprocess.Popen(
+        [BODKIN, "turn", "echo", f"turns:127.0.0.1:{server.stun}?transport=udp", "--insecure",
+         "--user", "alice:sesame", "--rate", "100", "--seconds", "4", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    server.wait_for_metric("bodkin_turn_allocations", 1)
+    server.upgrade()
+    assert " stay=1" in server.logged()
+    out, err = echo.communicate(timeout=60)
+    assert err == "", err
+    said = json.loads(out.splitlines()[-1])
+    assert said["came_back"] == said["sent"] > 0, said
+    server.wait_for_end(server.pids[0])
+    server.close()
+
+
+def the_service_manager_is_told():
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    heard.bind(f"\0bodkin-test-{os.getpid()}")
+    heard.settimeout(30)
+    os.environ["NOTIFY_SOCKET"] = f"@bodkin-test-{os.getpid()}"
+    server = Upgradable(*OPTIONS)
+    assert heard.recv(100).decode() == f"READY=1\nMAINPID={server.pids[0]}"
+    server.upgrade()
+    assert heard.recv(100).decode() == f"READY=1\nMAINPID={server.pids[1]}"
+    del os.environ["NOTIFY_SOCKET"]
+    server.close()
+    heard.close()
+
+
 def the_grace_ends_it():
     peer = udp_peer()
     server = Upgradable(*OPTIONS, "--upgrade-grace", "1")
@@ -240,5 +273,5 @@ def a_new_one_that_cannot_changes_nothing():
     shutil.rmtree(folder)
 
 
-run([nothing_is_lost, who_came_over_tcp_stays, the_grace_ends_it,
-     a_new_one_that_cannot_changes_nothing])
+run([nothing_is_lost, who_came_over_tcp_stays, who_came_over_dtls_stays, the_grace_ends_it,
+     the_service_manager_is_told, a_new_one_that_cannot_changes_nothing])
