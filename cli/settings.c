@@ -4,6 +4,7 @@
 
 #include "base/wipe.h"
 #include "box/box.h"
+#include "relay/keepalive.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,7 @@ static bool config_path(const char *name, char *out) {
 struct config_values {
     char home[HOME_URL_TEXT_MAX];
     char proxy[SETTINGS_PROXY_MAX];
+    uint32_t keepalive_s;
     bool private_addresses;
 };
 
@@ -44,6 +46,15 @@ static bool set_yes_or_no(bool *out, const char *value) {
     if (!yes && strcmp(value, "no") != 0)
         return false;
     *out = yes;
+    return true;
+}
+
+static bool set_seconds(uint32_t *out, const char *value) {
+    char *end;
+    long seconds = strtol(value, &end, 10);
+    if (end == value || *end != '\0' || seconds < KEEPALIVE_MIN_S || seconds > KEEPALIVE_MAX_S)
+        return false;
+    *out = (uint32_t)seconds;
     return true;
 }
 
@@ -59,6 +70,8 @@ static int on_setting(void *user, const char *section, const char *name, const c
     struct config_values *values = user;
     if (section[0] == '\0' && strcmp(name, "private") == 0)
         return set_yes_or_no(&values->private_addresses, value);
+    if (section[0] == '\0' && strcmp(name, "keepalive") == 0)
+        return set_seconds(&values->keepalive_s, value);
     if (section[0] == '\0' && strcmp(name, "proxy") == 0)
         return set_text(values->proxy, sizeof values->proxy, value);
     if (section[0] == '\0' && strcmp(name, "home") == 0)
@@ -76,8 +89,8 @@ static enum exit_code read_config(struct report *r, struct config_values *out) {
         report_error(r, "%s cannot be read: %s", path, strerror(errno));
     else if (line > 0)
         report_error(r,
-                     "%s:%d: only \"home = https://...\", \"proxy = http://...\" and "
-                     "\"private = yes\" can stand here",
+                     "%s:%d: only \"home = https://...\", \"proxy = http://...\", "
+                     "\"keepalive = SECONDS\" (15 to 7200) and \"private = yes\" can stand here",
                      path, line);
     return line == 0 ? EXIT_FINE : EXIT_KEY;
 }
@@ -94,6 +107,15 @@ enum exit_code settings_proxy(struct report *r, char *out) {
     struct config_values config;
     enum exit_code code = read_config(r, &config);
     memcpy(out, config.proxy, sizeof config.proxy);
+    wipe(&config, sizeof config);
+    return code;
+}
+
+enum exit_code settings_keepalive(struct report *r, uint32_t *out) {
+    struct config_values config;
+    enum exit_code code = read_config(r, &config);
+    if (code == EXIT_FINE)
+        *out = config.keepalive_s;
     wipe(&config, sizeof config);
     return code;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The user's files: ~/.config/bodkin/key (the identity, 0600) and ~/.config/bodkin/config (INI:
- * `home = https://...`, `proxy = http://...`, `private = yes`). $XDG_CONFIG_HOME is honoured. Every
- * failure is told on standard error in one sentence. */
+ * `home = https://...`, `proxy = http://...`, `keepalive = SECONDS`, `private = yes`).
+ * $XDG_CONFIG_HOME is honoured. Every failure is told on standard error in one sentence. */
 #ifndef CLI_SETTINGS_H
 #define CLI_SETTINGS_H
 
@@ -18,6 +18,9 @@ enum { SETTINGS_PROXY_MAX = 600 };
 /* `proxy = URL` of the config file, or an empty text; it may hold a login: wipe it. `out` has room
  * for SETTINGS_PROXY_MAX. EXIT_FINE or EXIT_KEY (the config is wrong). */
 enum exit_code settings_proxy(struct report *r, char *out);
+
+/* `keepalive = SECONDS` of the config file, or 0. EXIT_FINE or EXIT_KEY (the config is wrong). */
+enum exit_code settings_keepalive(struct report *r, uint32_t *out);
 
 /* `private = yes` of the config file. EXIT_FINE or EXIT_KEY (the config is wrong). */
 enum exit_code settings_private(struct report *r, bool *out);

@@ -53,6 +53,8 @@ struct bk_peer_config {
                                default false */
     bool no_beacons;        /* neither look for peers on the local network nor answer them there;
                                default false */
+    const char *proxy;      /* on the way to the home: http://[USER:PASSWORD@]HOST:PORT or socks5://
+                               ...; copied. Default NULL: none. The environment is not read */
 };
 extern BK_API const struct bk_peer_config bk_peer_config_default;
 
@@ -100,8 +102,8 @@ struct bk_peer_events {
 /* ---- This machine ------------------------------------------------------------------------- */
 
 /* `events` is copied. `reason` has room for BK_REASON_MAX; it is written on failure.
- * BK_ERR_ARGUMENT: `home` is not a home server's address. BK_ERR_IO and others: no socket.
- * BK_ERR_NO_MEMORY. */
+ * BK_ERR_ARGUMENT: `home` is not a home server's address, or `proxy` no proxy's. BK_ERR_IO and
+ * others: no socket. BK_ERR_NO_MEMORY. */
 BK_API BK_MUST_USE enum bk_err bk_peer_new(const struct bk_peer_config *config,
                                            const struct bk_peer_events *events, void *ctx,
                                            struct bk_peer **out, char *reason);

@@ -24,6 +24,7 @@ struct bk_peer {
     struct node *node; /* NULL: no home yet */
     struct identity identity;
     struct home home;
+    struct proxy proxy; /* kind PROXY_NONE: none */
     bool relay_only, private_addresses, no_beacons;
     uint16_t udp_port;
     struct bk_peer_events events;
@@ -156,7 +157,9 @@ static enum bk_err start_node(struct bk_peer *p, char *reason) {
                                        .relay_only = p->relay_only,
                                        .private_addresses = p->private_addresses,
                                        .no_beacons = p->no_beacons,
-                                       .udp_port = p->udp_port};
+                                       .udp_port = p->udp_port,
+                                       .proxy = p->proxy.kind == PROXY_NONE ? NULL : &p->proxy,
+                                       .proxy_only = true};
     return node_new(p->loop, &config, &events, p, &p->node, reason);
 }
 
@@ -182,6 +185,12 @@ static enum bk_err start(struct bk_peer *p, const char *home, char *reason) {
     return start_node(p, reason);
 }
 
+/* Programs built before there was this field do not have it. */
+static bool has_proxy(const struct bk_peer_config *config) {
+    return config->size >= offsetof(struct bk_peer_config, proxy) + sizeof config->proxy &&
+           config->proxy != NULL;
+}
+
 enum bk_err bk_peer_new(const struct bk_peer_config *config, const struct bk_peer_events *events,
                         void *ctx, struct bk_peer **out, char *reason) {
     struct bk_peer *p = net_alloc()->get(net_alloc()->ctx, sizeof *p);
@@ -195,7 +204,13 @@ enum bk_err bk_peer_new(const struct bk_peer_config *config, const struct bk_pee
     p->udp_port = config->udp_port;
     make_identity(p, config->seed);
     say(reason, "");
-    enum bk_err err = start(p, config->home, reason);
+    enum bk_err err = BK_OK;
+    if (has_proxy(config) && proxy_parse(config->proxy, strlen(config->proxy), &p->proxy) != BK_OK)
+        err = BK_ERR_ARGUMENT;
+    if (err != BK_OK)
+        say(reason, "proxy is not of the form http://[USER:PASSWORD@]HOST[:PORT] or socks5://...");
+    else
+        err = start(p, config->home, reason);
     if (err != BK_OK) {
         if (reason[0] == '\0')
             say(reason, bk_err_text(err));
@@ -214,6 +229,7 @@ void bk_peer_free(struct bk_peer *p) {
         net_timer_set(&p->timeout, BK_NEVER);
     net_loop_free(p->loop);
     identity_fini(&p->identity);
+    proxy_fini(&p->proxy);
     net_alloc()->put(net_alloc()->ctx, p);
 }
 
