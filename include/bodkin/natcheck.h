@@ -71,7 +71,9 @@ struct bk_natcheck_config {
     struct bk_ip hops[BK_NATCHECK_HOPS_MAX];
     size_t hop_count;
     struct bk_ip portmap_external;
-    bool tcp;  /* test the TCP mapping, too: needs DIAL from a given port; default true */
+    bool hide_locals; /* never send `locals`, which tells whether addresses in packets are rewritten
+                         on the way out; default false */
+    bool tcp;         /* test the TCP mapping, too: needs DIAL from a given port; default true */
     bool deep; /* measure the lifetimes, too: takes minutes, hundreds of datagrams; default false */
     int64_t rto_us;       /* first retransmission while the RTT is not known; 20 ms to 3 s; 250 ms
                              (of a transaction in parallel with others: RFC 8489 section 6.2.1) */

@@ -31,7 +31,8 @@ static void start(struct bk_natcheck *nc) {
                             .tell_address = true,
                             .pace = pace_soon(nc, 3)};
     nc->alg.started = true;
-    if (nc->config.local_count > 0 && probe_answered(nc, nc->ports.probe[SOCKET_USED]))
+    if (nc->config.local_count > 0 && !nc->config.hide_locals &&
+        probe_answered(nc, nc->ports.probe[SOCKET_USED]))
         nc->alg.probe = probe_ask(nc, &ask);
 }
 

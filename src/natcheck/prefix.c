@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { WORDS = 8, PREFIX_WORDS = 4 };
+enum { WORDS = 8, PREFIX_WORDS = 4, PREFIX_LEN = 8 /* bytes */ };
 
 static uint32_t word_at(const struct bk_ip *ip, size_t i) {
     return (uint32_t)ip->bytes[2 * i] << 8 | ip->bytes[2 * i + 1];
@@ -25,7 +25,7 @@ static uint32_t sum_of(const struct bk_ip *ip) {
 bool prefix_is_all(const struct bk_ip *inside, const struct bk_ip *outside) {
     size_t differ = 0; /* words of the interface identifier */
     if (inside->family != BK_IPV6 || outside->family != BK_IPV6 ||
-        memcmp(inside->bytes, outside->bytes, 2 * PREFIX_WORDS) == 0)
+        memcmp(inside->bytes, outside->bytes, PREFIX_LEN) == 0)
         return false;
     for (size_t i = PREFIX_WORDS; i < WORDS; i++)
         differ += word_at(inside, i) != word_at(outside, i);

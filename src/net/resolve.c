@@ -71,7 +71,7 @@ static bool needs_nat64(const struct net_resolve *r) {
 /* Each address twice: first as the NAT64 knows it, then, in case there is none after all, itself.
  */
 static void translate(struct net_resolve *r, const struct nat64_prefix *prefix) {
-    struct bk_addr made[NET_RESOLVE_MAX];
+    struct bk_addr made[NET_RESOLVE_MAX] = {{.port = 0}};
     size_t n = 0;
     for (size_t i = 0; i < r->count; i++) {
         struct bk_addr addr = {.port = r->addrs[i].port};
@@ -138,45 +138,68 @@ static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *li
         net_defer(&r->tell);
 }
 
-enum bk_err net_resolve_family(struct net_loop *loop, enum bk_family family, const char *host,
-                               uint16_t port,
-                               void (*on_done)(void *ctx, enum bk_err err,
-                                               const struct bk_addr *addrs, size_t n),
-                               void *ctx, struct net_resolve **out) {
-    const struct addrinfo hints = hints_for(family);
-    struct bk_ip ip;
-    size_t len = strlen(host);
-    if (len == 0 || len > HOST_MAX)
-        return BK_ERR_ARGUMENT;
+static enum bk_err make(struct net_loop *loop,
+                        void (*on_done)(void *ctx, enum bk_err err, const struct bk_addr *addrs,
+                                        size_t n),
+                        void *ctx, struct net_resolve **out) {
     struct net_resolve *r = loop_get(loop, sizeof *r);
     if (r == NULL)
         return BK_ERR_NO_MEMORY;
     r->loop = loop;
     r->on_done = on_done;
     r->ctx = ctx;
-    r->port = port;
-    r->family = family;
     r->request.data = r;
     net_deferred_init(&r->tell, loop, on_tell, r);
+    *out = r;
+    return BK_OK;
+}
+
+static bool is_name(const char *host) {
+    size_t len = strlen(host);
+    return len > 0 && len <= HOST_MAX;
+}
+
+static void ask(struct net_resolve *r, const char *host) {
+    const struct addrinfo hints = hints_for(r->family);
+    struct bk_ip ip;
     if (bk_ip_parse(host, &ip) == BK_OK) {
-        r->addrs[r->count++] = bk_addr(ip, port);
+        r->addrs[r->count++] = bk_addr(ip, r->port);
         if (!ask_for_prefix(r))
             net_defer(&r->tell);
-    } else if (uv_getaddrinfo(loop->uv, &r->request, on_answer, host, NULL, &hints) == 0) {
+    } else if (uv_getaddrinfo(r->loop->uv, &r->request, on_answer, host, NULL, &hints) == 0) {
         r->asking = true;
     } else {
         r->err = BK_ERR_IO;
         net_defer(&r->tell);
     }
-    *out = r;
-    return BK_OK;
 }
 
 enum bk_err net_resolve(struct net_loop *loop, const char *host, uint16_t port,
                         void (*on_done)(void *ctx, enum bk_err err, const struct bk_addr *addrs,
                                         size_t n),
                         void *ctx, struct net_resolve **out) {
-    return net_resolve_family(loop, BK_FAMILY_NONE, host, port, on_done, ctx, out);
+    struct net_resolve *r;
+    enum bk_err err = is_name(host) ? make(loop, on_done, ctx, &r) : BK_ERR_ARGUMENT;
+    if (err != BK_OK)
+        return err;
+    r->port = port;
+    ask(r, host);
+    *out = r;
+    return BK_OK;
+}
+
+enum bk_err net_resolve_family(struct net_loop *loop, enum bk_family family, const char *host,
+                               void (*on_done)(void *ctx, enum bk_err err,
+                                               const struct bk_addr *addrs, size_t n),
+                               void *ctx, struct net_resolve **out) {
+    struct net_resolve *r;
+    enum bk_err err = is_name(host) ? make(loop, on_done, ctx, &r) : BK_ERR_ARGUMENT;
+    if (err != BK_OK)
+        return err;
+    r->family = family;
+    ask(r, host);
+    *out = r;
+    return BK_OK;
 }
 
 void net_resolve_cancel(struct net_resolve *r) {

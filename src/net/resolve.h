@@ -20,10 +20,10 @@ BK_MUST_USE enum bk_err net_resolve(struct net_loop *loop, const char *host, uin
                                     void (*on_done)(void *ctx, enum bk_err err,
                                                     const struct bk_addr *addrs, size_t n),
                                     void *ctx, struct net_resolve **out);
-/* The same for addresses of one family, whether this machine has it or not; no NAT64 is asked for.
- */
+/* The same for addresses of one family, whether this machine has it or not: port 0, and no NAT64 is
+ * asked for. */
 BK_MUST_USE enum bk_err net_resolve_family(struct net_loop *loop, enum bk_family family,
-                                           const char *host, uint16_t port,
+                                           const char *host,
                                            void (*on_done)(void *ctx, enum bk_err err,
                                                            const struct bk_addr *addrs, size_t n),
                                            void *ctx, struct net_resolve **out);

@@ -44,8 +44,7 @@ static void on_prefix(void *ctx, enum bk_err err, const struct bk_addr *addrs, s
     endpoint_set_nat64(n->endpoint, &found, net_now(n->loop));
     if (found.len == 0 || n->home->stun_port == 0)
         return;
-    if (net_resolve_family(n->loop, BK_IPV4, n->home->host, n->home->stun_port, on_stun, n,
-                           &n->resolve) != BK_OK)
+    if (net_resolve_family(n->loop, BK_IPV4, n->home->host, on_stun, n, &n->resolve) != BK_OK)
         n->resolve = NULL;
 }
 
@@ -64,7 +63,6 @@ void node_nat64_look(struct node_nat64 *n, const struct bk_addr *bases, size_t c
     stop(n);
     if (ipv4)
         forget(n);
-    else if (net_resolve_family(n->loop, BK_IPV6, NAT64_NAME, 1, on_prefix, n, &n->resolve) !=
-             BK_OK)
+    else if (net_resolve_family(n->loop, BK_IPV6, NAT64_NAME, on_prefix, n, &n->resolve) != BK_OK)
         n->resolve = NULL;
 }

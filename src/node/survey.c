@@ -67,6 +67,7 @@ void survey_start(struct survey *s, const struct bk_addr *server, const struct b
     *l = (struct survey_look){.survey = s, .config = bk_natcheck_config_default};
     l->config.server = *server;
     l->config.server6 = *server6;
+    l->config.hide_locals = true; /* the home has no need to know them, and sessions none to ask */
     if (net_work(s->loop, look, looked, l) == BK_OK)
         s->look = l;
     else

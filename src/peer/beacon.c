@@ -271,8 +271,8 @@ static enum bk_err decode(const uint8_t plain[PLAIN_LEN], struct message *out) {
 }
 
 /* Whose is it? Every session's key is tried: a hint in the packet would be something to follow. */
-static struct beacon_session *open(struct beacon *b, const struct bk_datagram *in,
-                                   uint8_t plain[PLAIN_LEN]) {
+static struct beacon_session *open_packet(struct beacon *b, const struct bk_datagram *in,
+                                          uint8_t plain[PLAIN_LEN]) {
     for (size_t i = 0; i < BEACON_SESSIONS_MAX; i++) {
         struct beacon_session *s = &b->sessions[i];
         const struct aead a = {s->key, AEAD_KEY_256, {in->data, NONCE_LEN}, {NULL, 0}};
@@ -391,7 +391,7 @@ enum bk_err beacon_recv(struct beacon *b, uint32_t link_index, const struct bk_d
         return refuse(&b->counts.strange, BK_ERR_NOT_OURS);
     if (!may(&b->opens_paid, BEACON_OPENS_PER_S, b->now))
         return refuse(&b->counts.too_many, BK_ERR_FULL);
-    struct beacon_session *s = open(b, in, plain);
+    struct beacon_session *s = open_packet(b, in, plain);
     if (s == NULL)
         return refuse(&b->counts.strange, BK_ERR_NOT_OURS);
     return take(b, s, link, in, plain);

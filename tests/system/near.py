@@ -118,6 +118,18 @@ class Net:
         return paths
 
 
+    def settles(self, name, ticket, wanted, *words, tries=3):
+        """Is the last direct path of some ping one to an address that begins like this? On a busy
+        machine any path may fall silent for a moment, and then another one is taken."""
+        for _ in range(tries):
+            paths = self.ping(name, ticket, "--on", *words, count=10)
+            last = [p["remote"].strip("[") for p in paths if p["kind"] == "direct"][-1:]
+            if last and last[0].startswith(wanted):
+                return True
+        print(paths)
+        return False
+
+
 def events(text):
     for line in text.splitlines():
         if line.startswith("{"):
