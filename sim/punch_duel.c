@@ -133,7 +133,8 @@ static void ask(struct ring *r, int side, uint16_t socket) {
     struct bk_addr to = server(1), seen;
     if (!leave(r, side, bk_addr(inside(side, 2), r->side[side].port[socket]), &to, &seen))
         return;
-    int64_t late_us = is_lost(r) || is_lost(r) ? repeat_us : 0;
+    bool asked = !is_lost(r), answered = !is_lost(r);
+    int64_t late_us = asked && answered ? 0 : repeat_us;
     push(r, (struct event){.kind = MAPPED, .side = side, .socket = socket, .src = seen},
          r->duel->server_us + late_us);
 }
@@ -164,7 +165,7 @@ static void pass(struct ring *r, struct bk_time to) {
 static uint16_t fresh_port(struct ring *r, int side, uint16_t wanted) {
     uint16_t port =
         wanted != 0 ? wanted : (uint16_t)(FRESH_FIRST + rng_below(&r->rng, FRESH_COUNT));
-    for (uint16_t i = 0; i < PUNCH_SOCKETS_MAX; i++) {
+    for (size_t i = 0; i < PUNCH_SOCKETS_MAX; i++) {
         if (r->side[side].port[i] == port) {
             port = (uint16_t)(FRESH_FIRST + rng_below(&r->rng, FRESH_COUNT));
             i = 0;
@@ -244,7 +245,8 @@ static void arrive(struct ring *r, const struct event *e) {
     struct bk_ip host = inside(e->side, 2);
     if (v.action != NAT_FORWARD || !bk_ip_equal(&v.header.flow.dst.ip, &host))
         return;
-    for (uint16_t i = 0; i < PUNCH_SOCKETS_MAX; i++) {
+    for (size_t n = 0; n < PUNCH_SOCKETS_MAX; n++) {
+        uint16_t i = (uint16_t)n;
         if (s->port[i] != v.header.flow.dst.port)
             continue;
         if (e->kind == ANSWER) {

@@ -77,6 +77,16 @@ static void plain(const struct punch *p, int side, struct part *out) {
     out->delay_us = words->window > 0 && side != words->reached ? punch_peer_rtt_us(p) : 0;
 }
 
+/* Must the prober take a socket that nobody has sent to yet? Its shared one may have another port
+ * by now: what the peer checked by itself has spoilt it. */
+static bool is_fresh(const struct punch *p) {
+    const struct punch_note *words = &p->note[0];
+    int prober = 1 - words->reached;
+    bool again = words->method == BK_ORACLE_PREDICT && p->me == 0 && prober == 0 &&
+                 p->tries[words->reached][BK_ORACLE_PREDICT] > 1;
+    return again || p->traits[prober].inbound_first == BK_YES;
+}
+
 /* Between the STUN answer and the opener as little time as possible: others take ports. The
  * opener's first packet makes the mapping; the others come in case a probe, which has opened the
  * prober's door by then, was lost. */
@@ -87,14 +97,14 @@ static void predict(const struct punch *p, int side, struct part *out) {
         out->keeps = keeps(mine);
         out->asks = !out->keeps;
         out->at_once = true;
+        out->last = out->announces = is_fresh(p);
         out->first = PUNCH_ASKER + 1;
         out->repeats = REPEATS_PREDICT - 1;
         out->low_ttl = theirs->inbound_first != BK_NO && asks_port(mine);
         return;
     }
-    bool again = p->me == side && side == 0 && p->tries[words->reached][BK_ORACLE_PREDICT] > 1;
-    out->asks = again; /* perhaps the shared socket's port has moved */
-    out->first = again ? PUNCH_ASKER : PUNCH_SHARED;
+    out->asks = is_fresh(p);
+    out->first = out->asks ? PUNCH_ASKER : PUNCH_SHARED;
     out->needs = true;
     out->to = PART_FORECAST;
     out->targets = words->window;
@@ -136,7 +146,8 @@ static void one_sided(const struct punch *p, int side, struct part *out) {
     out->burst = block || ordered ? BURST_FEW : BURST_MANY;
     if (side == words->reached) {
         out->asks = block && is_scattered(mine);
-        out->needs = predicted;
+        out->needs = predicted || is_fresh(p);
+        out->announces = out->needs;
         out->first = out->asks ? PUNCH_ASKER + 1 : PUNCH_ASKER;
         out->sockets = words->sockets[side];
         out->to = predicted ? PART_FORECAST : PART_AIM;
@@ -150,11 +161,11 @@ static void one_sided(const struct punch *p, int side, struct part *out) {
                       pace_lasts_us(out->repeats, out->burst, p->config.pace_pps);
         return;
     }
-    out->asks = predicted && !keeps(mine);
     out->keeps = predicted && keeps(mine);
+    out->asks = predicted ? !out->keeps : is_fresh(p);
     out->at_once = predicted;
     out->needs = !predicted && block && is_scattered(theirs);
-    out->first = predicted ? PUNCH_ASKER + 1 : PUNCH_SHARED;
+    out->first = predicted ? PUNCH_ASKER + 1 : out->asks ? PUNCH_ASKER : PUNCH_SHARED;
     out->to = PART_RANDOM;
     if (ordered)
         out->delay_us = pace_lasts_us(openers, out->burst, p->config.pace_pps) + MARGIN_US;

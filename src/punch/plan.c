@@ -11,12 +11,15 @@
 
 /* Half a percent: a thousand packets for less help nobody. */
 static const double worthwhile = 0.005;
+/* A step that fails takes half a second: less than this part of what it saves. */
+static const double nearly = 0.85;
 
 enum {
     PLAIN = 1U << BK_ORACLE_DIRECT | 1U << BK_ORACLE_PUNCH | 1U << BK_ORACLE_PRFLX,
     HARD = 1U << BK_ORACLE_PREDICT | 1U << BK_ORACLE_FAN | 1U << BK_ORACLE_BLOCK |
            1U << BK_ORACLE_BIRTHDAY_ONE | 1U << BK_ORACLE_BIRTHDAY_MIXED |
            1U << BK_ORACLE_BIRTHDAY_TWO,
+    QUICK = 1U << BK_ORACLE_PREDICT | 1U << BK_ORACLE_FAN | 1U << BK_ORACLE_BLOCK,
     WINDOW_MORE = 2, /* mappings that our own checks may make meanwhile */
     WINDOW_MAX = 512
 };
@@ -192,11 +195,24 @@ static void plan_of(const struct punch *p, const struct bk_oracle_verdict *v, st
     }
 }
 
+/* The best of `methods`; or one that is nearly as good and far cheaper, as what fails can be
+ * followed by the best. */
+static bool ask_cheaply(const struct punch *p, const struct guess g[2], uint32_t methods,
+                        struct bk_oracle_verdict *out) {
+    if (!ask(p, g, methods, out) || out->p_low < worthwhile)
+        return false;
+    struct bk_oracle_verdict cheap;
+    uint32_t cheaper = methods & QUICK & ((1U << out->method) - 1);
+    if (cheaper != 0 && ask(p, g, cheaper, &cheap) && cheap.p_low >= nearly)
+        *out = cheap;
+    return true;
+}
+
 /* The best that one guess leaves, in the direction that was not tried. */
 static bool next_with(const struct punch *p, const struct guess g[2], uint32_t methods,
                       struct plan *out) {
     struct bk_oracle_verdict v;
-    while (methods != 0 && ask(p, g, methods, &v) && v.p_low >= worthwhile) {
+    while (methods != 0 && ask_cheaply(p, g, methods, &v)) {
         if (!is_tried(p, (unsigned)v.method, v.reached)) {
             plan_of(p, &v, out);
             return true;
@@ -233,6 +249,11 @@ bool plan_is_possible(const struct punch *p, const struct punch_note *n) {
 
 /* ---- before the first step ---- */
 
+bool plan_is_delicate(const struct punch *p) {
+    return p->ttl != 0 &&
+           (p->traits[0].inbound_first == BK_YES || p->traits[1].inbound_first == BK_YES);
+}
+
 /* Not when a hard method is what it takes: no check between known ports can succeed. */
 bool plan_waits(const struct punch *p) {
     struct plan first;
@@ -241,9 +262,34 @@ bool plan_waits(const struct punch *p) {
     return !is_of(HARD, p->verdict.method) || (plan_next(p, &first) && plan_is_plain(first.method));
 }
 
+static bool same_rates(const struct bk_nat_traits *a, const struct bk_nat_traits *b) {
+    return !(a->ports_per_s < b->ports_per_s || a->ports_per_s > b->ports_per_s ||
+             a->foreign_per_s < b->foreign_per_s || a->foreign_per_s > b->foreign_per_s);
+}
+
+static bool same_ports(const struct bk_nat_traits *a, const struct bk_nat_traits *b) {
+    return a->ports == b->ports && a->step == b->step && a->port_min == b->port_min &&
+           a->port_max == b->port_max && a->port_count == b->port_count &&
+           a->mappings_max == b->mappings_max && same_rates(a, b);
+}
+
+static bool same_roads(const struct bk_nat_traits *a, const struct bk_nat_traits *b) {
+    return a->hairpin == b->hairpin && a->two_nats == b->two_nats &&
+           a->port_mapping == b->port_mapping && a->tcp_punch == b->tcp_punch &&
+           a->ipv6 == b->ipv6 && bk_ip_equal(&a->external, &b->external) &&
+           bk_ip_equal(&a->inner, &b->inner);
+}
+
+bool plan_is_same(const struct bk_nat_traits *a, const struct bk_nat_traits *b) {
+    return a->translated == b->translated && a->udp_blocked == b->udp_blocked &&
+           a->udp_limited == b->udp_limited && a->mapping == b->mapping &&
+           a->filtering == b->filtering && a->paired == b->paired &&
+           a->inbound_first == b->inbound_first && same_ports(a, b) && same_roads(a, b);
+}
+
 static bool is_blank(const struct bk_nat_traits *t) {
-    static const struct bk_nat_traits blank;
-    return memcmp(t, &blank, sizeof blank) == 0;
+    static const struct bk_nat_traits blank = {.translated = BK_UNKNOWN};
+    return plan_is_same(t, &blank);
 }
 
 /* Of two NATs of which nothing is known the oracle says what it always says, after trying every

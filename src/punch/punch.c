@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { PROBES_MAX = 2048, WAIT_ROUND_TRIPS = 4 };
+enum { PROBES_MAX = 2048, WAIT_ROUND_TRIPS = 4, DELICATE_US = 20000 };
 
 const struct punch_config punch_config_default = {
     .sockets_max = PUNCH_SOCKETS_MAX - 1,
@@ -150,6 +150,8 @@ static void lead_on(struct punch *p) {
 static void wait_or_begin(struct punch *p) {
     int64_t trips_us = WAIT_ROUND_TRIPS * punch_peer_rtt_us(p);
     int64_t wait_us = p->config.wait_us > trips_us ? p->config.wait_us : trips_us;
+    if (plan_is_delicate(p)) /* who has not met by then will not */
+        wait_us = punch_peer_rtt_us(p) + DELICATE_US;
     if (p->config.wait_us == 0 || !plan_waits(p))
         wait_us = 0;
     p->phase = PHASE_WAIT;
@@ -205,15 +207,11 @@ bool punch_is_over(const struct punch *p) {
     return p->phase == PHASE_OVER;
 }
 
-static bool is_known(const struct bk_nat_traits *a, const struct bk_nat_traits *b) {
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
 void punch_set_traits(struct punch *p, const struct bk_nat_traits *mine,
                       const struct bk_nat_traits *theirs, struct bk_time now) {
     tick(p, now);
     struct bk_nat_traits *at[2] = {&p->traits[p->me], &p->traits[1 - p->me]};
-    if (is_known(at[0], mine) && is_known(at[1], theirs))
+    if (plan_is_same(at[0], mine) && plan_is_same(at[1], theirs))
         return;
     *at[0] = *mine;
     *at[1] = *theirs;

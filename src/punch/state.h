@@ -50,6 +50,7 @@ enum part_target {
 struct part {
     bool asks;        /* needs a STUN server's answer */
     bool announces;   /* the leader's note goes before its aim is known: both ask at a time */
+    bool last;        /* ... and this side prepares only when the other has told its aim */
     bool at_once;     /* begins as soon as it is prepared: what it told ages */
     bool needs;       /* ... and otherwise not before the other side has told its aim */
     bool keeps;       /* its next port is the fresh socket's own */
@@ -154,7 +155,11 @@ bool plan_is_possible(const struct punch *p, const struct punch_note *note);
 bool plan_is_plain(uint8_t method);
 /* Does the checker alone find the way, or may it? */
 bool plan_waits(const struct punch *p);
+/* Plain checks may spoil a mapping, and a step with low TTLs cannot. */
+bool plan_is_delicate(const struct punch *p);
 void plan_ask_oracle(struct punch *p);
+/* As far as methods care: `unsolicited` and `udp_lifetime_us` are left out. */
+bool plan_is_same(const struct bk_nat_traits *a, const struct bk_nat_traits *b);
 
 /* --- part.c: who does what --- */
 

@@ -103,6 +103,14 @@ static void tell_block(struct punch *p, uint16_t seen, struct punch_note *n) {
     n->run = n->gap = 0;
 }
 
+/* The next fresh socket is a neighbour; the same one's next mapping is as far off as the NAT goes
+ * when a port is taken. */
+static int16_t kept_stride(const struct punch *p, uint8_t method) {
+    int32_t step = p->traits[p->me].step;
+    bool far = method != BK_ORACLE_FAN && step > 0 && step <= INT16_MAX;
+    return (int16_t)(far ? step : 1);
+}
+
 /* `seen`: by a STUN server, from PUNCH_ASKER; family 0: by none. */
 static void tell_aim(struct punch *p, const struct bk_addr *seen) {
     struct punch_note *n = &p->note[p->me];
@@ -115,9 +123,7 @@ static void tell_aim(struct punch *p, const struct bk_addr *seen) {
         n->aim.ip = seen->ip;
     if (a->keeps) {
         n->aim.port = p->socks.port[a->first];
-        n->stride = p->traits[p->me].step > 0 && p->traits[p->me].step < INT16_MAX
-                        ? (int16_t)p->traits[p->me].step
-                        : 1;
+        n->stride = kept_stride(p, n->method);
     } else if (foretells(p) && seen->port != 0) {
         foretell(p, seen, n);
     } else if (a->asks && a->first == PUNCH_ASKER) {
@@ -262,6 +268,18 @@ static void prepare(struct punch *p) {
         prepared(p);
 }
 
+static void start_preparing(struct punch *p) {
+    const struct part *a = &p->part;
+    if (a->asks)
+        socks_want(&p->socks, PUNCH_ASKER, 0);
+    p->wanted = a->first;
+    if (a->asks && a->first == PUNCH_ASKER)
+        p->wanted++;
+    want_sockets(p, a->first);
+    change(p, PHASE_PREPARE, bk_after(p->now, PUNCH_ASK_US));
+    prepare(p);
+}
+
 /* What both sides may take at most, and a little. */
 static int64_t lasts_us(const struct punch *p, int side) {
     struct part a;
@@ -303,21 +321,19 @@ void step_begin(struct punch *p, const struct punch_note *words) {
         .begun_us = bk_elapsed_us(p->started, p->now),
     };
     p->patience = patience(p);
-    if (p->part.asks)
-        socks_want(&p->socks, PUNCH_ASKER, 0);
-    p->wanted = p->part.first;
-    if (p->part.asks && p->part.first == PUNCH_ASKER)
-        p->wanted++;
-    want_sockets(p, p->part.first);
-    change(p, PHASE_PREPARE, bk_after(p->now, PUNCH_ASK_US));
     if (leads(p) && p->part.announces)
         tell(p);
-    prepare(p);
+    if (p->part.last && !has_said(theirs(p)))
+        change(p, PHASE_SYNC, p->patience);
+    else
+        start_preparing(p);
 }
 
 void step_heard(struct punch *p) {
-    if (p->phase == PHASE_SYNC)
+    if (p->phase == PHASE_SYNC && p->told)
         sync(p);
+    else if (p->phase == PHASE_SYNC && has_said(theirs(p)))
+        start_preparing(p);
     else if (p->phase == PHASE_SPENT && leads(p) && theirs(p)->spent)
         p->until = bk_earlier(p->until, bk_after(p->now, punch_peer_rtt_us(p) + GRACE_US));
 }
@@ -384,17 +400,22 @@ static void count(struct punch *p) {
         p->mappings++;
 }
 
+/* Would this shot come too early, if it came to the peer's box? A predicted port is probed when the
+ * note about it has come, which may be late. */
+static bool is_shy(const struct punch *p) {
+    bool first_round = p->shot < p->part.shots;
+    return first_round || (p->note[0].method == BK_ORACLE_PREDICT && !theirs(p)->spent);
+}
+
 /* Fills *out for the shot that is due. false: it has no socket or no port; it counts as sent. */
 static bool shoot(struct punch *p, uint16_t socket, struct punch_action *out) {
     uint32_t shot = p->shot % p->part.shots;
     struct bk_addr to = target_of(p, shot);
-    bool first_round = p->shot < p->part.shots;
+    bool low = p->part.low_ttl && is_shy(p);
     if (to.port == 0 || !punch_is_peer_ip(p, &to.ip) || !socks_is_open(&p->socks, socket))
         return false;
-    *out = (struct punch_action){.kind = PUNCH_CHECK,
-                                 .socket = socket,
-                                 .remote = to,
-                                 .ttl = p->part.low_ttl && first_round ? p->ttl : 0};
+    *out = (struct punch_action){
+        .kind = PUNCH_CHECK, .socket = socket, .remote = to, .ttl = low ? p->ttl : 0};
     return true;
 }
 
@@ -432,7 +453,7 @@ void step_advance(struct punch *p) {
     case PHASE_SYNC:
         if (!bk_due(p->until, p->now))
             break;
-        if (p->part.needs && !p->part.at_once && !has_said(theirs(p)))
+        if (!p->told || (p->part.needs && !p->part.at_once && !has_said(theirs(p))))
             spent(p);
         else
             begin_run(p);
