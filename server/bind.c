@@ -8,6 +8,7 @@
 #include "net/interfaces.h"
 #include "net/udp.h"
 #include "server/discovery.h"
+#include <stdio.h>
 #include <string.h>
 
 enum { HTTPS_PORT = 443, HTTPS_FALLBACK = 8443, TURNS_PORT = 5349, FREE_PORT_TRIES = 16 };
@@ -21,7 +22,7 @@ static enum bk_err say_bind(char *reason, enum bk_err err, const struct bk_addr 
     text_str(&t, " on ");
     text_str(&t, bk_addr_format(at, addr));
     text_str(&t, ": ");
-    text_str(&t, err == BK_ERR_EXISTS        ? "the port is taken by another program"
+    text_str(&t, err == BK_ERR_EXISTS ? "the port is taken by another program; choose another one"
                  : err == BK_ERR_PERMISSION  ? "this port needs root; choose another one"
                  : err == BK_ERR_UNREACHABLE ? "that is no address of this machine"
                                              : bk_err_text(err));
@@ -120,17 +121,35 @@ static bool bind_second_stun(struct server *s, bool tcp) {
     return false;
 }
 
-/* The addresses of RFC 5780 that the wildcard carries must be ours, or answers would not leave. */
-static enum bk_err check_own(struct server *s, char *reason) {
+static bool is_own(struct server *s, const struct bk_ip *ip, enum bk_err *err) {
     const struct net_udp_events nobody = {NULL, NULL};
-    for (size_t i = 0; i < s->options->stun_address.count; i++) {
-        struct bk_addr at = bk_addr(s->options->stun_address.ips[i], 0);
-        struct net_udp *probe;
-        enum bk_err err = net_udp_open(s->loop, &at, &net_udp_config_default, &nobody, &probe);
-        if (err != BK_OK)
-            return say_bind(reason, err, &at, "STUN");
+    const struct bk_addr at = bk_addr(*ip, 0);
+    struct net_udp *probe;
+    *err = net_udp_open(s->loop, &at, &net_udp_config_default, &nobody, &probe);
+    if (*err == BK_OK)
         net_udp_close(probe);
+    return *err == BK_OK;
+}
+
+/* The addresses of RFC 5780 that the wildcard carries must be ours, or answers would not leave; and
+ * those of relays, or nobody would get one. */
+static enum bk_err check_own(struct server *s, char *reason) {
+    const struct server_listen *relay = &s->options->turn.relay;
+    char text[BK_ADDR_TEXT_MAX];
+    enum bk_err err;
+    for (size_t i = 0; i < s->options->stun_address.count; i++) {
+        const struct bk_addr at = bk_addr(s->options->stun_address.ips[i], 0);
+        if (!is_own(s, &at.ip, &err))
+            return say_bind(reason, err, &at, "STUN");
     }
+    for (size_t i = 0; turn_options_on(&s->options->turn) && i < relay->count; i++)
+        if (!is_own(s, &relay->ips[i], &err)) {
+            snprintf(reason, SERVER_TEXT_MAX,
+                     "relay-address: %s is no address of this machine; behind a one-to-one NAT it "
+                     "is INSIDE=OUTSIDE",
+                     bk_ip_format(&relay->ips[i], text));
+            return err;
+        }
     return BK_OK;
 }
 
@@ -185,7 +204,9 @@ static enum bk_err bind_turns(struct server *s, char *reason) {
         s->turns_port = port;
     if (err == BK_OK || wanted >= 0)
         return err;
-    log_event(LOG_WARN, "turns_port", "reason", "port 5349 cannot be used, no TURN over TLS on it");
+    log_event(LOG_WARN, "turns_port", "reason",
+              "port 5349 is taken or not permitted: TURN over TLS is on --stun only; --turns "
+              "PORT chooses another");
     return BK_OK;
 }
 

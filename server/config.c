@@ -51,7 +51,9 @@ static int on_entry(void *ctx, const char *section, const char *name, const char
     char reason[SERVER_TEXT_MAX];
     const struct server_option *row = server_option_find(name);
     (void)section;
-    if (row == NULL) {
+    if (row == NULL && strchr(name, ' ') != NULL) {
+        wrong(p, "that is not OPTION = VALUE");
+    } else if (row == NULL) {
         snprintf(reason, sizeof reason, "there is no option \"%.100s\"", name);
         wrong(p, reason);
     } else if (server_option_set(p->options, row, value, reason) != BK_OK) {

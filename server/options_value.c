@@ -44,8 +44,10 @@ static enum bk_err set_number(int64_t *to, const struct server_option *row, cons
 static enum bk_err set_text(struct server_text *to, const struct server_option *row,
                             const char *value, char *reason) {
     size_t len = strlen(value), max = row->max == 0 ? sizeof to->text - 1 : (size_t)row->max;
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "a text of 1 to %zu bytes", max);
     if (len == 0 || len > max)
-        return wrong(reason, row, value, "a text of reasonable length");
+        return wrong(reason, row, value, wanted);
     memset(to->text, 0, sizeof to->text);
     memcpy(to->text, value, len);
     return BK_OK;

@@ -129,7 +129,7 @@ static void say_off(const struct server *s) {
     start(&l, "ready_off");
     if (s->turns_port == 0)
         log_text(&l, "turns",
-                 o->turns_port == 0 ? "--turns 0" : "port 5349 cannot be used; TLS is on --stun");
+                 o->turns_port == 0 ? "--turns 0" : "port 5349 is taken or not permitted");
     if (o->no_tcp_relay)
         log_text(&l, "tcp_to_peers", "--no-tcp-relay");
     if (o->no_mobility)

@@ -175,9 +175,10 @@ static enum bk_err lock_down(const struct server *s, char *reason) {
     const char *why;
     enum bk_err err = privileges_drop(server_or_null(&s->options->user), readable, &outcome, &why);
     if (err != BK_OK)
-        return server_say(reason, err, "cannot become the user",
-                          server_or_null(&s->options->user) == NULL ? "nobody"
-                                                                    : s->options->user.text);
+        return server_say(reason, err,
+                          err == BK_ERR_NOT_FOUND ? "--user: there is no user of that name"
+                                                  : "--user: not permitted to become that user",
+                          s->options->user.text);
     if (outcome == PRIVILEGES_KEPT)
         log_event(LOG_WARN, "still_root", "reason", why);
     server_sandbox(s);

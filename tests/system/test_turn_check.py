@@ -48,6 +48,25 @@ def every_mistake_is_told_with_its_place():
     assert "sesame" not in done.stdout + done.stderr
 
 
+def a_start_that_cannot_be_says_what_to_do():
+    """In one sentence, with the option's name."""
+    state = ("--state", tempfile.mkdtemp(prefix="bodkin-test-"), "--listen", "127.0.0.1", "--https", "0",
+             "--stun", "0", "--turns", "0")
+    no_equals = write("bodkin.conf", "stun = 0\nturn-user alice:sesame\n")
+    for words, said in (
+            (("--turn-user", "a:b", "--relay-address", "192.0.2.77"),
+             "relay-address: 192.0.2.77 is no address of this machine; behind a one-to-one NAT it is "),
+            (("--realm", "x" * 29), "is not a text of 1 to 28 bytes"),
+            (("--users-url", "gopher://x"), "users-url: not http://HOST[:PORT]/PATH or https://"),
+            (("--config", no_equals), "line 2: that is not OPTION = VALUE"),
+            *([(("--user", "no-such-user"), "--user: there is no user of that name: no-such-user")]
+              if os.geteuid() == 0 else [])):
+        done = serve(*state, *words)
+        assert done.returncode != 0 and said in done.stderr, (words, done)
+        assert done.stderr.splitlines()[-1].startswith("bodkin serve: "), done.stderr
+        assert "sesame" not in done.stderr
+
+
 def the_helps_fit_a_screen():
     for word in ("--help", "--help-turn", "--help-more"):
         done = serve(word)
@@ -89,5 +108,6 @@ userdb=/var/lib/turn/turndb
     assert serve("--import", "/nowhere/turnserver.conf").returncode == 4
 
 
-run([what_would_happen_is_told, every_mistake_is_told_with_its_place, the_helps_fit_a_screen,
+run([what_would_happen_is_told, every_mistake_is_told_with_its_place,
+     a_start_that_cannot_be_says_what_to_do, the_helps_fit_a_screen,
      a_coturn_configuration_becomes_ours])
