@@ -58,10 +58,10 @@ struct rate {
 
 /* ---- requests ----------------------------------------------------------------------------- */
 
-static void ask(struct rate *r, struct asker *a, enum stun_method method, bool sign) {
+/* With the transaction that `a` has. */
+static void put(struct rate *r, struct asker *a, enum stun_method method, bool sign) {
     uint8_t buf[1024];
     size_t len;
-    rng_fill(&r->rng, a->txid, sizeof a->txid);
     struct stun_builder b = stun_start(buf, sizeof buf, STUN_REQUEST, (uint16_t)method, a->txid);
     if (method == TURN_ALLOCATE)
         stun_put_u32(&b, TURN_REQUESTED_TRANSPORT, TRANSPORT_UDP);
@@ -72,6 +72,16 @@ static void ask(struct rate *r, struct asker *a, enum stun_method method, bool s
     if (stun_finish(&b, &len) == BK_OK)
         (void)turn_send(a->fd, NULL, buf, len, 0);
     a->asked_ns = turn_clock_ns();
+}
+
+static void ask(struct rate *r, struct asker *a, enum stun_method method, bool sign) {
+    rng_fill(&r->rng, a->txid, sizeof a->txid);
+    put(r, a, method, sign);
+}
+
+static void use_nonce(struct rate *r, const struct asker *a) {
+    memcpy(r->login.nonce, a->nonce, a->nonce_len);
+    r->login.nonce_len = a->nonce_len > 0 ? a->nonce_len : r->login.nonce_len;
 }
 
 static void start(struct rate *r, struct asker *a) {
@@ -168,6 +178,11 @@ static void ask_again(struct rate *r, struct asker *a) {
         ask(r, a, TURN_REFRESH, true);
         return;
     }
+    if (a->state == ASK_SIGNED && a->nonce_len > 0) {
+        use_nonce(r, a); /* RFC 8489 section 6.2.1: the same transaction, or it would be 437 */
+        put(r, a, TURN_ALLOCATE, true);
+        return;
+    }
     a->state = ASK_BARE;
     ask(r, a, TURN_ALLOCATE, false);
 }
@@ -212,8 +227,7 @@ static void begin_release(struct rate *r, struct asker *a) {
     }
     a->state = ASK_RELEASE;
     r->under_way++;
-    memcpy(r->login.nonce, a->nonce, a->nonce_len);
-    r->login.nonce_len = a->nonce_len > 0 ? a->nonce_len : r->login.nonce_len;
+    use_nonce(r, a);
     ask(r, a, TURN_REFRESH, true);
 }
 
