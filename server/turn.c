@@ -30,6 +30,10 @@ static void open_port(struct server_turn *t, const struct turn_action *a, struct
 
 /* RFC 8016. Streams move to the other worker as a whole; of what came in a DTLS session the other
  * worker could do nothing with the answer. */
+static bool can_pass(const struct turn_link *link) {
+    return link == NULL || link->type->pass != NULL || udp_link_port(link) != NULL;
+}
+
 static void pass(struct server_turn *t, uint16_t worker) {
     if (t->link == NULL || t->in == NULL)
         return;
@@ -123,6 +127,7 @@ enum bk_err server_turn_recv(struct server_turn *t, struct turn_link *link,
     t->in = in;
     turn_probe(&t->requests, TURN_TIMED_REQUESTS, now);
     turn_service_from(t->service, link);
+    turn_service_stay(t->service, !can_pass(link));
     enum bk_err err = turn_service_recv(t->service, in, now);
     turn_serve(t, now);
     t->link = NULL;

@@ -367,6 +367,10 @@ void turn_service_from(struct turn_service *service, void *via) {
     service->via = via;
 }
 
+void turn_service_stay(struct turn_service *service, bool stays) {
+    service->stays = stays;
+}
+
 /* RFC 8656 section 3.2: the allocation of a connection ends with it. */
 void turn_service_left(struct turn_service *service, const struct bk_datagram *client,
                        struct bk_time now) {

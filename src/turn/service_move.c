@@ -46,7 +46,7 @@ bool turn_do_move(struct turn_service *s, struct turn_ask *ask) {
         code = TURN_CODE_MOBILITY_FORBIDDEN;
     else if (stun_get_bytes(&ask->m, TURN_MOBILITY_TICKET, &bytes) == BK_OK &&
              turn_ticket_open(&s->ticket_keys, bytes.data, bytes.len, &t)) {
-        if (t.worker != s->config.worker && t.worker < s->config.workers) {
+        if (t.worker != s->config.worker && t.worker < s->config.workers && !s->stays) {
             turn_service_pass(s, t.worker);
             return false;
         }

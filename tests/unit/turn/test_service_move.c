@@ -149,6 +149,11 @@ static void a_ticket_names_its_worker(void **state) {
     assert_int_equal(a.err, BK_OK);
     assert_false(a.answered);
     assert_int_equal(ask_action(&a, TURN_PASS).worker, 0);
+    turn_service_stay(a.service, true);
+    refresh_with(&a, &ticket, 600);
+    ask_expect(&a, 400);
+    ask_no_action(&a);
+    turn_service_stay(a.service, false);
     ask_fini(&a);
 }
 
