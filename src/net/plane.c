@@ -187,6 +187,8 @@ static void delay(struct net_plane *p) {
 }
 
 void net_plane_run(struct net_plane *p) {
+    if (p->tier->settle != NULL)
+        p->tier->settle();
     loop_begin(p->loop);
     while (!loop_is_stopped(p->loop)) {
         net_plane_turn(p, -1);

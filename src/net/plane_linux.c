@@ -11,6 +11,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 enum { ERRORS_MAX = 16 /* of one port in a turn */ };
@@ -78,6 +79,13 @@ static void set_options(const struct net_port *port, const struct net_port_confi
         set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     if (port->events.on_icmp != NULL)
         set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+}
+
+/* A plane that sleeps 200 us should not be woken 50 us late, which is the default: such sleeps
+ * ended 64 to 128 us late with it, 16 to 64 us without (Linux 6.18, busy machine, November 2026).
+ */
+static void settle(void) {
+    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
 }
 
 static enum bk_err open_port(struct net_port *port, const struct net_port_config *config,
@@ -229,6 +237,7 @@ static const struct plane_tier tier = {
     .name = "batch",
     .start = start,
     .stop = stop,
+    .settle = settle,
     .open = open_port,
     .close = close_port,
     .rest = rest_port,

@@ -71,6 +71,7 @@ struct plane_tier {
     const char *name;
     BK_MUST_USE enum bk_err (*start)(struct net_plane *p);
     void (*stop)(struct net_plane *p);
+    void (*settle)(void); /* in the thread that will run turns, before the first; NULL: nothing */
     BK_MUST_USE enum bk_err (*open)(struct net_port *port, const struct net_port_config *config,
                                     const struct bk_addr *bind);
     void (*close)(struct net_port *port);
