@@ -5,7 +5,7 @@ one run. Client, server and peer in three network namespaces joined by veth; the
 client and peer the other. Loads by `bodkin turn`, plain UDP, ChannelData.
 
     bench/turn.py [--quick] [--rounds N] [--seconds S] [--json FILE] [--servers A,B]
-                  [--realtime] [LOAD...]
+                  [--minutes N] [--realtime] [LOAD...]
 
 CPU-seconds per million relayed packets (utime + stime of the server) is the figure that repeats:
 packets per second depend on what else the machine does. The rounds of the servers are interleaved, and
@@ -33,7 +33,13 @@ CLIENT, SERVER, RELAY, PEER = "100.1.1.1", "100.1.1.2", "100.1.2.2", "100.1.2.1"
 MORE_CLIENTS = [f"100.1.1.{n}" for n in range(11, 15)]
 PORT, PEER_PORT = 3478, 4000
 LOAD_CORE, SERVER_CORE = "0", "1"
-PINNED = ["taskset", "-c"]
+REALTIME = []  # not empty: everything goes before whatever else runs here
+
+
+def pinned(core, urgency=1):
+    """Under real-time scheduling nobody gives way to its equals, so who has a clock to keep (the
+    sender) is more urgent than who has not."""
+    return [*(["chrt", "-r", str(urgency)] if REALTIME else []), "taskset", "-c", core]
 
 
 def sh(*argv, check=True):
@@ -96,7 +102,7 @@ class Network:
         return sh("ip", "netns", "exec", ns, *argv, check=check)
 
     def start(self, ns, core, argv, log, **more):
-        return subprocess.Popen(["ip", "netns", "exec", ns, *PINNED, core, *argv],
+        return subprocess.Popen(["ip", "netns", "exec", ns, *pinned(core), *argv],
                                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, **more)
 
     def receive_on(self, core):
@@ -129,7 +135,7 @@ class Network:
         except OSError:
             return False
         sh("taskset", "-pc", SERVER_CORE, str(pid), check=False)
-        if "chrt" in PINNED:
+        if REALTIME:
             sh("chrt", "-r", "-p", "1", str(pid), check=False)
         return True
 
@@ -231,11 +237,14 @@ class Run:
         self.net, self.server, self.options, self.folder = net, server, options, folder
         self.threads = []
 
-    def tool(self, *words, timeout=180):
-        argv = ["ip", "netns", "exec", self.net.c, *PINNED, LOAD_CORE, BODKIN, "turn", *words,
+    def tool(self, *words, timeout=120):
+        argv = ["ip", "netns", "exec", self.net.c, *pinned(LOAD_CORE, 2), BODKIN, "turn", *words,
                 "--json", "--cpu-of", str(self.server.process.pid)]
         before = cpu_ns(self.threads)
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+        except subprocess.TimeoutExpired:
+            return {"failed": f"no end after {timeout} s"}
         try:
             result = json.loads(done.stdout.splitlines()[-1])
         except (ValueError, IndexError):
@@ -288,24 +297,20 @@ def latency_load(*words):
     return run
 
 
-def livelock_load(r):
-    """The most it can do, then all that the load can send, with the interrupts on its own core and
-    packet by packet: what a card without batching does to a server."""
-    if not r.server.fast:  # there the kernel's threads receive, on that core already
-        r.net.receive_on(SERVER_CORE)
-    words = ["--flows", "1000", "--burst", "16"]
+RATES = (40000, 60000, 80000, 100000, 130000, 160000, 200000, 250000, 300000)
+
+
+def overload(r):
+    """The most it can do, then all that the load can send, which is many times that."""
+    words = ["--flows", "1000", "--burst", "16", "--seconds", "1"]
     best, raw = 0, []
-    try:
-        for rate in (40000, 60000, 80000, 100000, 130000, 160000, 200000, 250000, 300000):
-            raw.append(r.flood(*words, "--rate", str(rate)))
-            got = relayed(raw[-1]) / raw[-1]["seconds"] if "seconds" in raw[-1] else 0
-            best = max(best, got)
-            if got < 0.8 * rate:
-                break
-        raw.append(r.flood(*words))
-    finally:
-        if not r.server.fast:
-            r.net.receive_on(None)
+    for rate in RATES:
+        raw.append(r.flood(*words, "--rate", str(rate)))
+        got = relayed(raw[-1]) / raw[-1]["seconds"] if "seconds" in raw[-1] else 0
+        best = max(best, got)
+        if got < 0.8 * rate:
+            break
+    raw.append(r.flood(*words))
     if "seconds" not in raw[-1]:
         return {"raw": raw}
     got = relayed(raw[-1]) / raw[-1]["seconds"]
@@ -313,6 +318,31 @@ def livelock_load(r):
     best = max(best, 1)
     return {"peak kpps": best / 1000, "kpps": got / 1000, "% of peak": 100 * got / best,
             "times offered": offered / best, "raw": raw}
+
+
+def livelock_load(r):
+    """What comes in is polled by threads of the kernel (threaded NAPI) that share the server's core
+    with it: they and the server take turns, and what nobody has time for is left in the ring."""
+    if r.server.fast:  # there it is so anyway
+        return overload(r)
+    r.threads = r.net.threaded(True)
+    try:
+        return overload(r)
+    finally:
+        r.net.threaded(False)
+        r.threads = []
+
+
+def softirq_load(r):
+    """What comes in is received by soft interrupts on the server's core, packet by packet and each
+    to its end, before any process there runs."""
+    if r.server.fast:  # XDP needs NAPI
+        return {"raw": {}}
+    r.net.receive_on(SERVER_CORE)
+    try:
+        return overload(r)
+    finally:
+        r.net.receive_on(None)
 
 
 def allocation_load(r):
@@ -341,7 +371,7 @@ def many_load(r):
     pid, parts, each = r.server.process.pid, 8, 12500
     before = rss_kb(pid)
     tools = [subprocess.Popen(
-        ["ip", "netns", "exec", r.net.c, *PINNED, LOAD_CORE, BODKIN, "turn", "alloc-rate",
+        ["ip", "netns", "exec", r.net.c, *pinned(LOAD_CORE), BODKIN, "turn", "alloc-rate",
          f"{SERVER}:{PORT}", "--user", f"{USER}:{PASSWORD}", "--count", str(each), "--window", "16",
          "--from", MORE_CLIENTS[n % len(MORE_CLIENTS)], "--hold", "45", "--keep", "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for n in range(parts)]
@@ -422,15 +452,18 @@ LOADS = {
               latency_load("--flows", "100", "--burst", "1", "--rate", "40000")),
     "slow": ("1 kpps, 100 flows, single packets",
              latency_load("--flows", "100", "--burst", "1", "--rate", "1000")),
-    "livelock": ("flooded, 1000 flows, received on the server's core", livelock_load),
+    "livelock": ("flooded, 1000 flows, polled by threads on the server's core", livelock_load),
+    "softirq": ("flooded, 1000 flows, soft interrupts on the server's core", softirq_load),
     "allocate": ("allocations, long-term credentials", allocation_load),
     "binding": ("Binding", binding_load),
     "many": ("100 000 allocations live", many_load),
     "amplify": ("bytes answered per byte asked, with headers", amplification_load),
     "reload": ("1000 SIGHUPs at 50 kpps", reload_load),
 }
-NEEDS_TURN = ("allocate", "binding", "many", "amplify", "reload")
-SOME = [name for name in LOADS if name not in ("many", "reload")]
+NEEDS_TURN = ("allocate", "many", "amplify", "reload")  # what only forwards has nothing to say to
+OURS = ("many", "reload")  # asked of nobody else
+ONCE = ("livelock", "softirq", "many", "amplify", "reload")  # not in every round
+SOME = [name for name in LOADS if name not in ("softirq", "many", "reload")]
 
 
 # ---- The table ---------------------------------------------------------------------------------
@@ -518,38 +551,57 @@ def build_floor(folder):
     return out
 
 
+def is_asked(server, load, turn):
+    """The floor answers a Binding request as it answers everything, with a bare yes."""
+    return not ((load in NEEDS_TURN and not server.turn) or (load in ONCE and turn > 0)
+                or (load in OURS and server.name != "bodkin"))
+
+
+def run_one(options, net, folder, server, load):
+    """None: it does not start."""
+    threads = net.threaded(True) if server.fast else []  # before it looks at them
+    try:
+        if not server.start(net, folder, load):
+            return None
+        run = Run(net, server, options, folder)
+        run.threads = threads
+        return LOADS[load][1](run)
+    finally:
+        if server.fast:
+            net.threaded(False)
+        server.stop()
+
+
+def run_round(options, net, folder, n, servers, dead, results):
+    for server in servers:
+        for load in options.loads:
+            if server.name in dead or not is_asked(server, load, n):
+                continue
+            begun = time.monotonic()
+            figures = run_one(options, net, folder, server, load)
+            if figures is None:
+                print(f"skipped: {server.name} does not start; {folder} has its log")
+                dead.add(server.name)
+                continue
+            results[load].setdefault(server.name, []).append(figures)
+            print(f"round {n + 1}: {server.name}: {load}: {time.monotonic() - begun:.0f} s",
+                  file=sys.stderr)
+
+
 def run_all(options, net, folder):
     servers = [s for s in all_servers(build_floor(folder)) if s.name in options.servers
                or not options.servers]
     results = {load: {} for load in options.loads}
-    dead = set()
-    for n in range(options.rounds):
-        for server in servers:
-            if server.name in dead:
-                continue
-            for load in options.loads:
-                if load in NEEDS_TURN and not server.turn:
-                    continue
-                threads = net.threaded(True) if server.fast else []  # before it looks at them
-                if not server.start(net, folder, load):
-                    net.threaded(False)
-                    print(f"skipped: {server.name} does not start; {folder} has its log")
-                    dead.add(server.name)
-                    break
-                run = Run(net, server, options, folder)
-                run.threads = threads
-                begun = time.monotonic()
-                try:
-                    results[load].setdefault(server.name, []).append(LOADS[load][1](run))
-                finally:
-                    if server.fast:
-                        net.threaded(False)
-                    server.stop()
-                print(f"round {n + 1}: {server.name}: {load}: {time.monotonic() - begun:.0f} s",
-                      file=sys.stderr)
+    dead, begun, longest, n = set(), time.monotonic(), 0, 0
+    while n < options.rounds and (time.monotonic() - begun + longest) / 60 < options.minutes:
+        at = time.monotonic()
+        run_round(options, net, folder, n, servers, dead, results)
+        longest = max(longest, time.monotonic() - at) if n > 0 else 0  # the first has more to do
+        n += 1
     for s in servers:
         print(f"- {s.name}: {s.note}" + (" (does not start)" if s.name in dead else ""))
-    print()
+    print(f"\n{n} rounds in {(time.monotonic() - begun) / 60:.0f} minutes, "
+          f"load {os.getloadavg()[0]:.1f} at their end\n")
     table(results, servers)
     goals(results)
     failures(results)
@@ -562,6 +614,8 @@ def arguments():
                         help="one round, two minutes in all")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=int)
+    parser.add_argument("--minutes", type=float, default=30,
+                        help="no round is begun that would not end by then (30)")
     parser.add_argument("--json", help="all results, for whoever wants more than a table")
     parser.add_argument("--servers", default="", help="names, separated by commas")
     parser.add_argument("--realtime", action="store_true",
@@ -576,7 +630,7 @@ def arguments():
     options.seconds = options.seconds or (1 if options.quick else 4)
     options.servers = [s for s in options.servers.split(",") if s]
     if options.realtime:
-        PINNED[:0] = ["chrt", "-r", "1"]
+        REALTIME.append(True)
     return options
 
 
