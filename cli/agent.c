@@ -343,8 +343,10 @@ static enum exit_code open_loop(struct agent *a) {
     config.relay_only = a->relay_only;
     config.private_addresses = a->private_addresses;
     config.no_beacons = a->no_beacons;
+    config.no_portmap = a->no_portmap;
     config.proxy = a->proxy.proxy.kind == PROXY_NONE ? NULL : &a->proxy.proxy;
     config.proxy_only = a->proxy.only;
+    config.keepalive_max_s = a->keepalive_s;
     if (err == BK_OK)
         err = node_new(a->loop, &config, &node_events, a, &a->node, reason);
     if (err == BK_OK)
@@ -362,6 +364,7 @@ enum exit_code agent_open(struct agent *a, const char *command, const struct age
     a->mine.lock = -1;
     a->relay_only = options->relay_only;
     a->no_beacons = options->no_beacons;
+    a->no_portmap = options->no_portmap;
     report_init(&a->report, command, options->json, net_clock());
     enum exit_code code = EXIT_FINE;
     if (home != NULL)
@@ -373,6 +376,8 @@ enum exit_code agent_open(struct agent *a, const char *command, const struct age
         code = settings_private(&a->report, &a->private_addresses);
     if (code == EXIT_FINE)
         code = proxy_choose(&a->report, options->proxy, &a->home, &a->proxy);
+    if (code == EXIT_FINE)
+        code = settings_keepalive(&a->report, &a->keepalive_s);
     if (code == EXIT_FINE)
         code = settings_identity(&a->report, false, &a->mine);
     if (code == EXIT_FINE)

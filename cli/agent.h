@@ -36,7 +36,7 @@ struct agent_events {
 struct agent_options { /* the options of all three commands */
     const char *home, *proxy;
     bool json, relay_only;
-    bool private_addresses, no_beacons; /* as in struct node_config */
+    bool private_addresses, no_beacons, no_portmap; /* as in struct node_config */
 };
 
 struct agent {
@@ -44,6 +44,7 @@ struct agent {
     struct settings_identity mine;
     struct home home;
     struct proxy_choice proxy;
+    uint32_t keepalive_s; /* the longest silence towards the home; 0: the default */
     struct net_loop *loop;
     struct node *node;
     struct agent_events events;
@@ -53,7 +54,7 @@ struct agent {
     struct net_timer linger;   /* agent_finish(): goodbyes have this long */
     struct net_timer tick;     /* refreshes the status line */
     void (*on_tick)(struct agent *a);
-    bool relay_only, private_addresses, no_beacons;
+    bool relay_only, private_addresses, no_beacons, no_portmap;
     bool ready, finishing, waits_for_login;
     enum exit_code code;
     char home_reason[200];

@@ -30,6 +30,7 @@ static const char help[] =
     "      --private     own addresses are told only to a peer on the same local\n"
     "                    network, found without the server (or `private = yes`)\n"
     "      --no-beacons  do not look for the peer on the local network\n"
+    "      --no-portmap  ask no router for a port\n"
     "      --json      one JSON object per event on standard error\n"
     "      --help      this text\n"
     "\n"
@@ -192,6 +193,7 @@ int cmd_connect(int argc, char **argv) {
         {"relay-only", '\0', OPTION_FLAG, &c.options.relay_only},
         {"private", '\0', OPTION_FLAG, &c.options.private_addresses},
         {"no-beacons", '\0', OPTION_FLAG, &c.options.no_beacons},
+        {"no-portmap", '\0', OPTION_FLAG, &c.options.no_portmap},
         {"json", '\0', OPTION_FLAG, &c.options.json},
         {NULL, '\0', OPTION_FLAG, NULL},
     };

@@ -74,6 +74,7 @@ BK_API const char *bk_portmap_config_check(const struct bk_portmap_config *confi
 /* One port of this machine to be reached from outside, through every router of the list. */
 struct bk_portmap_want {
     uint8_t protocol;       /* enum bk_protocol */
+    uint8_t family;         /* enum bk_family of the routers to ask; BK_FAMILY_NONE: both */
     uint16_t internal_port; /* 1 or more */
     uint16_t external_port; /* 1024 or more; 0: the internal one, or any */
     uint32_t lifetime_s;    /* 0: the configuration's; else 120 to 86400 */
@@ -132,7 +133,7 @@ enum bk_portmap_event_kind {
     BK_PORTMAP_TRIED,  /* the lease's proof has changed */
     BK_PORTMAP_LOST,   /* it has none any more; asked for again */
     BK_PORTMAP_FAILED, /* no way gave one; asked for again later. Told once */
-    BK_PORTMAP_STOPPED /* bk_portmap_stop() is done */
+    BK_PORTMAP_STOPPED /* bk_portmap_stop() is done: the last event */
 };
 
 struct bk_portmap_event {

@@ -12,6 +12,7 @@
 #include "node/home.h"
 #include "node/lan.h"
 #include "node/nat64.h"
+#include "node/ports.h"
 #include "node/survey.h"
 
 #include "base/assert.h"
@@ -38,6 +39,7 @@ struct node {
     struct net_interface_watch *watch;
     struct node_lan lan;
     struct node_nat64 nat64;
+    struct node_ports ports;
     struct bk_addr stun[GATHER_SERVERS_MAX]; /* the home's name as addresses */
     size_t stun_count;
     struct net_timer timer;
@@ -128,7 +130,8 @@ static void on_batch(void *ctx, const struct bk_datagram *in, size_t count, stru
     struct node *n = ctx;
     for (size_t i = 0; i < count; i++) {
         n->traffic.direct_bytes_in += in[i].len;
-        endpoint_recv(n->endpoint, &in[i], now);
+        if (!node_ports_recv(&n->ports, &in[i]))
+            endpoint_recv(n->endpoint, &in[i], now);
     }
     net_defer(&n->round);
 }
@@ -150,9 +153,19 @@ static void on_relay_room(void *ctx) {
     node_touch(ctx);
 }
 
+/* A home at a private address is inside this network, and so are the peers that can reach it. */
+static void start_ports(struct node *n) {
+    bool outside = false;
+    for (size_t i = 0; i < n->stun_count; i++)
+        outside = outside || bk_ip_scope(&n->stun[i].ip) == BK_SCOPE_GLOBAL;
+    if (outside && n->home.up)
+        node_ports_start(&n->ports, n->stun, n->stun_count);
+}
+
 static void on_up(void *ctx) {
     struct node *n = ctx;
     endpoint_relay_up(n->endpoint, true, net_now(n->loop));
+    start_ports(n);
     net_defer(&n->round);
     n->events.on_home(n->ctx, true, BK_OK, "");
 }
@@ -162,6 +175,10 @@ static void on_down(void *ctx, enum bk_err err, const char *reason) {
     endpoint_relay_up(n->endpoint, false, net_now(n->loop));
     net_defer(&n->round);
     n->events.on_home(n->ctx, false, err, reason);
+}
+
+static void on_ports(void *ctx) {
+    node_touch(ctx);
 }
 
 static void on_beacon(void *ctx) {
@@ -227,6 +244,7 @@ static void on_resolved(void *ctx, enum bk_err err, const struct bk_addr *addrs,
             n->stun[n->stun_count++] = addrs[i];
     set_servers(n);
     start_survey(n);
+    start_ports(n);
 }
 
 static void resolve_stun(struct node *n) {
@@ -327,12 +345,19 @@ static enum bk_err start(struct node *n, char *reason) {
     enum bk_err err = endpoint_new(&config, &n->endpoint);
     survey_init(&n->survey, n->loop, &(struct survey_events){.on_known = on_survey, .ctx = n});
     if (err == BK_OK) {
-        node_lan_init(&n->lan, n->loop, n->endpoint, on_beacon, n);
-        node_nat64_init(&n->nat64, n->loop, n->endpoint, &n->config.home, set_servers, n);
         extra_init(&n->extra, n->loop, n->endpoint,
                    &(struct net_udp_events){.on_batch = on_batch, .ctx = n});
+        node_lan_init(&n->lan, n->loop, n->endpoint, on_beacon, n);
+        node_nat64_init(&n->nat64, n->loop, n->endpoint, &n->config.home, set_servers, n);
         err = open_sockets(n);
     }
+    if (!n->config.no_portmap && !n->config.relay_only)
+        n->ports = (struct node_ports){.loop = n->loop,
+                                       .endpoint = n->endpoint,
+                                       .udp = {n->udp4, n->udp6},
+                                       .private_addresses = n->config.private_addresses,
+                                       .on_change = on_ports,
+                                       .ctx = n};
     if (err == BK_OK)
         err = net_interface_watch_new(n->loop, on_interfaces, n, &n->watch);
     if (err == BK_OK)
@@ -379,6 +404,7 @@ void node_free(struct node *n) {
     net_defer_cancel(&n->round);
     net_resolve_cancel(n->resolve);
     net_interface_watch_free(n->watch);
+    node_ports_fini(&n->ports);
     node_lan_fini(&n->lan);
     node_nat64_fini(&n->nat64);
     home_link_fini(&n->home);

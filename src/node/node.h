@@ -20,6 +20,7 @@ struct node_config {
     struct home home;                /* where we are to be found, or where the peer is */
     bool relay_only;
     bool private_addresses, no_beacons; /* as in struct endpoint_config */
+    bool no_portmap;                    /* ask no router for a port */
     uint16_t udp_port;                  /* 0: any */
     const struct proxy *proxy;          /* on the way to the home; copied; NULL: none */
     bool proxy_only;                    /* never past the proxy, even where it does not exist */

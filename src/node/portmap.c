@@ -13,7 +13,10 @@
 
 #include <string.h>
 
-enum { QUEUE_MAX = 65536 /* bytes a socket may queue: it sends a few hundred in its life */ };
+enum {
+    QUEUE_MAX = 65536, /* bytes a socket may queue: it sends a few hundred in its life */
+    GIVE_BACK_US = 500000
+};
 
 struct door { /* a router's socket */
     struct mapper *mapper;
@@ -279,6 +282,20 @@ enum bk_err mapper_new(struct net_loop *loop, const struct mapper_config *config
     *out = m;
     look_around(m);
     return BK_OK;
+}
+
+void mapper_give_back(struct mapper *m) {
+    struct bk_portmap_result result;
+    struct bk_portmap_job job;
+    struct bk_datagram out;
+    struct bk_time until = bk_after(net_clock(), GIVE_BACK_US);
+    bk_portmap_stop(m->pm, net_clock());
+    while (bk_portmap_next_datagram(m->pm, &out))
+        send_one(m, &out);
+    while (m->upnp != NULL && bk_portmap_next_job(m->pm, &job) &&
+           upnp_start(m->upnp, &job, upnp_by(m, &job.router)) == BK_OK &&
+           upnp_wait(m->upnp, bk_elapsed_us(net_clock(), until), &result))
+        bk_portmap_job_done(m->pm, &result, net_clock());
 }
 
 void mapper_free(struct mapper *m) {

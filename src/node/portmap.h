@@ -31,6 +31,9 @@ BK_MUST_USE enum bk_err mapper_new(struct net_loop *loop, const struct mapper_co
 /* At once; what was mapped ends with its lifetime unless bk_portmap_stop() was waited for. NULL is
  * fine. */
 void mapper_free(struct mapper *m);
+/* For a program that ends now: releases everything without waiting for answers, and half a second
+ * at most for UPnP. */
+void mapper_give_back(struct mapper *m);
 
 /* The object, for whatever is to be asked of it. mapper_touch() after anything that takes `now`. */
 struct bk_portmap *mapper_portmap(struct mapper *m);

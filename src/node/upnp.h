@@ -23,5 +23,8 @@ void upnp_free(struct upnp *u);
  * an IPv4 job. BK_ERR_FULL: the one before hangs still. */
 BK_MUST_USE enum bk_err upnp_start(struct upnp *u, const struct bk_portmap_job *job,
                                    const struct bk_portmap_router *by);
+/* Blocks until the job is done, this long at most. true: it is, and *out, which on_done will not be
+ * told any more, says how. */
+BK_MUST_USE bool upnp_wait(struct upnp *u, int64_t patience_us, struct bk_portmap_result *out);
 
 #endif

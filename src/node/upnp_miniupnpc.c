@@ -15,11 +15,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 enum { STACK_BYTES = 512 * 1024 };
 
 struct shared {
     pthread_mutex_t lock;
+    pthread_cond_t done;
     unsigned refs;
     bool busy, orphan;
     struct net_wakeup *wakeup;
@@ -47,6 +49,7 @@ static void drop(struct shared *s) {
     pthread_mutex_unlock(&s->lock);
     if (!last)
         return;
+    pthread_cond_destroy(&s->done);
     pthread_mutex_destroy(&s->lock);
     put(s);
 }
@@ -71,6 +74,7 @@ static void *work(void *ctx) {
     s->busy = false;
     s->result = result;
     s->has_result = true;
+    pthread_cond_signal(&s->done);
     if (!s->orphan)
         net_wakeup_send(s->wakeup);
     drop(s);
@@ -100,9 +104,11 @@ enum bk_err upnp_new(struct net_loop *loop,
         put(s);
         return BK_ERR_NO_MEMORY;
     }
+    (void)pthread_cond_init(&s->done, NULL); /* cannot fail without attributes */
     *u = (struct upnp){s, on_done, ctx};
     enum bk_err err = net_wakeup_new(loop, on_wake, u, &s->wakeup);
     if (err != BK_OK) {
+        pthread_cond_destroy(&s->done);
         pthread_mutex_destroy(&s->lock);
         put(u);
         put(s);
@@ -151,6 +157,24 @@ enum bk_err upnp_start(struct upnp *u, const struct bk_portmap_job *job,
     s->refs--;
     pthread_mutex_unlock(&s->lock);
     return BK_ERR_NO_MEMORY;
+}
+
+bool upnp_wait(struct upnp *u, int64_t patience_us, struct bk_portmap_result *out) {
+    struct shared *s = u->shared;
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until); /* what condition variables go by */
+    int64_t ns = until.tv_nsec + (patience_us > 0 ? patience_us : 0) * 1000;
+    until.tv_sec += (time_t)(ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    pthread_mutex_lock(&s->lock);
+    int err = 0;
+    while (s->busy && err == 0)
+        err = pthread_cond_timedwait(&s->done, &s->lock, &until);
+    bool done = s->has_result;
+    *out = s->result;
+    s->has_result = false;
+    pthread_mutex_unlock(&s->lock);
+    return done;
 }
 
 void upnp_free(struct upnp *u) {

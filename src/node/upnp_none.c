@@ -24,6 +24,13 @@ enum bk_err upnp_start(struct upnp *u, const struct bk_portmap_job *job,
     (void)by;
     return BK_ERR_UNSUPPORTED;
 }
+bool upnp_wait(struct upnp *u, int64_t patience_us, struct bk_portmap_result *out) {
+    (void)u;
+    (void)patience_us;
+    (void)out;
+    return false;
+}
+
 #else
 typedef int upnp_none_is_empty; /* ISO C wants a declaration in every file */
 #endif

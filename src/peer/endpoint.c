@@ -26,6 +26,8 @@ struct endpoint {
     struct session_env env;
     struct door door;
     struct gather gather;
+    struct endpoint_mapped mapped[ENDPOINT_MAPPED_MAX];
+    size_t mapped_count;
     struct lan lan;
     struct sockets sockets;
     bool relay_up;
@@ -101,6 +103,12 @@ static void add_mapped(struct endpoint *ep, struct session *s, struct bk_time no
     struct bk_ice_candidate c;
     for (size_t i = 0; i < gather_mapped_count(&ep->gather); i++) {
         gather_mapped(&ep->gather, i, &c);
+        session_add_local(s, &c, now);
+    }
+    for (size_t i = 0; i < ep->mapped_count; i++) {
+        const struct endpoint_mapped *m = &ep->mapped[i];
+        c = (struct bk_ice_candidate){
+            .kind = BK_ICE_SRFLX, .addr = m->external, .base = m->base, .server = m->router};
         session_add_local(s, &c, now);
     }
 }
@@ -279,6 +287,14 @@ void endpoint_opened(struct endpoint *ep, uint16_t id, uint16_t port, struct bk_
     uint16_t index;
     if (sockets_opened(&ep->sockets, id, port, &place, &index) && ep->sessions[place] != NULL)
         session_opened(ep->sessions[place], index, port == 0 ? BK_ERR_FULL : BK_OK, port, now);
+}
+
+void endpoint_set_mapped(struct endpoint *ep, const struct endpoint_mapped *list, size_t count,
+                         struct bk_time now) {
+    ep->mapped_count = count < ENDPOINT_MAPPED_MAX ? count : ENDPOINT_MAPPED_MAX;
+    for (size_t i = 0; i < ep->mapped_count; i++)
+        ep->mapped[i] = list[i];
+    network_changed(ep, now);
 }
 
 void endpoint_set_nat64(struct endpoint *ep, const struct nat64_prefix *prefix,

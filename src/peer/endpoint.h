@@ -23,7 +23,13 @@ struct endpoint;
 enum {
     ENDPOINT_SESSIONS_MAX = 1024,
     ENDPOINT_RELAY_MAX = 65536,
+    ENDPOINT_MAPPED_MAX = 4,
     ENDPOINT_SOCKETS_MAX = SOCKETS_MAX
+};
+
+struct endpoint_mapped {
+    struct bk_addr base, external;
+    struct bk_addr router; /* tells foundations apart, RFC 8445 section 5.1.1.3 */
 };
 
 struct endpoint_config {
@@ -86,6 +92,10 @@ void endpoint_set_stun(struct endpoint *ep, const struct bk_addr *servers, size_
                        struct bk_time now);
 /* The prefix of the network's NAT64, for a machine without IPv4; length 0: there is none. */
 void endpoint_set_nat64(struct endpoint *ep, const struct nat64_prefix *prefix, struct bk_time now);
+/* The addresses that a router gave us, each with the base it leads to (portmap.h): candidates like
+ * server-reflexive ones. At most ENDPOINT_MAPPED_MAX are used. */
+void endpoint_set_mapped(struct endpoint *ep, const struct endpoint_mapped *list, size_t count,
+                         struct bk_time now);
 void endpoint_relay_up(struct endpoint *ep, bool up, struct bk_time now);
 /* The local networks this machine is attached to, with the UDP sockets' ports; call again when they
  * change. */

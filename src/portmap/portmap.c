@@ -402,6 +402,8 @@ static bool next_of_entry(struct entry *e, struct bk_portmap_event *out) {
 
 bool bk_portmap_next_event(struct bk_portmap *pm, struct bk_portmap_event *out) {
     *out = (struct bk_portmap_event){.kind = BK_PORTMAP_WAY};
+    if (pm->stopped_told)
+        return false;
     for (; out->router < pm->router_count; out->router++)
         for (unsigned way = 0; way < WAYS; way++) {
             struct road *road = &pm->roads[out->router][way];

@@ -6,7 +6,9 @@
 
 bool race_uses(const struct bk_portmap *pm, const struct at *at) {
     bool for_one_peer = at->want->want.peer.ip.family != BK_FAMILY_NONE;
-    if (!road_is_there(pm, at->router, at->way))
+    uint8_t family = at->want->want.family;
+    if (!road_is_there(pm, at->router, at->way) ||
+        (family != BK_FAMILY_NONE && family != pm->routers[at->router].local.family))
         return false;
     switch (at->way) {
     case BK_PORTMAP_PCP:
@@ -74,13 +76,16 @@ static void settle(struct bk_portmap *pm, struct at *at) {
     struct entry *e = entry_of(at);
     if (e->settled || race_best(e) != BK_PORTMAP_WAYS)
         return;
+    bool any = false;
     for (unsigned way = 0; way < WAYS; way++) {
         at->way = (enum bk_portmap_way)way;
+        any = any || race_uses(pm, at);
         if (is_pending(pm, at))
             return;
     }
     e->settled = true;
-    e->events |= 1U << BK_PORTMAP_FAILED;
+    if (any)
+        e->events |= 1U << BK_PORTMAP_FAILED;
 }
 
 void race_step(struct bk_portmap *pm, struct want *w, size_t router) {

@@ -166,6 +166,32 @@ def test_a_firewall_for_ipv6(router, _home):
         assert not router.rules(), (way, router.rules())
 
 
+def test_a_session_maps_its_port(router, home):
+    """`bodkin listen` has its UDP port mapped in the background, and gives it back."""
+    for options, expected in ((["--no-portmap"], 0), ([], 1)):
+        errors = tempfile.NamedTemporaryFile(dir=router.work)
+        p = router.popen("in", [BODKIN, "listen", "--home", home, *options],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                         env={**os.environ, "HOME": router.work})
+        wait_until(lambda: b"bodkin1" in open(errors.name, "rb").read())
+        if expected:
+            wait_until(router.rules)
+        else:
+            time.sleep(1)
+        dnats = [r for r in router.rules() if "dnat" in r]
+        assert len(dnats) == expected, dnats
+        p.send_signal(signal.SIGINT)
+        p.wait(timeout=PATIENCE_S)
+        wait_until(lambda: not router.rules())
+
+
+def wait_until(true):
+    until = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
 def test_the_router_restarts(router, home):
     """It announces itself, and the mapping is made anew without being asked."""
     m = Map(router, "-4", "40300", "--home", home)
@@ -174,9 +200,7 @@ def test_the_router_restarts(router, home):
     router.forget()
     time.sleep(2.5)  # its clock must have gone back for more than that: RFC 6887 section 8.5
     router.start_daemon()
-    until = time.monotonic() + PATIENCE_S
-    while not router.rules() and time.monotonic() < until:
-        time.sleep(0.1)
+    wait_until(router.rules)
     assert carries(router, "udp", 40300, EXTERNAL, 40300), m.told()
     m.stop()
     assert not router.rules(), router.rules()
@@ -217,7 +241,8 @@ def main():
         home = serve(router)
         router.start_daemon()
         for test in (test_each_way, test_the_best_way_wins, test_probe, test_a_firewall_for_ipv6,
-                     test_the_router_restarts, test_a_router_that_says_no):
+                     test_a_session_maps_its_port, test_the_router_restarts,
+                     test_a_router_that_says_no):
             run(test, names, router, home)
     for test in (test_another_nat_outside, test_no_router):
         run(test, names)
