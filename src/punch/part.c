@@ -29,7 +29,7 @@ static bool asks_port(const struct bk_nat_traits *t) {
 /* Its ports are known to be fewer than all of a range, which is not known to be its own. */
 static bool is_scattered(const struct bk_nat_traits *t) {
     uint16_t run, gap;
-    return t->port_max != 0 && t->port_count != 0 &&
+    return t->port_min != 0 && t->port_min <= t->port_max && t->port_count != 0 &&
            t->port_count < (uint32_t)(t->port_max - t->port_min) + 1 && !part_runs(t, &run, &gap);
 }
 

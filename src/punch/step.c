@@ -94,7 +94,7 @@ static void tell_ports(struct punch *p, struct punch_note *n) {
 /* The block of a host whose NAT gives blocks: it holds the port that was seen. */
 static void tell_block(struct punch *p, uint16_t seen, struct punch_note *n) {
     const struct bk_nat_traits *t = &p->traits[p->me];
-    if (seen < t->port_min || seen > t->port_max || t->port_count == 0)
+    if (t->port_min == 0 || seen < t->port_min || seen > t->port_max || t->port_count == 0)
         return;
     uint32_t first = t->port_min + (seen - t->port_min) / t->port_count * t->port_count;
     uint32_t last = first + t->port_count - 1;

@@ -14,6 +14,7 @@ struct owner {
     uint32_t checks, opened, closed, notes;
     struct bk_addr last; /* checked */
     uint8_t last_ttl;
+    uint16_t seen;          /* by the STUN server */
     struct punch_note note; /* its last one */
 };
 
@@ -40,7 +41,7 @@ static struct bk_nat_traits nat(enum bk_nat_dep mapping, enum bk_nat_dep filteri
 #define HARD nat(BK_NAT_APD, BK_NAT_APD, BK_NAT_PORTS_RANDOM)
 
 static void obey(struct owner *o, const struct punch_action *a) {
-    struct bk_addr seen = bk_addr(bk_ipv4(203, 0, 113, 1), 50000);
+    struct bk_addr seen = bk_addr(bk_ipv4(203, 0, 113, 1), o->seen);
     switch (a->kind) {
     case PUNCH_OPEN:
         assert_false(o->open[a->socket]);
@@ -71,8 +72,13 @@ static void drain(struct owner *o) {
     struct punch_action a;
     while (punch_next_action(o->punch, &a))
         obey(o, &a);
-    if (punch_take_note(o->punch, &o->note))
+    if (punch_take_note(o->punch, &o->note)) {
+        uint8_t bytes[PUNCH_NOTE_LEN];
+        struct punch_note same;
+        punch_note_put(&o->note, bytes);
+        assert_int_equal(punch_note_get(&same, bytes, sizeof bytes), BK_OK);
         o->notes++;
+    }
 }
 
 static void run(struct owner *o, int64_t ms) {
@@ -91,7 +97,7 @@ static void run(struct owner *o, int64_t ms) {
 static void setup(struct owner *o, bool leader, struct bk_nat_traits mine,
                   struct bk_nat_traits theirs) {
     struct punch_config config = punch_config_default;
-    *o = (struct owner){.now = test_at_ms(1000)};
+    *o = (struct owner){.now = test_at_ms(1000), .seen = 50000};
     rng_seed(&o->seed, 7);
     config.leader = leader;
     config.rng = rng_from_seeded(&o->seed);
@@ -345,6 +351,35 @@ static void test_openers_are_shy_of_boxes_that_early_packets_spoil(void **state)
     punch_free(o.punch);
 }
 
+/* Blocks of 232 ports, from which one STUN answer shows ours. */
+static void test_the_block_that_a_stun_server_saw_is_told(void **state) {
+    (void)state;
+    static const struct {
+        uint16_t first, seen, min, max;
+    } rows[] = {
+        {1024, 1300, 1256, 1487},
+        {1024, 1930, 1720, 1930}, /* the last one is short */
+        {0, 100, 1024, 65535},    /* nobody's port is 0: that cannot be right */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct owner o;
+        struct bk_nat_traits mine = HARD;
+        mine.port_min = rows[i].first;
+        mine.port_max = 1930;
+        mine.port_count = 232;
+        setup(&o, false, mine, CONE);
+        o.seen = rows[i].seen;
+        punch_start(o.punch, 1, o.now);
+        struct punch_note n = birthday;
+        n.method = BK_ORACLE_BLOCK;
+        hear(&o, n);
+        run(&o, 500);
+        assert_int_equal(o.note.min, rows[i].min);
+        assert_int_equal(o.note.max, rows[i].max);
+        punch_free(o.punch);
+    }
+}
+
 static void test_configurations_are_checked(void **state) {
     (void)state;
     struct punch *p;
@@ -366,6 +401,7 @@ int main(void) {
         cmocka_unit_test(test_a_hit_closes_all_sockets_but_one),
         cmocka_unit_test(test_without_sockets_a_step_ends_at_once),
         cmocka_unit_test(test_openers_are_shy_of_boxes_that_early_packets_spoil),
+        cmocka_unit_test(test_the_block_that_a_stun_server_saw_is_told),
         cmocka_unit_test(test_configurations_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
