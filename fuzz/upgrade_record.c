@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * links: server
  * Messages between two processes of a server: what is accepted is written the same way again. */
-#include "fuzz/fuzz.h"
 #include "server/upgrade_record.h"
+#include "fuzz/fuzz.h"
 #include "wire/reader.h"
 #include "wire/writer.h"
 

@@ -19,7 +19,7 @@ enum { MESSAGES_A_TURN = 256 };
 #define ATTACH_US (10 * BK_US_PER_S)
 #define PAUSE_US (4 * BK_US_PER_S) /* nobody reads in this time */
 #define SEND_US (2 * BK_US_PER_S)
-#define LOOK_US BK_US_PER_S
+#define LOOK_US (BK_US_PER_S / 4)
 
 static void set_state(struct server *s, enum upgrade_state state, int64_t wait_us) {
     struct upgrade *u = &s->upgrade;

@@ -20,7 +20,8 @@
 enum {
     DOORS_MAX = SERVER_WORKERS_MAX * WORKER_SOCKETS_MAX * (PORT_KINDS + 4),
     MESSAGES_A_TURN = 256,
-    ELSEWHERE_FIRST = 64
+    ELSEWHERE_FIRST = 64,
+    ELSEWHERE_MAX = 1 << 17 /* two families */
 };
 
 /* The old one answers at once, or not at all. */
@@ -42,7 +43,8 @@ struct takeover {
     struct net_watch *watch; /* on the channel, once it is over; NULL: the old one is gone */
     bool over;               /* and the workers know it */
     struct upgrade_crew crew;
-    uint64_t allocations, stays, late;
+    uint64_t allocations, stays; /* taken over; known to stay */
+    size_t ended;                /* workers that have told all */
     struct upgrade_message message;
 };
 
@@ -247,7 +249,8 @@ static enum bk_err take_elsewhere(struct worker *w, const struct upgrade_record 
         return BK_OK;
     if (u->elsewhere_count == u->elsewhere_cap) {
         size_t cap = u->elsewhere_cap == 0 ? ELSEWHERE_FIRST : 2 * u->elsewhere_cap;
-        struct bk_addr *more = cap > 2 * 65536 ? NULL : alloc->get(alloc->ctx, cap * sizeof *more);
+        struct bk_addr *more =
+            cap > ELSEWHERE_MAX ? NULL : alloc->get(alloc->ctx, cap * sizeof *more);
         if (more == NULL)
             return say(reason, BK_ERR_NO_MEMORY, "out of memory");
         if (u->elsewhere_count > 0)
@@ -266,23 +269,21 @@ static enum bk_err take_of_worker(struct takeover *t, const struct upgrade_recor
     if (r->worker >= t->fleet->count)
         return say_heard(reason, BK_ERR_MALFORMED);
     struct worker *w = t->fleet->workers[r->worker];
-    switch ((int)r->kind) {
-    case UPGRADE_ALLOC:
+    if (r->kind == UPGRADE_ALLOC)
         return take_alloc(t, w, r, reason);
-    case UPGRADE_STAY:
+    if (r->kind == UPGRADE_STAY)
         return take_stay(t, w, r, reason);
-    case UPGRADE_ELSEWHERE:
+    if (r->kind == UPGRADE_ELSEWHERE)
         return take_elsewhere(w, r, reason);
-    case UPGRADE_PASS:
-        if (w->turn != NULL && r->to < t->fleet->count)
+    if (r->kind == UPGRADE_PASS && r->to < t->fleet->count) {
+        if (w->turn != NULL)
             server_turn_take_pass(w->turn, r);
         return BK_OK;
-    case UPGRADE_WORKER_END:
-        *end = ++t->late == t->fleet->count;
-        return BK_OK;
-    default:
-        return say_heard(reason, BK_ERR_MALFORMED);
     }
+    if (r->kind != UPGRADE_WORKER_END)
+        return say_heard(reason, BK_ERR_MALFORMED);
+    *end = ++t->ended == t->fleet->count;
+    return BK_OK;
 }
 
 static enum bk_err take_commit(struct takeover *t, const struct upgrade_record *r, bool *end,
@@ -294,7 +295,7 @@ static enum bk_err take_commit(struct takeover *t, const struct upgrade_record *
 
 enum bk_err takeover_take(struct takeover *t, struct fleet *fleet, char *reason) {
     t->fleet = fleet;
-    t->late = 0;
+    t->ended = 0;
     enum bk_err err = tell(t, UPGRADE_READY);
     if (err != BK_OK)
         return say_heard(reason, err);

@@ -10,9 +10,10 @@
 enum {
     RECONNECT_MS = 100, /* Restarting frames: the new process is there already */
     TRY_FOR_MS = 10000,
-    LINGER_US = 100000
+    LINGER_US = 100000,
+    LOOK_US = 250000,
+    RELAY_LOOKS = 4 /* the Restarting frames have left by then */
 };
-#define LOOK_US BK_US_PER_S
 
 /* ---- Handing over --------------------------------------------------------------------------- */
 
@@ -81,9 +82,11 @@ static void count(void *ctx, const struct bk_datagram *tuple) {
 static void on_look(void *ctx, struct bk_time now) {
     struct worker *w = ctx;
     unsigned n = w->turn == NULL ? 0 : server_turn_count(w->turn);
+    bool all = w->upgrade.looks >= RELAY_LOOKS;
+    w->upgrade.looks += !all;
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
-        if (is_of_relay(c))
+        if (all && is_of_relay(c))
             conn_end(c, LINGER_US);
         else
             n++;

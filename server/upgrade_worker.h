@@ -32,6 +32,7 @@ struct upgrade_worker {
     atomic_uint step;          /* what to do: enum upgrade_step */
     struct net_timer look;     /* once it has left */
     bool has_left;
+    unsigned looks;
     atomic_uint remaining;     /* clients that stayed, about */
     struct upgrade_stay *stay; /* the new one: whom the old one keeps; NULL: nobody */
     struct bk_addr *elsewhere; /* the new one: relay ports that the old one keeps */
