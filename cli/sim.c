@@ -15,7 +15,7 @@
 static const char help[] =
     "Example:\n"
     "  bodkin sim run sim/scenarios/nat-reboot.scene --seeds 20\n"
-    "  bodkin sim matrix               plain ICE between all pairs of 27 NAT types\n"
+    "  bodkin sim matrix               sessions between all pairs of 27 NAT types\n"
     "\n"
     "Usage: bodkin sim run [OPTIONS] FILE\n"
     "Plays a topology file in virtual time: real sessions, relay and STUN server\n"

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * bodkin sim matrix: plain ICE between all ordered pairs of NAT types, beside what the oracle says
- * is needed. The work is divided by pair; every pair's runs depend on nothing but its number, so
- * the output is the same for any number of workers. */
+ * bodkin sim matrix --plain-ice: plain ICE between all ordered pairs of NAT types, beside what the
+ * oracle says is needed. The work is divided by pair; every pair's runs depend on nothing but its
+ * number, so the output is the same for any number of workers. */
 #define _GNU_SOURCE
 #include "cli/command.h"
 #include "cli/options.h"
 #include "cli/sim.h"
+#include "cli/sim_types.h"
 #include "net/alloc.h"
 #include "sim/encounter.h"
 
@@ -21,13 +22,13 @@
 
 static const char help[] =
     "Example:\n"
-    "  bodkin sim matrix\n"
-    "  bodkin sim matrix --types EI-PP-APD,APD-RD-APD --seeds 100 --json\n"
+    "  bodkin sim matrix --plain-ice\n"
+    "  bodkin sim matrix --plain-ice --types EI-PP-APD,APD-RD-APD --seeds 100 --json\n"
     "\n"
     "Plain ICE, as real agents do it, between all pairs of NAT types in virtual\n"
     "time, with the method that each pair needs at least (bodkin/oracle.h) beside it.\n"
     "Default types: the 27 of NATCracker, MAPPING-PORTS-FILTERING.\n"
-    "      --types A,B,...    presets or types instead of these; at most 32\n"
+    "      --types A,B,...    presets or types instead of these; at most 64\n"
     "      --seeds N          runs of each cell (10)\n"
     "      --skews A,B,...    ms the second side starts later (0,100,1000)\n"
     "      --loss A,B,...     of each link, in per cent (0,1,5)\n"
@@ -37,16 +38,10 @@ static const char help[] =
     "Exit status 1: a pair that plain ICE should join was not joined in some run.\n";
 
 enum {
-    TYPES_MAX = 32,
-    VALUES_MAX = 16,
     WORKERS_MAX = 64,
+    SEED_ROW = 32 * 32, /* part of every run's seed */
     BUCKET_US = 1000,
     BUCKETS = 12001 /* of times to connect */
-};
-
-struct type {
-    const char *name;
-    struct nat_config config;
 };
 
 struct cell {
@@ -56,13 +51,12 @@ struct cell {
 };
 
 struct matrix {
-    struct type types[TYPES_MAX];
-    size_t type_count;
-    int64_t skews[VALUES_MAX], losses[VALUES_MAX]; /* us; ppm */
+    struct sim_types list;
+    int64_t skews[SIM_VALUES_MAX], losses[SIM_VALUES_MAX]; /* us; ppm */
     size_t skew_count, loss_count;
     uint32_t seeds, workers;
     bool json;
-    struct cell *cells;         /* type_count squared */
+    struct cell *cells;         /* as many as types, squared */
     uint32_t (*times)[BUCKETS]; /* by method; BK_ORACLE_METHODS rows for each worker */
     atomic_size_t next, done;
     atomic_bool failed; /* no memory */
@@ -78,7 +72,7 @@ struct worker {
 
 static uint64_t seed_of(const struct matrix *m, size_t pair, size_t skew, size_t loss,
                         uint32_t seed) {
-    size_t row = (skew * VALUES_MAX + loss) * TYPES_MAX * TYPES_MAX + pair;
+    size_t row = (skew * SIM_VALUES_MAX + loss) * SEED_ROW + pair;
     (void)m;
     return (uint64_t)(seed + 1) * UINT64_C(1000003) + row;
 }
@@ -110,8 +104,8 @@ static bool run_pair(struct worker *w, size_t pair) {
     struct cell *cell = &m->cells[pair];
     struct encounter_config config = encounter_config_default;
     struct encounter_outcome outcome;
-    config.nat[0] = m->types[pair / m->type_count].config;
-    config.nat[1] = m->types[pair % m->type_count].config;
+    config.nat[0] = m->list.types[pair / m->list.count].config;
+    config.nat[1] = m->list.types[pair % m->list.count].config;
     cell->method = method_for(&config.nat[0], &config.nat[1]);
     for (size_t skew = 0; skew < m->skew_count; skew++)
         for (size_t loss = 0; loss < m->loss_count; loss++)
@@ -129,7 +123,7 @@ static bool run_pair(struct worker *w, size_t pair) {
 static void *work(void *ctx) {
     struct worker *w = ctx;
     struct matrix *m = w->m;
-    size_t pairs = m->type_count * m->type_count;
+    size_t pairs = m->list.count * m->list.count;
     for (size_t pair = atomic_fetch_add(&m->next, 1); pair < pairs && !atomic_load(&m->failed);
          pair = atomic_fetch_add(&m->next, 1)) {
         if (!run_pair(w, pair))
@@ -146,7 +140,7 @@ static double now_s(void) {
 }
 
 static void show_progress(struct matrix *m, double begin) {
-    size_t pairs = m->type_count * m->type_count;
+    size_t pairs = m->list.count * m->list.count;
     struct timespec nap = {0, 200000000};
     if (isatty(STDERR_FILENO) != 1)
         return;
@@ -203,7 +197,7 @@ struct sum {
 
 static struct sum sum_of(const struct matrix *m, enum bk_oracle_method method) {
     struct sum s = {0};
-    for (size_t i = 0; i < m->type_count * m->type_count; i++) {
+    for (size_t i = 0; i < m->list.count * m->list.count; i++) {
         const struct cell *c = &m->cells[i];
         if (c->method != method)
             continue;
@@ -256,11 +250,11 @@ static void print_grid(const struct matrix *m) {
     puts("\nFrom (row) to (column, in the same order). Large: every run was direct; small: none.\n"
          "D direct, P punch, X prflx; needs G prediction, F fan, B block, O birthday-one,\n"
          "C birthday-mixed, W birthday-two, T TCP; R relay\n");
-    for (size_t a = 0; a < m->type_count; a++) {
-        printf("%-15s ", m->types[a].name);
-        for (size_t b = 0; b < m->type_count; b++)
-            printf("%c%s", letter(&m->cells[a * m->type_count + b]),
-                   b + 1 == m->type_count ? "\n"
+    for (size_t a = 0; a < m->list.count; a++) {
+        printf("%-15s ", m->list.types[a].name);
+        for (size_t b = 0; b < m->list.count; b++)
+            printf("%c%s", letter(&m->cells[a * m->list.count + b]),
+                   b + 1 == m->list.count ? "\n"
                    : b % 9 == 8           ? "  "
                    : b % 3 == 2           ? " "
                                           : "");
@@ -268,11 +262,11 @@ static void print_grid(const struct matrix *m) {
 }
 
 static void print_pairs(const struct matrix *m) {
-    for (size_t i = 0; i < m->type_count * m->type_count; i++) {
+    for (size_t i = 0; i < m->list.count * m->list.count; i++) {
         const struct cell *c = &m->cells[i];
         printf("{\"a\":\"%s\",\"b\":\"%s\",\"method\":\"%s\",\"runs\":%u,\"direct\":%u,"
                "\"packets\":%" PRIu64 ",\"hash\":\"%016" PRIx64 "\"}\n",
-               m->types[i / m->type_count].name, m->types[i % m->type_count].name,
+               m->list.types[i / m->list.count].name, m->list.types[i % m->list.count].name,
                bk_oracle_method_name(c->method), c->runs, c->direct, c->sent, c->hash);
     }
 }
@@ -280,7 +274,7 @@ static void print_pairs(const struct matrix *m) {
 static int print_all(const struct matrix *m) {
     bool missed = false;
     uint64_t hash = 0;
-    for (size_t i = 0; i < m->type_count * m->type_count; i++) {
+    for (size_t i = 0; i < m->list.count * m->list.count; i++) {
         const struct cell *c = &m->cells[i];
         missed = missed || (is_plain(c->method) && c->direct < c->runs);
         hash = (hash ^ c->hash) * UINT64_C(0x9e3779b97f4a7c15);
@@ -301,7 +295,7 @@ static int print_all(const struct matrix *m) {
 
 static void print_speed(const struct matrix *m, double took) {
     uint64_t runs = 0, events = 0;
-    for (size_t i = 0; i < m->type_count * m->type_count; i++) {
+    for (size_t i = 0; i < m->list.count * m->list.count; i++) {
         runs += m->cells[i].runs;
         events += m->cells[i].events;
     }
@@ -311,59 +305,9 @@ static void print_speed(const struct matrix *m, double took) {
 
 /* --- options --- */
 
-static int complain(const char *option, const char *value, const char *what) {
-    fprintf(stderr, "bodkin sim: --%s \"%s\": %s\n", option, value, what);
-    return EXIT_USAGE;
-}
-
-/* The next piece between commas; NULL at the end. */
-static char *next_piece(char **rest) {
-    char *piece = *rest;
-    if (piece == NULL)
-        return NULL;
-    char *comma = strchr(piece, ',');
-    if (comma != NULL)
-        *comma++ = '\0';
-    *rest = comma;
-    return piece;
-}
-
-static int read_types(struct matrix *m, char *list) {
-    if (list == NULL) {
-        for (; m->type_count < NAT_TYPES27; m->type_count++)
-            m->types[m->type_count].name =
-                nat_type27(m->type_count, &m->types[m->type_count].config);
-        return EXIT_FINE;
-    }
-    for (char *name = next_piece(&list); name != NULL; name = next_piece(&list)) {
-        if (m->type_count == TYPES_MAX)
-            return complain("types", name, "more than 32 types");
-        if (nat_preset(name, &m->types[m->type_count].config) != BK_OK)
-            return complain("types", name, "there is no such preset or type");
-        m->types[m->type_count++].name = name;
-    }
-    return EXIT_FINE;
-}
-
-/* "0,1,2.5" times `scale`, each at most `max` then. */
-static int read_values(const char *option, const char *list, int64_t scale, int64_t max,
-                       int64_t *out, size_t *count) {
-    for (const char *at = list; *at != '\0';) {
-        char *end;
-        double value = strtod(at, &end);
-        bool number = end != at && (*end == ',' || *end == '\0') && value >= 0 &&
-                      value * (double)scale <= (double)max;
-        if (!number || *count == VALUES_MAX)
-            return complain(option, list, "at most 16 numbers with commas, such as 0,1,5");
-        out[(*count)++] = (int64_t)(value * (double)scale + 0.5);
-        at = *end == ',' ? end + 1 : end;
-    }
-    return *count > 0 ? EXIT_FINE : complain(option, list, "no number");
-}
-
 static int run_matrix(struct matrix *m) {
     double begin = now_s();
-    size_t pairs = m->type_count * m->type_count;
+    size_t pairs = m->list.count * m->list.count;
     m->cells = calloc(pairs, sizeof *m->cells);
     m->times = calloc((size_t)m->workers * BK_ORACLE_METHODS, sizeof *m->times);
     int status = EXIT_OTHER;
@@ -378,31 +322,30 @@ static int run_matrix(struct matrix *m) {
     return status;
 }
 
-int sim_matrix(int argc, char **argv) {
+int sim_matrix_plain(int argc, char **argv) {
     static struct matrix m; /* large */
     const char *types = NULL, *skews = "0,100,1000", *losses = "0,1,5";
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     m.seeds = 10;
     m.workers = cores > 0 ? (uint32_t)cores : 1;
-    const struct option_row rows[] = {{"types", '\0', OPTION_TEXT, &types},
-                                      {"seeds", '\0', OPTION_NUMBER, &m.seeds},
-                                      {"skews", '\0', OPTION_TEXT, &skews},
-                                      {"loss", '\0', OPTION_TEXT, &losses},
-                                      {"workers", '\0', OPTION_NUMBER, &m.workers},
-                                      {"json", '\0', OPTION_FLAG, &m.json},
-                                      {NULL, '\0', OPTION_FLAG, NULL}};
+    bool plain; /* which was looked for by the caller */
+    const struct option_row rows[] = {
+        {"plain-ice", '\0', OPTION_FLAG, &plain}, {"types", '\0', OPTION_TEXT, &types},
+        {"seeds", '\0', OPTION_NUMBER, &m.seeds}, {"skews", '\0', OPTION_TEXT, &skews},
+        {"loss", '\0', OPTION_TEXT, &losses},     {"workers", '\0', OPTION_NUMBER, &m.workers},
+        {"json", '\0', OPTION_FLAG, &m.json},     {NULL, '\0', OPTION_FLAG, NULL}};
     struct option_words words = {.max = 0};
     enum options_verdict verdict = options_read(argc, argv, rows, help, &words);
     if (verdict != OPTIONS_GO)
         return verdict == OPTIONS_HELP ? EXIT_FINE : EXIT_USAGE;
     m.workers = m.workers == 0 ? 1 : m.workers > WORKERS_MAX ? WORKERS_MAX : m.workers;
     char *list = types == NULL ? NULL : strdup(types);
-    int status = read_types(&m, list);
+    int status = sim_types_read(&m.list, list);
     if (status == EXIT_FINE)
         status =
-            read_values("skews", skews, BK_US_PER_MS, 60 * BK_US_PER_S, m.skews, &m.skew_count);
+            sim_values_read("skews", skews, BK_US_PER_MS, 60 * BK_US_PER_S, m.skews, &m.skew_count);
     if (status == EXIT_FINE)
-        status = read_values("loss", losses, 10000, 1000000, m.losses, &m.loss_count);
+        status = sim_values_read("loss", losses, 10000, 1000000, m.losses, &m.loss_count);
     if (status == EXIT_FINE)
         status = run_matrix(&m);
     free(list);

@@ -7,7 +7,8 @@
 scripts/deps.sh build test
 mkdir -p build
 scripts/build.sh >build/matrix-build.log 2>&1 || { tail -n 30 build/matrix-build.log; exit 1; }
-check "plain ICE between 27 x 27 NAT types" build/release/bodkin sim matrix
+check "sessions between 378 pairs of NAT types" build/release/bodkin sim matrix --seeds 30 --loss 0,2
+check "plain ICE between 27 x 27 NAT types" build/release/bodkin sim matrix --plain-ice
 check "the oracle's methods, played" build/release/bodkin sim oracle --prove
 
 dir=build/dev${CC:+-$(basename "${CC%% *}")}

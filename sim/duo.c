@@ -275,7 +275,8 @@ static enum bk_err add_peer(struct duo *d, struct duo_side *s, node_id host, uns
 
 static enum bk_err add_server(struct duo *d) {
     static const uint16_t ports[] = {STUN_PORT, STUN_PORT + 1};
-    d->server = world_add_host(d->world, "server", WORLD_CORE, server_ip(d), NULL);
+    const struct world_link link = {.delay_us = d->config.server_delay_us};
+    d->server = world_add_host(d->world, "server", WORLD_CORE, server_ip(d), &link);
     if (d->config.ipv6_too)
         world_add_address(d->world, d->server, server_ip6());
     enum bk_err err = sim_stun_init(&d->stun, d->world, d->server, ports, 2);

@@ -30,8 +30,8 @@ twice() {
 
 twice run --trace --seed 5 "$scenes/small-mtu.scene"
 twice run --json --seeds 2 "$scenes/address-change.scene"
-twice matrix --types home,symmetric,cgn --seeds 2
-"$BODKIN" sim matrix --types home,symmetric,cgn --seeds 2 --workers 3 >"$dir/second" 2>/dev/null
+twice matrix --plain-ice --types home,symmetric,cgn --seeds 2
+"$BODKIN" sim matrix --plain-ice --types home,symmetric,cgn --seeds 2 --workers 3 >"$dir/second" 2>/dev/null
 cmp "$dir/first" "$dir/second" || { echo "three workers print something else"; failed=1; }
 "$BODKIN" sim run --seed 6 --trace "$scenes/small-mtu.scene" >"$dir/second"
 "$BODKIN" sim run --seed 5 --trace "$scenes/small-mtu.scene" >"$dir/first"
