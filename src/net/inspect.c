@@ -10,7 +10,7 @@ static void sanitise(const char *name, size_t len, char out[INSPECT_NAME_MAX]) {
     struct text t = text_in(out, INSPECT_NAME_MAX);
     for (size_t i = 0; i < len; i++) {
         bool visible = name[i] >= ' ' && name[i] < 0x7f && name[i] != '"';
-        text_char(&t, visible ? name[i] : '?');
+        text_bytes(&t, visible ? &name[i] : "?", 1);
     }
 }
 

@@ -172,8 +172,8 @@ static void put_base64(struct text *out, const uint8_t *bytes, size_t len) {
         bits |= left > 2 ? bytes[i + 2] : 0;
         text_char(out, letters[bits >> 18]);
         text_char(out, letters[bits >> 12 & 63]);
-        text_char(out, left > 1 ? letters[bits >> 6 & 63] : '=');
-        text_char(out, left > 2 ? letters[bits & 63] : '=');
+        text_bytes(out, left > 1 ? &letters[bits >> 6 & 63] : "=", 1);
+        text_bytes(out, left > 2 ? &letters[bits & 63] : "=", 1);
     }
 }
 
@@ -244,7 +244,7 @@ static void put_quoted(struct text *out, const char *name, const char *value) {
         if (*value == '"' || *value == '\\')
             text_char(out, '\\');
         /* A line end of somebody else's making would start a header of its own. */
-        text_char(out, *value == '\r' || *value == '\n' ? ' ' : *value);
+        text_bytes(out, *value == '\r' || *value == '\n' ? " " : value, 1);
     }
     text_str(out, "\"");
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Reaching home from networks that do not want it, in namespaces of the test's own: only port 443
-open, an HTTP proxy and a SOCKS5 proxy that are not ours (tinyproxy, microsocks) with and without a
-login, a captive portal, and a box that opens TLS. `box` is the router of `in1`, in `in2` run the
-proxies:
+"""Reaching home from networks that do not want it, and after a change of address, in namespaces of
+the test's own: only port 443 open, an HTTP proxy and a SOCKS5 proxy that are not ours (tinyproxy,
+microsocks) with and without a login, a captive portal, and a box that opens TLS. `box` is the router
+of `in1`, in `in2` run the proxies:
 
     in1 192.168.1.2 ─┬─ box ── core ─┬─ server   198.51.100.1: the home, at 8443 and 443
     in2 192.168.5.2 ─┘               └─ outside  198.51.100.129: the peer
@@ -172,6 +172,19 @@ def past_the_proxy(net):
     must(net.ping(ALL_PROXY="socks4://x:1"), 2, "the proxy in ALL_PROXY cannot be used")
 
 
+def another_address(net):
+    """The address of the connection is gone: home is reached from the new one, without waiting for
+    the old connection to time out."""
+    net.rules("")
+    p = net.start("in1", [BODKIN, "listen", "--json", "--home", net.home, "--allow-forward", "localhost:9"])
+    net.wait_for(p, '"ticket"')
+    kernel_nat.do(["ip", "-n", net.scene.ns("in1"), "-b", "-"],
+                  "address del 192.168.1.2/24 dev eth0\naddress add 192.168.1.77/24 dev eth0\n"
+                  "route replace default via 192.168.1.1\n")
+    net.wait_for(p, '"home-lost".*the network has changed(.|\n)*"home"')
+    net.stop(p)
+
+
 class Portal(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(302)
@@ -287,6 +300,7 @@ def main():
         cases += [socks]
     else:
         print("not tested: SOCKS5, there is no microsocks")
+    cases += [another_address]
     with kernel_nat.Scene("prc") as scene:
         net = Network(scene)
         try:
