@@ -603,9 +603,9 @@ def table(lines):
            "which RFC 8996 forbids.", "The rows of `bodkin turn` are our client against both: 50 echoes through "
            "the relay, or what the row's name says.", "",
            "coturn 4.6.1 signs with the first 16 bytes of a token's key of 20, server and tools alike; "
-           "`bodkin serve` takes both, and", "our client is given as much as the server takes. It takes a "
-           "ticket over UDP with the second request only, and over TCP drops", "the connection that brought it: "
-           "hence no such rows.", "",
+           "`bodkin serve` takes both, and", "our client is given as much as the server takes. coturn moves "
+           "an allocation without an answer: over UDP it answers the second", "request (hence 500 ms), over TCP and "
+           "TLS it drops the connection as well, so that there are no such rows.", "",
            f"- bodkin: {version(BODKIN, '--version')}",
            f"- coturn {version('dpkg-query', '-W', '-f', '${Version}', 'coturn')}: turnutils_uclient, "
            "turnutils_stunclient, turnutils_natdiscovery",
