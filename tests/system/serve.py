@@ -22,12 +22,12 @@ COOKIE = 0x2112A442
 class Server:
     """A server on free loopback ports, with its own state folder."""
 
-    def __init__(self, *options, state=None, workers=2):
+    def __init__(self, *options, state=None, workers=2, program=BODKIN):
         self.dir = tempfile.mkdtemp(prefix="bodkin-test-")
         atexit.register(shutil.rmtree, self.dir, ignore_errors=True)  # also when a test fails
         self.state = state or os.path.join(self.dir, "state")
         self.log = open(os.path.join(self.dir, "log"), "w+")
-        command = [BODKIN, "serve", "--listen", "127.0.0.1", "--https", "0", "--stun", "0",
+        command = [program, "serve", "--listen", "127.0.0.1", "--https", "0", "--stun", "0",
                    "--plain-http", "0", "--workers", str(workers), "--state", self.state, *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.home = self.process.stdout.readline().strip()

@@ -104,8 +104,9 @@ class Traffic(threading.Thread):
                 c.send_channel(0x4000, struct.pack("!II", i, self.sent))
             self.sent += 1
             self.read_for(self.pause_s)
-        while self.read(2.0):
-            pass
+        until = time.monotonic() + 15
+        while min(map(len, self.up + self.down)) < self.sent and time.monotonic() < until:
+            self.read(0.1)
 
     def read_for(self, seconds):
         """Whoever is slow is given time, but not for ever: a server that pauses is sent to."""
@@ -273,5 +274,56 @@ def a_new_one_that_cannot_changes_nothing():
     shutil.rmtree(folder)
 
 
+FALSE_HEIR = '''#!/usr/bin/env python3
+# What server/upgrade.h says up to step {last}, and then the end.
+import array, os, socket, struct, sys, time
+channel = socket.socket(fileno=int(os.environ["BODKIN_UPGRADE_FD"]))
+HELLO, DOORS_END, PREPARED, LET_GO, READY, WORKER_END, TAKEN, COMMIT = 1, 3, 4, 5, 6, 11, 12, 13
+def say(kind, rest=b""):
+    channel.sendall(struct.pack("!BBHI", kind, 0, 0, len(rest)) + rest)
+def hear(wanted, times=1):
+    while times > 0:
+        message = channel.recvmsg(1 << 17, socket.CMSG_SPACE(4 * 253))[0]
+        assert message
+        while message:
+            kind, _, _, size = struct.unpack("!BBHI", message[:8])
+            message = message[8 + size:]
+            times -= kind == wanted
+steps = [lambda: hear(DOORS_END), lambda: say(PREPARED), lambda: hear(LET_GO), lambda: say(READY),
+         lambda: hear(WORKER_END, 2), lambda: say(TAKEN), lambda: hear(COMMIT)]
+for step in steps[:{last}]:
+    step()
+time.sleep({sleep})
+{word}
+'''
+
+
+def a_new_one_that_dies_on_the_way_changes_nothing():
+    folder = tempfile.mkdtemp(prefix="bodkin-test-")
+    program = os.path.join(folder, "bodkin")
+    shutil.copy(BODKIN, program)
+    peer = udp_peer()
+    server = Upgradable(*OPTIONS, program=program)
+    clients = [bound_client(server, peer) for _ in range(10)]
+    traffic = Traffic(clients, peer, 0.01)
+    for last, word in ((0, ""), (2, "say(99)"), (4, ""), (5, "say(16, b'no')"), (5, ""), (7, "")):
+        with open(program + ".new", "w", encoding="utf-8") as file:
+            file.write(FALSE_HEIR.format(last=last, word=word, sleep=0.1))
+        os.chmod(program + ".new", 0o755)
+        os.rename(program + ".new", program)
+        server.upgrade("upgrade_failed")
+    os.unlink(program)
+    server.upgrade("upgrade_failed")
+    assert "No such file" in server.logged()
+    shutil.copy(BODKIN, program)
+    server.upgrade()
+    traffic.stop()
+    for one in clients:
+        one.refresh(600)
+        one.refresh(0)
+    server.close()
+    shutil.rmtree(folder)
+
+
 run([nothing_is_lost, who_came_over_tcp_stays, who_came_over_dtls_stays, the_grace_ends_it,
-     the_service_manager_is_told, a_new_one_that_cannot_changes_nothing])
+     a_new_one_that_dies_on_the_way_changes_nothing, the_service_manager_is_told, a_new_one_that_cannot_changes_nothing])
