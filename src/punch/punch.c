@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { PROBES_MAX = 2048, WAIT_ROUND_TRIPS = 4, DELICATE_US = 20000 };
+enum { PROBES_MAX = 2048, WAIT_ROUND_TRIPS = 4, DELICATE_US = 20000, STEP_LAST = 100 };
 
 const struct punch_config punch_config_default = {
     .sockets_max = PUNCH_SOCKETS_MAX - 1,
@@ -112,6 +112,11 @@ static void finish(struct punch *p, bool failed) {
     p->failed = failed;
 }
 
+/* Giving up counts as well: when more is known there may be another step after it. */
+static uint8_t next_step(const struct punch *p) {
+    return (uint8_t)(p->note[0].step + 1);
+}
+
 /* Nothing is left: the follower need not wait for more. */
 static void give_up(struct punch *p) {
     socks_close(&p->socks, PUNCH_SHARED);
@@ -125,14 +130,14 @@ static void give_up(struct punch *p) {
 static void lead_on(struct punch *p) {
     struct plan plan;
     step_end(p);
-    if (p->step_count == PUNCH_STEPS_MAX || p->stats.packets >= p->config.packets_max ||
-        !plan_next(p, &plan)) {
+    if (p->step_count == PUNCH_STEPS_MAX || p->note[0].step >= STEP_LAST ||
+        p->stats.packets >= p->config.packets_max || !plan_next(p, &plan)) {
         give_up(p);
         return;
     }
     plan_count(p, &plan);
     struct punch_note words = {
-        .step = (uint8_t)(p->step_count + 1),
+        .step = next_step(p),
         .attempt = p->attempt,
         .method = plan.method,
         .reached = plan.reached,
@@ -221,7 +226,8 @@ void punch_set_traits(struct punch *p, const struct bk_nat_traits *mine,
         return;
     if (p->phase == PHASE_WAIT) {
         wait_or_begin(p);
-    } else if (p->phase == PHASE_OVER && p->failed && plan_next(p, &plan)) {
+    } else if (p->phase == PHASE_OVER && p->failed && p->note[0].step < STEP_LAST &&
+               plan_next(p, &plan)) {
         p->failed = false; /* something new is possible */
         wait_or_begin(p);
     }

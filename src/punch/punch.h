@@ -25,6 +25,20 @@
  * Safety: packets go only to addresses of punch_set_peer(); every budget is the smaller of both
  * sides'; punch_stats.packets never passes config.packets_max in one attempt.
  *
+ * What the owner must know:
+ * - PUNCH_CLOSE may come before a punch_opened() or punch_mapped() that it answers: then these must
+ *   not come any more. The same index may be opened again right after it, as another socket.
+ * - punch_bound() comes before punch_opened(). A NAT that preserves ports is hit by that alone, and
+ *   PUNCH_OPEN wants neighbouring ports for it.
+ * - A STUN question is to be repeated quickly: a prediction ages while it waits. Where it took too
+ *   long a fresh socket asks again.
+ * - A check that is answered or arrives on any socket is a hit, also in a later step or from a port
+ *   that nobody named: tell it by punch_stop() at once. Sockets live until the step is over.
+ * - Nothing starts without punch_set_peer(); after it, and after punch_set_traits() or
+ *   punch_set_ttl(), call punch_advance(). Traits may be all zero: then plain ports, predictions
+ *   and birthdays are tried in turn, which takes seconds.
+ * - After punch_is_over() became true it may become false again, when other traits are told.
+ *
  * After every call that takes `now`: drain punch_next_action(), look at punch_take_note(), read
  * punch_deadline(). RFC 4787 and 5128 have the words; docs/oracle.md the numbers. */
 #ifndef PUNCH_PUNCH_H

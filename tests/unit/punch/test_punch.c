@@ -351,6 +351,33 @@ static void test_openers_are_shy_of_boxes_that_early_packets_spoil(void **state)
     punch_free(o.punch);
 }
 
+static void test_who_gave_up_goes_on_when_more_is_known(void **state) {
+    (void)state;
+    struct owner o, other;
+    setup(&o, true, HARD, HARD);
+    setup(&other, false, HARD, HARD);
+    punch_start(o.punch, 1, o.now);
+    punch_start(other.punch, 1, o.now);
+    run(&o, 10);
+    assert_true(punch_is_over(o.punch));
+    assert_int_equal(o.note.method, BK_ORACLE_RELAY);
+    hear(&other, o.note);
+    assert_true(punch_is_over(other.punch));
+    struct bk_nat_traits mine = CONE, theirs = HARD; /* we have moved to another network */
+    punch_set_traits(o.punch, &mine, &theirs, o.now);
+    punch_set_traits(other.punch, &theirs, &mine, o.now);
+    run(&o, 10);
+    assert_int_equal(o.note.method, BK_ORACLE_BIRTHDAY_ONE);
+    o.note.aim.ip = peer_ip; /* in this test both see the same peer */
+    hear(&other, o.note);
+    assert_int_equal(refused(&other), 0);
+    assert_false(punch_is_over(other.punch));
+    run(&other, 100);
+    assert_true(other.checks > 10);
+    punch_free(o.punch);
+    punch_free(other.punch);
+}
+
 /* Blocks of 232 ports, from which one STUN answer shows ours. */
 static void test_the_block_that_a_stun_server_saw_is_told(void **state) {
     (void)state;
@@ -401,6 +428,7 @@ int main(void) {
         cmocka_unit_test(test_a_hit_closes_all_sockets_but_one),
         cmocka_unit_test(test_without_sockets_a_step_ends_at_once),
         cmocka_unit_test(test_openers_are_shy_of_boxes_that_early_packets_spoil),
+        cmocka_unit_test(test_who_gave_up_goes_on_when_more_is_known),
         cmocka_unit_test(test_the_block_that_a_stun_server_saw_is_told),
         cmocka_unit_test(test_configurations_are_checked),
     };
