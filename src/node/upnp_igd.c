@@ -45,6 +45,8 @@ enum bk_err upnp_url_host(const char *url, struct bk_ip *out) {
     size_t len = strcspn(url, bracket ? "]%/" : ":/");
     if (len == 0 || len >= sizeof host)
         return BK_ERR_MALFORMED;
+    if (memchr(url, '@', strcspn(url, "/")) != NULL)
+        return BK_ERR_MALFORMED; /* what stands before it is no host */
     memcpy(host, url, len);
     host[len] = '\0';
     return bk_ip_parse(host, out);
@@ -153,11 +155,9 @@ static void find(struct upnp_igd *igd, const struct bk_portmap_job *job,
     look_for(igd, &job->router);
     if (!igd->found && by->local.family != job->router.local.family)
         look_for(igd, by);
-    if (!igd->found)
-        result->err = BK_ERR_NOT_FOUND;
-    else if (job->router.local.family == BK_IPV6)
+    if (igd->found && job->router.local.family == BK_IPV6)
         look_at_firewall(igd, result);
-    else if (igd->url[0] != '\0')
+    else if (igd->found && igd->url[0] != '\0')
         external_of(igd, result);
     else
         result->err = BK_ERR_NOT_FOUND;
@@ -170,12 +170,13 @@ struct words {
     const char *protocol;
 };
 
-static void words_of(const struct bk_portmap_job *job, struct words *w) {
-    (void)snprintf(w->external, sizeof w->external, "%u", (unsigned)job->external_port);
-    (void)snprintf(w->internal, sizeof w->internal, "%u", (unsigned)job->internal_port);
-    (void)snprintf(w->lifetime, sizeof w->lifetime, "%lu", (unsigned long)job->lifetime_s);
-    bk_ip_format(&job->router.local, w->own);
-    w->protocol = job->protocol == BK_TCP ? "TCP" : "UDP";
+static struct words words_of(const struct bk_portmap_job *job) {
+    struct words w = {.protocol = job->protocol == BK_TCP ? "TCP" : "UDP"};
+    (void)snprintf(w.external, sizeof w.external, "%u", (unsigned)job->external_port);
+    (void)snprintf(w.internal, sizeof w.internal, "%u", (unsigned)job->internal_port);
+    (void)snprintf(w.lifetime, sizeof w.lifetime, "%lu", (unsigned long)job->lifetime_s);
+    bk_ip_format(&job->router.local, w.own);
+    return w;
 }
 
 /* IGD 2 finds another port by itself when this one is taken. */
@@ -198,8 +199,7 @@ static int add_once(const struct upnp_igd *igd, const struct bk_portmap_job *job
 
 static void add(const struct upnp_igd *igd, const struct bk_portmap_job *job,
                 struct bk_portmap_result *result) {
-    struct words w;
-    words_of(job, &w);
+    struct words w = words_of(job);
     result->lifetime_s = job->lifetime_s;
     int code = add_once(igd, job, &w, &result->external.port);
     if (code == PERMANENT_ONLY || code == INVALID_ARGS) {
@@ -214,8 +214,7 @@ static void add(const struct upnp_igd *igd, const struct bk_portmap_job *job,
 
 static void remove_mapping(const struct upnp_igd *igd, const struct bk_portmap_job *job,
                            struct bk_portmap_result *result) {
-    struct words w;
-    words_of(job, &w);
+    struct words w = words_of(job);
     int code = UPNP_DeletePortMapping(igd->url, igd->service, w.external, w.protocol, NULL);
     told(result, code == NOT_THERE ? UPNPCOMMAND_SUCCESS : code);
 }
@@ -225,9 +224,8 @@ static void remove_mapping(const struct upnp_igd *igd, const struct bk_portmap_j
 static void add_pinhole(const struct upnp_igd *igd, const struct bk_portmap_job *job,
                         struct bk_portmap_result *result) {
     char id[NUMBER_MAX] = "", number[NUMBER_MAX];
-    struct words w;
+    struct words w = words_of(job);
     int code;
-    words_of(job, &w);
     (void)snprintf(number, sizeof number, "%d",
                    job->protocol == BK_TCP ? PROTOCOL_TCP : PROTOCOL_UDP);
     if (job->renew && job->pinhole != 0) {
