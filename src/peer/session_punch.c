@@ -3,6 +3,7 @@
  * checks), tells it what is known of both NATs, and carries its notes inside the descriptions. */
 #include "peer/session_inner.h"
 
+#include "base/rng.h"
 #include "peer/signal_nat.h"
 
 enum {
@@ -232,6 +233,13 @@ static const struct punch_action *next_action(struct session *s, struct bk_time 
     return s->has_action ? &s->action : NULL;
 }
 
+/* A port far from those in use. A NAT that keeps ports and has given the shared socket's away takes
+ * the next ones for its other destinations, so neighbours of it are not what they seem. */
+static uint16_t far_port(const struct session *s) {
+    enum { FIRST = 20000, PORTS = 40000 };
+    return (uint16_t)(FIRST + rng_below(&s->env->rng, PORTS));
+}
+
 bool session_next_socket(struct session *s, struct bk_time now, struct session_socket *out) {
     const struct punch_action *a;
     if (s->state == SESSION_OVER)
@@ -243,7 +251,9 @@ bool session_next_socket(struct session *s, struct bk_time now, struct session_s
             continue; /* a path may lead through it: it stays as long as the session */
         *out = (struct session_socket){.open = a->kind == PUNCH_OPEN,
                                        .index = a->socket,
-                                       .port = a->kind == PUNCH_OPEN ? a->port : f->port};
+                                       .port = a->kind == PUNCH_CLOSE ? f->port
+                                               : a->port != 0         ? a->port
+                                                                      : far_port(s)};
         if (a->kind == PUNCH_CLOSE)
             *f = (struct session_fresh){.port = 0};
         return true;

@@ -51,6 +51,7 @@ static bool run(const struct cell *cell, uint64_t seed, uint32_t loss_ppm, int64
 static void hard_pairs_meet(void **state) {
     static const struct cell cells[] = {
         {"EI-PP-APD", "EI-PP-APD", 1000},  /* punching */
+        {"APD-PP-APD", "APD-PP-APD", 3000},
         {"EI-PP-APD", "APD-PP-APD", 2000}, /* prediction: the port is kept */
         {"EI-PP-APD", "APD-PC-APD", 3000}, /* prediction: the port counts */
         {"APD-PC-APD", "APD-PC-APD", 3000}, {"APD-PP-APD", "APD-PC-APD", 3000},
