@@ -77,6 +77,8 @@ class Upgradable(Server):
 
     def close(self):
         assert self.process.wait(30) == 0, self.logged()
+        for pid in self.pids[:-1]:
+            self.wait_for_end(pid)  # having handed over
         os.kill(self.pids[-1], signal.SIGTERM)
         self.wait_for_end(self.pids[-1])
         log = self.logged()
