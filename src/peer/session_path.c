@@ -330,7 +330,7 @@ void session_path_update(struct session *s, struct bk_time now) {
     if (s->path.state == PATH_RELAYED &&
         !s->explained) /* it walks all pairs: not for each packet */
         s->explained = checks_over(s);
-    if (s->peer_described)
+    if (s->peer_described && s->state != SESSION_CLOSING) /* a goodbye makes every path silent */
         tell_path(s);
 }
 
