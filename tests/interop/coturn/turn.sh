@@ -72,6 +72,11 @@ if grep -qs . /proc/net/if_inet6; then
     row "TURN client, TCP: an IPv6 relay" -t -6
 fi
 
+# Other sockets (RFC 8016).
+coturn --mobility
+row "TURN client, UDP: moves to other sockets" -m
+row "TURN client, UDP: the same, a third lost" -m -d 33
+
 # Short lives: nonces of 2 s, allocations of 6 s, permissions and channels as coturn has them.
 coturn --stale-nonce=2 --max-allocate-lifetime=6
 row "TURN client, UDP: nonces and lifetimes of seconds" -l 6 -s 20

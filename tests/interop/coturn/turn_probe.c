@@ -2,13 +2,14 @@
  * Our TURN client over real sockets, for turn.sh: allocates on a server, relays to a plain UDP
  * socket of its own and back, and says what happened, one word a line.
  *
- *     turn_probe [-t] [-6] [-d PERCENT] [-s SECONDS] [-n COUNT] [-l LIFETIME] [-r] [-x ADDR]
+ *     turn_probe [-t] [-6] [-d PERCENT] [-s SECONDS] [-n COUNT] [-l LIFETIME] [-r] [-m] [-x ADDR]
  *                SERVER PORT
  *
  * -l asks for a lifetime in seconds; -t over TCP; -6 an IPv6 relayed address (else IPv4); -d loses
  * so many of the requests and answers; -s goes on for so long after the first COUNT messages,
- * refreshing twice a second; -r waits for a loss and a new allocation in that time; -x asks for a
- * permission that must be refused. Status 0: all as it should be. */
+ * refreshing twice a second; -r waits for a loss and a new allocation in that time; -m goes on from
+ * three other sockets (RFC 8016); -x asks for a permission that must be refused. Status 0: all as
+ * it should be. */
 #include <bodkin/turn.h>
 
 #include <arpa/inet.h>
@@ -24,7 +25,7 @@
 #include <unistd.h>
 
 struct probe {
-    bool tcp, v6, wants_restart;
+    bool tcp, v6, wants_restart, moves, moved;
     int drop, seconds, count, lifetime;
     const char *refused;
     struct bk_turn *turn;
@@ -97,13 +98,19 @@ static struct bk_addr local_of(int fd) {
     return from_sockaddr(&ss);
 }
 
-static void open_sockets(struct probe *p) {
+static void connect_to_server(struct probe *p) {
     struct sockaddr_storage ss;
-    struct bk_addr loop;
     socklen_t len = to_sockaddr(&p->server, &ss);
     p->server_fd = socket(ss.ss_family, p->tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
     if (p->server_fd < 0 || connect(p->server_fd, (struct sockaddr *)&ss, len) != 0)
         die("connect");
+}
+
+static void open_sockets(struct probe *p) {
+    struct sockaddr_storage ss;
+    struct bk_addr loop;
+    socklen_t len;
+    connect_to_server(p);
     if (bk_ip_parse(p->v6 ? "::1" : "127.0.0.1", &loop.ip) != BK_OK)
         abort();
     loop.port = 0;
@@ -157,9 +164,12 @@ static void take_event(struct probe *p, const struct bk_turn_event *e) {
         p->closed = true;
         printf("closed\n");
         break;
+    case BK_TURN_MOVED:
+        p->moved = true;
+        printf("moved\n");
+        break;
     case BK_TURN_REDIRECT:
     case BK_TURN_ICMP:
-    case BK_TURN_MOVED:
     case BK_TURN_CONNECTION:
     case BK_TURN_NO_CONNECTION:
         break;
@@ -303,6 +313,19 @@ static int stay(struct probe *p) {
            expect(p, wait_for(p, &p->permitted, 5) && ping(p, 10) == 10, "works again");
 }
 
+/* The relayed address, its permission and its channel stay: the peer sees no difference. */
+static int move(struct probe *p) {
+    int before = p->server_fd; /* open until the new one has a port: another one */
+    connect_to_server(p);
+    close(before);
+    struct bk_addr local = local_of(p->server_fd);
+    p->moved = false;
+    bk_turn_move(p->turn, &local, now(p));
+    drain(p);
+    return expect(p, wait_for(p, &p->moved, 60), "moved") ||
+           expect(p, ping(p, p->count) == p->count && p->losses == 0, "after the move");
+}
+
 static int run(struct probe *p) {
     if (expect(p, wait_for(p, &p->allocated, 60), "no allocation") != 0)
         return 1;
@@ -310,6 +333,9 @@ static int run(struct probe *p) {
         return 1;
     if (permission_then_channel(p) != 0 || stay(p) != 0)
         return 1;
+    for (int i = 0; p->moves && i < 3; i++)
+        if (move(p) != 0)
+            return 1;
     bk_turn_close(p->turn, now(p));
     drain(p);
     return expect(p, wait_for(p, &p->closed, 40), "closing");
@@ -321,10 +347,11 @@ int main(int argc, char **argv) {
     struct probe p = {.count = 20};
     struct bk_turn_config c = bk_turn_config_default;
     int opt, status;
-    while ((opt = getopt(argc, argv, "t6d:s:n:l:rx:")) != -1) {
+    while ((opt = getopt(argc, argv, "t6d:s:n:l:rmx:")) != -1) {
         p.tcp = p.tcp || opt == 't';
         p.v6 = p.v6 || opt == '6';
         p.wants_restart = p.wants_restart || opt == 'r';
+        p.moves = p.moves || opt == 'm';
         p.drop = opt == 'd' ? atoi(optarg) : p.drop;
         p.seconds = opt == 's' ? atoi(optarg) : p.seconds;
         p.count = opt == 'n' ? atoi(optarg) : p.count;
@@ -346,6 +373,7 @@ int main(int argc, char **argv) {
     c.family = p.v6 ? BK_IPV6 : BK_IPV4;
     c.lifetime_s = (uint32_t)p.lifetime;
     c.rto_us = 100000;
+    c.mobility = p.moves;
     if (bk_turn_new(&c, &alloc, &rng, now(&p), &p.turn) != BK_OK)
         abort();
     drain(&p);
