@@ -72,7 +72,10 @@ static void put_escaped(struct text *out, const char *s, size_t len) {
     for (size_t i = 0; i < len; i++) {
         if (s[i] == '\\' || s[i] == '"')
             text_char(out, '\\');
-        text_char(out, (unsigned char)s[i] < ' ' || s[i] == 0x7f ? '?' : s[i]);
+        if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)
+            text_char(out, '?');
+        else
+            text_char(out, s[i]);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "server/users_book.h"
 
 #include "base/table.h"
+#include "base/text.h"
 #include "base/wipe.h"
 #include "crypto/hash.h"
 #include "server/users_rest.h"
@@ -89,7 +90,10 @@ enum bk_err users_book_add(struct users_book *b, const char *name,
     if (err != BK_OK)
         return err;
     b->ids[b->count] = id_of(hash);
-    b->entries[b->count++] = *entry;
+    struct users_entry *e = &b->entries[b->count++];
+    *e = *entry;
+    struct text t = text_in(e->name, sizeof e->name);
+    text_str(&t, name);
     return BK_OK;
 }
 
@@ -178,6 +182,7 @@ bool users_entry_use(const struct users_entry *e, uint64_t id, const struct stun
     memcpy(out->key.bytes, sha256 ? e->sha256 : e->md5, out->key.len);
     out->allocations_max = e->allocations_max;
     out->bytes_per_s = e->bytes_per_s;
+    memcpy(out->name, e->name, sizeof out->name);
     return true;
 }
 

@@ -19,8 +19,9 @@ enum { USERS_SECRETS_MAX = 16, USERS_MD5_LEN = 16, USERS_SHA256_LEN = 32 };
 struct users_entry {
     uint8_t md5[USERS_MD5_LEN], sha256[USERS_SHA256_LEN]; /* of "name:realm:password" */
     bool has_md5, has_sha256;
-    uint32_t allocations_max; /* 0: as everybody */
-    uint64_t bytes_per_s;     /* the same */
+    uint32_t allocations_max;  /* 0: as everybody */
+    uint64_t bytes_per_s;      /* the same */
+    char name[TURN_USER_NAME]; /* cut short; users_book_add() fills it in */
 };
 
 struct users_book; /* opaque */

@@ -231,7 +231,7 @@ static enum bk_err reload_book(struct users_keeper *k, const struct turn_options
 
 enum bk_err users_keeper_reload(struct users_keeper *k, const struct turn_options *options,
                                 char *reason) {
-    struct users_target *targets[SERVER_WORKERS_MAX];
+    struct users_target *targets[SERVER_WORKERS_MAX] = {NULL};
     struct users_url url;
     bool same = strcmp(options->users_url.text, k->options->users_url.text) == 0;
     enum bk_err err = read_url(k, options, &url, reason);

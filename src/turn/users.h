@@ -7,6 +7,8 @@
 
 #include "stun/auth.h"
 
+enum { TURN_USER_NAME = 48 };
+
 struct turn_user {
     uint64_t id;         /* the same for all spellings of one user (name, USERHASH), never 0 */
     struct stun_key key; /* for the claim's algorithm */
@@ -15,7 +17,8 @@ struct turn_user {
     uint64_t bytes_per_s;
     int64_t lifetime_s; /* the credentials are good for so long from now, and allocations no longer
                            (RFC 7635 section 4.1.2); 0: no end is known */
-    bool ended;         /* they were good: what they began may go on, nothing new begins */
+    char name[TURN_USER_NAME]; /* for logs and metrics, cut short; "": as the claim has it */
+    bool ended;                /* they were good: what they began may go on, nothing new begins */
 };
 
 enum turn_found {

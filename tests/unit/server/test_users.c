@@ -53,6 +53,8 @@ static void a_user_is_found_by_name_and_by_hash(void **state) {
         assert_int_equal(users_book_find(b, &c, 0, &hashed), TURN_USER_FOUND);
         assert_memory_equal(&named.key, &hashed.key, sizeof named.key);
         assert_true(named.id == hashed.id && named.id != 0);
+        assert_string_equal(named.name, "alice");
+        assert_string_equal(hashed.name, "alice"); /* that it is hidden is for others on the way */
         c.hash.len = 31;
         assert_int_equal(users_book_find(b, &c, 0, &hashed), TURN_USER_UNKNOWN);
     }
