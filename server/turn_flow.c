@@ -91,6 +91,8 @@ static void on_tick(void *ctx, struct bk_time now) {
         if (fastpath_count(all->fastpath, name_of(t, id), &seen) == BK_OK)
             report(t, id, &seen, now);
     }
+    if (some > 0)
+        turn_serve(t, now); /* flows of who is over its bandwidth end */
     net_timer_set(&all->tick, bk_after(now, TICK_US));
 }
 

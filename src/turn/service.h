@@ -135,7 +135,8 @@ enum turn_action_kind {
 };
 
 /* A bound channel of a client that came over UDP: both directions can be carried without asking
- * the service, as long as `expires` is not reached. */
+ * the service, as long as `expires` is not reached. What it carries it reports with
+ * turn_service_sent(); then fetch the actions: a user who is over its bandwidth loses its flows. */
 struct turn_flow {
     uint32_t id; /* names it until TURN_FLOW_END; TURN_FLOW for a known id changes it */
     uint32_t alloc;

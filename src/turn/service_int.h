@@ -242,6 +242,8 @@ void turn_refuse(struct turn_service *s, const struct turn_ask *ask, enum turn_r
 
 /* Has the allocation bandwidth left, for another datagram? If not, counts the drop. */
 bool turn_bandwidth_is_open(struct turn_service *s, uint32_t alloc);
+/* The same of its user, without a word. */
+bool turn_user_is_open(struct turn_service *s, uint32_t alloc);
 /* Announces the channels of an allocation to a fast path: they are new, or live longer, or shorter.
  * `ip`: those of this peer; NULL: all. */
 void turn_flows_again(struct turn_service *s, uint32_t alloc, const struct bk_ip *ip);

@@ -14,18 +14,26 @@ static void push(struct turn_service *s, const struct turn_refusal *r) {
     s->refusals[(s->refusal_at + s->refusal_count++) % TURN_REFUSALS] = *r;
 }
 
+/* Who claims to be somebody by USERHASH has a name, too, where the source of users knows it. */
+static struct wire_span name_of(const struct turn_ask *ask) {
+    const char *known = ask->user.name;
+    if (known[0] == '\0')
+        return ask->claim.user;
+    return (struct wire_span){(const uint8_t *)known, strlen(known)};
+}
+
 void turn_refuse(struct turn_service *s, const struct turn_ask *ask, enum turn_rule rule,
                  uint16_t code) {
     struct turn_refusal r = {
         .rule = rule, .code = code, .client = ask->in->remote, .user = ask->user.id};
-    const struct wire_span *name = &ask->claim.user;
+    const struct wire_span name = name_of(ask);
     if (rule == TURN_RULE_PEER || rule == TURN_RULE_SHARED_PORT)
         r.peer = ask->peer;
-    size_t len = name->data == NULL ? 0 : name->len;
+    size_t len = name.data == NULL ? 0 : name.len;
     if (len > sizeof r.name - 1)
         len = sizeof r.name - 1;
     if (len > 0)
-        memcpy(r.name, name->data, len);
+        memcpy(r.name, name.data, len);
     push(s, &r);
 }
 
@@ -85,9 +93,9 @@ uint16_t turn_quota_enter(struct turn_service *s, const struct turn_ask *ask,
 /* With a token (RFC 7635) USERNAME says whose key it was made with, not who brings it. */
 void turn_quota_name(struct turn_service *s, const struct turn_ask *ask,
                      const struct turn_alloc *a) {
-    const struct wire_span *name = &ask->claim.user;
+    const struct wire_span name = name_of(ask);
     if (a->user == ask->user.id && a->payer[TURN_USER] != POOL_NONE && a->kid == 0 && ask->kid == 0)
-        turn_account_is(turn_account_at(&s->accounts, a->payer[TURN_USER]), name->data, name->len);
+        turn_account_is(turn_account_at(&s->accounts, a->payer[TURN_USER]), name.data, name.len);
 }
 
 bool turn_quota_take_over(struct turn_service *s, struct turn_alloc *a) {
@@ -183,10 +191,20 @@ static bool user_is_open(struct turn_service *s, struct turn_account *user) {
     int64_t slice = (int64_t)(b->bytes_per_s / LEASES_A_SECOND);
     if (slice < LEASE_MIN)
         slice = LEASE_MIN;
-    b->credit +=
-        s->ledger.lease(s->ledger.ctx, user->key, b->bytes_per_s, slice - b->credit, s->now);
+    const struct turn_ledger *l = &s->ledger;
+    if (b->credit < 0) { /* overdrawn by a train or a fast path: time pays for it, in the ledger */
+        (void)l->lease(l->ctx, user->key, b->bytes_per_s, 0, s->now);
+        l->settle(l->ctx, user->key, b->credit);
+        b->credit = 0;
+    }
+    b->credit += l->lease(l->ctx, user->key, b->bytes_per_s, slice, s->now);
     b->at = b->credit > 0 ? s->now : bk_after(s->now, LEASE_WAIT_US);
     return b->credit > 0;
+}
+
+bool turn_user_is_open(struct turn_service *s, uint32_t alloc) {
+    const struct turn_alloc *a = turn_service_alloc(s, alloc);
+    return user_is_open(s, turn_account_at(&s->accounts, a->payer[TURN_USER]));
 }
 
 static void say_over(struct turn_service *s, const struct turn_alloc *a, enum turn_rule rule) {

@@ -2,6 +2,13 @@
  * What was sent, and the channels that a fast path may carry. */
 #include "turn/service_int.h"
 
+/* A fast path holds the bandwidth of an allocation; a user's is held here. Who is over it is
+ * carried by the sockets, until it binds its channels, or permits its peers, again. */
+static void hold_user(struct turn_service *s, uint32_t alloc) {
+    if (s->config.flows && s->flows > 0 && !turn_user_is_open(s, alloc))
+        turn_flows_end(s, alloc, BK_FAMILY_NONE);
+}
+
 void turn_service_sent(struct turn_service *service, const struct turn_sent *sent,
                        struct bk_time now) {
     size_t way = sent->to_client ? 1 : 0;
@@ -17,6 +24,7 @@ void turn_service_sent(struct turn_service *service, const struct turn_sent *sen
     struct turn_account *user = turn_account_at(&service->accounts, a->payer[TURN_USER]);
     turn_bucket_pay(&user->bucket, sent->bytes);
     user->bytes += sent->bytes;
+    hold_user(service, sent->alloc);
 }
 
 static void push(struct turn_service *s, enum turn_action_kind kind, uint32_t chan) {

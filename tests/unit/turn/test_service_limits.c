@@ -159,6 +159,35 @@ static void channels_are_flows(void **state) {
     ask_fini(&a);
 }
 
+static void who_is_over_loses_its_flows(void **state) {
+    struct asker a;
+    (void)state;
+    ask_init(&a);
+    a.config.flows = true;
+    a.config.user_bytes_per_s = 2000;
+    ask_start(&a);
+    (void)ask_allocate(&a, 1);
+    (void)ask_action(&a, TURN_OPEN);
+    ask_bind(&a, 0x4000, &peer);
+    struct turn_action action = ask_action(&a, TURN_FLOW);
+    uint32_t id = action.flow.id;
+    struct turn_sent sent = {.alloc = action.flow.alloc, .chan = id, .packets = 1, .bytes = 1000};
+    turn_service_sent(a.service, &sent, a.now);
+    ask_no_action(&a);
+    sent.bytes = 5000;
+    turn_service_sent(a.service, &sent, a.now);
+    assert_int_equal(ask_action(&a, TURN_FLOW_END).flow.id, id);
+    ask_no_action(&a);
+    ask_channel(&a, 0x4000, "x"); /* held by the sockets */
+    assert_false(a.answered);
+    ask_wait(&a, 10);
+    ask_channel(&a, 0x4000, "x");
+    assert_true(a.answered);
+    ask_bind(&a, 0x4000, &peer);
+    (void)ask_action(&a, TURN_FLOW);
+    ask_fini(&a);
+}
+
 /* A client that fetches no actions cannot make the ring run over. */
 static void announcements_yield_to_ends(void **state) {
     struct asker a;
@@ -474,6 +503,7 @@ int main(void) {
         cmocka_unit_test(bandwidth_is_a_bucket),
         cmocka_unit_test(channels_are_flows),
         cmocka_unit_test(announcements_yield_to_ends),
+        cmocka_unit_test(who_is_over_loses_its_flows),
         cmocka_unit_test(users_may_be_looked_up),
         cmocka_unit_test(challenges_are_throttled),
         cmocka_unit_test(a_reserved_port_is_redeemed_elsewhere),
