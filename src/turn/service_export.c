@@ -68,8 +68,8 @@ size_t turn_service_export_max(const struct turn_service *service) {
 }
 
 static struct bk_addr relay_of(const struct turn_service *s, size_t family, uint16_t port) {
-    return port == 0 ? (struct bk_addr){.ip.family = BK_FAMILY_NONE}
-                     : bk_addr(s->config.relay[family], port);
+    const struct bk_addr none = {.ip.family = BK_FAMILY_NONE};
+    return port == 0 ? none : bk_addr(s->config.relay[family], port);
 }
 
 static bool export_one(const struct turn_service *s, const struct turn_alloc *a, uint8_t *buf,
