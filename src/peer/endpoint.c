@@ -30,6 +30,7 @@ struct endpoint {
     size_t mapped_count;
     struct lan lan;
     struct sockets sockets;
+    struct targets targets;
     bool relay_up;
     struct session *sessions[ENDPOINT_SESSIONS_MAX];
     bool incoming[ENDPOINT_SESSIONS_MAX]; /* ENDPOINT_INCOMING is still to be told */
@@ -60,6 +61,7 @@ enum bk_err endpoint_new(const struct endpoint_config *config, struct endpoint *
         .alloc = config->alloc,
         .trace = config->trace,
         .relay_only = config->relay_only,
+        .targets = &ep->targets,
         .private_addresses = config->private_addresses,
     };
     door_init(&ep->door);

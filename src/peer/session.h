@@ -23,6 +23,7 @@
 #include "peer/quic.h"
 #include "peer/signal.h"
 #include "peer/story.h"
+#include "peer/targets.h"
 #include "peer/why.h"
 #include "wire/nat64.h"
 
@@ -44,6 +45,7 @@ struct session_env {
     uint8_t opener_ttl;          /* with it a packet passes our NAT and dies soon; 0: not known */
     struct bk_addr stun;         /* an IPv4 STUN server; family 0: none */
     uint16_t port4;              /* of the shared IPv4 socket; 0: there is none */
+    struct targets *targets;     /* who was probed how often */
 };
 
 /* A socket beside the shared ones, that a way through a hard NAT wants. */

@@ -144,6 +144,7 @@ static void remember(struct session *s, struct bk_time now) {
 }
 
 void session_punch_hit(struct session *s, struct bk_time now) {
+    targets_proved(s->env->targets, &s->pair.remote.addr.ip);
     uint16_t keep = socket_of(s, s->pair.local.base.port);
     bool fresh = keep != PUNCH_SHARED || s->pair.remote.kind == BK_ICE_PRFLX;
     if (s->punch != NULL && !punch_is_over(s->punch))
@@ -309,7 +310,8 @@ bool session_punch_next_datagram(struct session *s, struct bk_time now, struct b
         struct bk_addr local = {.ip = {.family = check.remote.ip.family}};
         s->has_action = false;
         local.port = check.socket == PUNCH_SHARED ? s->env->port4 : s->fresh[check.socket].port;
-        if (local.port == 0 || bk_checker_loose_check(s->ice, &local, &check.remote, out) != BK_OK)
+        if (local.port == 0 || !targets_take(s->env->targets, &check.remote.ip, now) ||
+            bk_checker_loose_check(s->ice, &local, &check.remote, out) != BK_OK)
             continue;
         out->ttl = check.ttl;
         return true;
