@@ -53,6 +53,8 @@ struct bk_peer_config {
                                default false */
     bool no_beacons;        /* neither look for peers on the local network nor answer them there;
                                default false */
+    bool no_portmap;        /* do not ask the router to let our UDP port in (PCP, NAT-PMP, UPnP);
+                               default false */
     const char *proxy;      /* on the way to the home: http://[USER:PASSWORD@]HOST:PORT or socks5://
                                ...; copied. Default NULL: none. The environment is not read */
 };

@@ -25,7 +25,7 @@ struct bk_peer {
     struct identity identity;
     struct home home;
     struct proxy proxy; /* kind PROXY_NONE: none */
-    bool relay_only, private_addresses, no_beacons;
+    bool relay_only, private_addresses, no_beacons, no_portmap;
     uint16_t udp_port;
     struct bk_peer_events events;
     void *ctx;
@@ -157,6 +157,7 @@ static enum bk_err start_node(struct bk_peer *p, char *reason) {
                                        .relay_only = p->relay_only,
                                        .private_addresses = p->private_addresses,
                                        .no_beacons = p->no_beacons,
+                                       .no_portmap = p->no_portmap,
                                        .udp_port = p->udp_port,
                                        .proxy = p->proxy.kind == PROXY_NONE ? NULL : &p->proxy,
                                        .proxy_only = true};
@@ -201,6 +202,7 @@ enum bk_err bk_peer_new(const struct bk_peer_config *config, const struct bk_pee
     p->relay_only = config->relay_only;
     p->private_addresses = config->private_addresses;
     p->no_beacons = config->no_beacons;
+    p->no_portmap = config->no_portmap;
     p->udp_port = config->udp_port;
     make_identity(p, config->seed);
     say(reason, "");

@@ -15,7 +15,7 @@ size_t natpmp_lease_build(struct bk_portmap *pm, const struct at *at) {
     const struct bk_portmap_want *w = &at->want->want;
     const struct lease *l = lease_of(at);
     struct natpmp_request q = {.opcode = opcode_of(w), .internal_port = w->internal_port};
-    if (l->state != LEASE_RELEASING) { /* section 3.4: both zero when it is released */
+    if (l->state != LEASE_RELEASING) { /* RFC 6886 section 3.4: both zero when it is released */
         q.external_port = l->suggested;
         q.lifetime_s = lease_lifetime(pm, at);
     }
@@ -30,7 +30,7 @@ static void heard(struct bk_portmap *pm, size_t router, const struct natpmp_resp
         road_lost_state(pm, router, BK_PORTMAP_NATPMP, announced);
 }
 
-/* Section 3.2.1: told when it changes, too. */
+/* RFC 6886 section 3.2.1: told when it changes, too. */
 static enum bk_err external(struct bk_portmap *pm, size_t router, const struct bk_datagram *in,
                             const struct natpmp_response *p) {
     struct road *road = &pm->roads[router][BK_PORTMAP_NATPMP];

@@ -4,8 +4,12 @@
 
 #include <string.h>
 
-#define VERSION_AGAIN_US (1800 * BK_US_PER_S)  /* section 9: after 30 minutes at the earliest */
-enum { ERROR_MIN_S = 30, ERROR_MAX_S = 1800 }; /* section 15: errors are believed for 30 minutes */
+#define VERSION_AGAIN_US                                                                           \
+    (1800 * BK_US_PER_S) /* RFC 6887 section 9: after 30 minutes at the earliest */
+enum {
+    ERROR_MIN_S = 30,
+    ERROR_MAX_S = 1800
+}; /* RFC 6887 section 15: errors are believed for 30 minutes */
 
 static uint8_t protocol_number(uint8_t protocol) {
     return protocol == BK_TCP ? PCP_PROTOCOL_TCP : PCP_PROTOCOL_UDP;
@@ -16,7 +20,7 @@ size_t pcp_probe_build(struct bk_portmap *pm, size_t router) {
     return pcp_build_request(&q, pm->out, sizeof pm->out);
 }
 
-/* Section 11.2.1: a renewal suggests what was assigned. */
+/* RFC 6887 section 11.2.1: a renewal suggests what was assigned. */
 size_t pcp_lease_build(struct bk_portmap *pm, const struct at *at) {
     const struct bk_portmap_want *w = &at->want->want;
     const struct lease *l = lease_of(at);
@@ -33,13 +37,13 @@ size_t pcp_lease_build(struct bk_portmap *pm, const struct at *at) {
     if (w->peer.ip.family != BK_FAMILY_NONE) {
         q.opcode = PCP_PEER;
         q.map.peer = w->peer;
-        q.prefer_failure = false; /* section 13.2: in MAP only */
+        q.prefer_failure = false; /* RFC 6887 section 13.2: in MAP only */
     }
     return pcp_build_request(&q, pm->out, sizeof pm->out);
 }
 
-/* Sections 11.4 and 12.3: protocol, internal port, nonce, and PEER's peer are those of a request
- * that is out. */
+/* RFC 6887 sections 11.4 and 12.3: protocol, internal port, nonce, and PEER's peer are those of a
+ * request that is out. */
 static bool is_answer(const struct at *at, const struct pcp_response *p) {
     const struct bk_portmap_want *w = &at->want->want;
     const struct lease *l = lease_of(at);
@@ -71,14 +75,15 @@ static void answered(struct bk_portmap *pm, const struct at *at, const struct pc
         lease_released(pm, at); /* or it was gone before: an error says the same */
     else if (p->result == PCP_SUCCESS && at->want->want.exact &&
              p->map.external.port != lease_of(at)->suggested)
-        lease_refused(pm, at, BK_ERR_MALFORMED, 0, LATER_US); /* section 13.2 forbids it */
+        lease_refused(pm, at, BK_ERR_MALFORMED, 0, LATER_US); /* RFC 6887 section 13.2 forbids it */
     else if (p->result == PCP_SUCCESS)
         lease_granted(pm, at, &p->map.external, p->lifetime_s);
     else
         lease_refused(pm, at, BK_ERR_REFUSED, p->result, error_us(p->lifetime_s));
 }
 
-/* Section 9: the router knows other versions of PCP, or none at all; appendix A: NAT-PMP. */
+/* RFC 6887 section 9: the router knows other versions of PCP, or none at all; appendix A: NAT-PMP.
+ */
 static void absent(struct bk_portmap *pm, size_t router, enum bk_portmap_way way, uint16_t code) {
     struct road *road = &pm->roads[router][way];
     road_offer(road, BK_PORTMAP_ABSENT, code);
@@ -115,7 +120,7 @@ static void heard(struct bk_portmap *pm, size_t router, const struct pcp_respons
         road_lost_state(pm, router, BK_PORTMAP_PCP, announced);
 }
 
-/* Section 14.1: the answer to ours, or one that nobody asked for. */
+/* RFC 6887 section 14.1: the answer to ours, or one that nobody asked for. */
 static enum bk_err announced(struct bk_portmap *pm, size_t router, const struct bk_datagram *in,
                              const struct pcp_response *p) {
     struct road *road = &pm->roads[router][BK_PORTMAP_PCP];

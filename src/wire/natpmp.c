@@ -7,7 +7,7 @@ static bool is_map(unsigned opcode) {
     return opcode == NATPMP_MAP_UDP || opcode == NATPMP_MAP_TCP;
 }
 
-/* Sections 3.2 and 3.3. */
+/* RFC 6886 sections 3.2 and 3.3. */
 size_t natpmp_build_request(const struct natpmp_request *q, uint8_t *buf, size_t cap) {
     struct wire_writer w = wire_writer(buf, cap);
     wire_put_u8(&w, NATPMP_VERSION);
@@ -59,7 +59,8 @@ enum bk_err natpmp_parse_request(const uint8_t *data, size_t len, struct natpmp_
     return BK_OK;
 }
 
-/* An error may end after the time (section 3.5 shows it so for a version not supported). */
+/* An error may end after the time (RFC 6886 section 3.5 shows it so for a version not supported).
+ */
 enum bk_err natpmp_parse_response(const uint8_t *data, size_t len, struct natpmp_response *out) {
     struct wire_reader r = wire_reader(data, len);
     struct natpmp_response p = {.opcode = 0};

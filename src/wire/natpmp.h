@@ -12,7 +12,7 @@ enum { NATPMP_VERSION = 0, NATPMP_MESSAGE_MAX = 16 };
 
 enum natpmp_opcode { NATPMP_EXTERNAL = 0, NATPMP_MAP_UDP = 1, NATPMP_MAP_TCP = 2 };
 
-/* Section 3.5. */
+/* RFC 6886 section 3.5. */
 enum natpmp_result {
     NATPMP_SUCCESS = 0,
     NATPMP_UNSUPP_VERSION = 1,

@@ -5,7 +5,7 @@
 
 enum {
     RESPONSE_BIT = 0x80,
-    OPTION_PREFER_FAILURE = 2, /* section 13.2 */
+    OPTION_PREFER_FAILURE = 2, /* RFC 6887 section 13.2 */
     NAT_PMP_VERSION = 0
 };
 
@@ -13,7 +13,8 @@ static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
 /* --- addresses --- */
 
-/* Section 5: IPv4 as ::ffff:0:0/96; no address of a family is all zeros behind its prefix. */
+/* RFC 6887 section 5: IPv4 as ::ffff:0:0/96; no address of a family is all zeros behind its prefix.
+ */
 static void put_ip(struct wire_writer *w, const struct bk_ip *ip, uint8_t family) {
     static const struct bk_ip none;
     const struct bk_ip *from = ip->family == family ? ip : &none;
@@ -91,7 +92,7 @@ size_t pcp_build_request(const struct pcp_request *q, uint8_t *buf, size_t cap) 
     return w.failed ? 0 : w.len;
 }
 
-/* Section 7.3: code, reserved, length, data filled up to a multiple of four. */
+/* RFC 6887 section 7.3: code, reserved, length, data filled up to a multiple of four. */
 static void get_options(struct wire_reader *r, struct pcp_request *out) {
     while (!r->failed && wire_left(r) > 0) {
         uint8_t code = wire_u8(r);
@@ -144,7 +145,8 @@ size_t pcp_build_response(const struct pcp_response *p, uint8_t *buf, size_t cap
     return w.failed ? 0 : w.len;
 }
 
-/* Section 9: what a server says that knows other versions only; the rest is in its own format. */
+/* RFC 6887 section 9: what a server says that knows other versions only; the rest is in its own
+ * format. */
 static enum bk_err other_version(uint8_t version, uint8_t opcode, uint8_t result,
                                  struct pcp_response *out) {
     if (version == NAT_PMP_VERSION || result != PCP_UNSUPP_VERSION)
@@ -153,7 +155,8 @@ static enum bk_err other_version(uint8_t version, uint8_t opcode, uint8_t result
     return BK_OK;
 }
 
-/* Section 8.3: shorter than 24 octets, longer than 1100, or not a multiple of 4: dropped. */
+/* RFC 6887 section 8.3: shorter than 24 octets, longer than 1100, or not a multiple of 4: dropped.
+ */
 enum bk_err pcp_parse_response(const uint8_t *data, size_t len, struct pcp_response *out) {
     struct wire_reader r = wire_reader(data, len);
     struct pcp_response p = {.version = wire_u8(&r)};

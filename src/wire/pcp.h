@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * PCP, RFC 6887: requests and responses as structs, both ways. Pure functions. IPv4 addresses are
- * written as IPv4-mapped IPv6 (section 5) and read back as IPv4. */
+ * written as IPv4-mapped IPv6 (RFC 6887 section 5) and read back as IPv4. */
 #ifndef WIRE_PCP_H
 #define WIRE_PCP_H
 
@@ -15,12 +15,12 @@ enum {
     PCP_CLIENT_PORT = 5350, /* announcements come here; NAT-PMP's too */
     PCP_HEADER_LEN = 24,
     PCP_NONCE_LEN = 12,
-    PCP_MESSAGE_MAX = 1100 /* section 7 */
+    PCP_MESSAGE_MAX = 1100 /* RFC 6887 section 7 */
 };
 
 enum pcp_opcode { PCP_ANNOUNCE = 0, PCP_MAP = 1, PCP_PEER = 2 };
 
-/* Section 7.4. */
+/* RFC 6887 section 7.4. */
 enum pcp_result {
     PCP_SUCCESS = 0,
     PCP_UNSUPP_VERSION = 1,
