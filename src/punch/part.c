@@ -153,12 +153,14 @@ static void one_sided(const struct punch *p, int side, struct part *out) {
         out->to = predicted ? PART_FORECAST : PART_AIM;
         out->across = !predicted && out->targets > 1; /* the first ones to the port that counts */
         out->low_ttl = theirs->inbound_first == BK_YES && asks_port(mine);
-        if ((block && !out->low_ttl) || openers > OPENERS_AGAIN)
+        if ((block && !out->low_ttl) || openers > OPENERS_AGAIN || (ordered && !out->low_ttl))
             return;
-        /* Once more, as the last probes leave: those before it may have been lost. */
+        /* Once more, as the last probes leave: those before it may have been lost. At a box that
+         * they would spoil they come after all of them. */
+        int64_t first_us = pace_lasts_us(openers, out->burst, p->config.pace_pps);
+        int64_t probes_us = pace_lasts_us(words->ports[1 - side], out->burst, p->config.pace_pps);
         out->repeats = openers;
-        out->gap_us = pace_lasts_us(words->ports[1 - side], out->burst, p->config.pace_pps) -
-                      pace_lasts_us(out->repeats, out->burst, p->config.pace_pps);
+        out->gap_us = ordered ? first_us + probes_us + 2 * MARGIN_US : probes_us - first_us;
         return;
     }
     out->keeps = predicted && keeps(mine);

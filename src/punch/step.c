@@ -400,11 +400,11 @@ static void count(struct punch *p) {
         p->mappings++;
 }
 
-/* Would this shot come too early, if it came to the peer's box? A predicted port is probed when the
- * note about it has come, which may be late. */
+/* Would this shot come too early, if it came to the peer's box? Probes may be late, because notes
+ * are. Between known ports both begin at a time. */
 static bool is_shy(const struct punch *p) {
     bool first_round = p->shot < p->part.shots;
-    return first_round || (p->note[0].method == BK_ORACLE_PREDICT && !theirs(p)->spent);
+    return first_round || (!plan_is_plain(p->note[0].method) && !theirs(p)->spent);
 }
 
 /* Fills *out for the shot that is due. false: it has no socket or no port; it counts as sent. */
