@@ -181,6 +181,8 @@ static struct bk_ip host_ip6(const struct duo *d, unsigned who) {
 static struct bk_ip host_ip(const struct duo *d, unsigned who) {
     if (d->config.ipv6)
         return host_ip6(d, who);
+    if (d->config.clat && who == 1)
+        return bk_ipv4(192, 0, 0, 2);
     return bk_ipv4(192, 168, (uint8_t)(d->config.subnets ? who : 1),
                    (uint8_t)(d->config.one_nat ? who + 1 : 2));
 }

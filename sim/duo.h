@@ -27,6 +27,7 @@ struct duo_config {
     bool beacons;              /* both call out on their networks */
     bool private_addresses;    /* neither tells its own addresses to strangers */
     bool subnets;              /* with one_nat: bob is on another network behind it, 192.168.2 */
+    bool clat;                 /* alice has IPv4 by a translator of her own, 464XLAT: 192.0.0.2 */
     bool ipv6_too;             /* public IPv6 addresses behind stateful firewalls, and IPv4 */
     const struct nat_config *box_a, *box_b; /* instead of a preset; addresses are chosen here */
     bool surveyed; /* each side knows what its own box does, as a survey would find out, and how far

@@ -175,6 +175,24 @@ static void ipv6_comes_first(void **state) {
     }
 }
 
+/* Every host with a translator of its own has this address: it would mean the peer itself. */
+static void a_translators_address_is_told_to_nobody(void **state) {
+    (void)state;
+    struct duo_config config = duo_config_default;
+    config.seed = 300;
+    config.clat = true;
+    struct duo *d = start(&config);
+    check(d, duo_run_until_direct(d, 5 * BK_US_PER_S));
+    const struct bk_checker *ice = session_ice(d->b.session);
+    for (size_t i = 0; i < bk_checker_pairs(ice); i++) {
+        struct bk_ice_pair_info info = {.size = sizeof info};
+        struct bk_ip clat = bk_ipv4(192, 0, 0, 2);
+        assert_int_equal(bk_checker_pair_at(ice, i, &info), BK_OK);
+        check(d, !bk_ip_equal(&info.remote.addr.ip, &clat));
+    }
+    stop(d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(private_peers_meet_by_beacon),
@@ -183,6 +201,7 @@ int main(void) {
         cmocka_unit_test(a_public_address_is_told_all_the_same),
         cmocka_unit_test(the_near_path_wins_over_a_hairpin),
         cmocka_unit_test(ipv6_comes_first),
+        cmocka_unit_test(a_translators_address_is_told_to_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
