@@ -160,7 +160,7 @@ static void one_sided(const struct punch *p, int side, struct part *out) {
         int64_t first_us = pace_lasts_us(openers, out->burst, p->config.pace_pps);
         int64_t probes_us = pace_lasts_us(words->ports[1 - side], out->burst, p->config.pace_pps);
         out->repeats = openers;
-        out->gap_us = ordered ? first_us + probes_us + 2 * MARGIN_US : probes_us - first_us;
+        out->gap_us = ordered ? first_us + probes_us + MARGIN_US : probes_us - first_us;
         return;
     }
     out->keeps = predicted && keeps(mine);
