@@ -16,7 +16,8 @@ enum {
     CERTS_MAX = 8,
     KNOCK_US = 1000 * 1000,
     BLAME_US = 10 * 1000 * 1000,
-    SOON_US = 1500 * 1000
+    SOON_US = 1500 * 1000,
+    LOGIN_PAUSE_US = 60 * 1000 * 1000
 };
 
 static const int64_t pause_us[PAUSES] = {100000, 300000, 1000000, 2000000, 4000000, 5000000};
@@ -109,6 +110,8 @@ static void lost(struct home_link *h, enum bk_err err, const char *reason) {
 static void on_unreachable(void *ctx, enum bk_err err, const char *reason) {
     struct home_link *h = ctx;
     try_later(h);
+    if (err == BK_ERR_AUTH && reach_has_proxy(&h->reach)) /* it may count wrong passwords */
+        net_timer_set(&h->timer, bk_after(net_now(h->loop), LOGIN_PAUSE_US));
     if (suspect_portal(h) && err == BK_ERR_AUTH)
         hold(h, err, reason);
     else

@@ -126,6 +126,7 @@ static void on_bytes(void *ctx, const uint8_t *data, size_t len) {
         way_drop(w);
         dial(w);
     } else {
+        w->reach->login_refused = err == BK_ERR_AUTH;
         way_fail(w, err, w->tunnel.reason);
     }
 }
@@ -154,6 +155,8 @@ static void dial(struct reach_way *w) {
 static bool is_wanted(const struct reach *r, const struct reach_way *w) {
     if (w->state != WAY_WAITING)
         return false;
+    if (w->proxy != NULL && r->login_refused)
+        return false; /* who guesses too often is locked out */
     if (w->proxy != NULL || r->proxy.kind == PROXY_NONE)
         return true;
     /* The straight way past a proxy is for networks where that proxy does not exist. */
@@ -296,7 +299,7 @@ void reach_start(struct reach *r) {
     struct bk_time now = net_now(r->loop);
     bk_assert(!r->running);
     r->running = true;
-    r->told_slow = false;
+    r->told_slow = r->login_refused = false;
     plan_round(r);
     r->end_at = bk_after(now, WAY_US + NEXT_WAY_US);
     start_next(r, now);

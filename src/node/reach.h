@@ -59,6 +59,7 @@ struct reach {
     struct reach_way ways[REACH_WAYS];
     unsigned first; /* the way that worked last */
     bool running, told_slow;
+    bool login_refused; /* by the proxy, in this round */
     struct bk_time next_at, end_at;
     struct net_timer timer;
 };

@@ -151,6 +151,43 @@ def http_proxy_login(net):
     os.unlink(config)
 
 
+SQUID = """http_port {proxy}:3128
+pid_filename none
+cache_log {dir}/cache.log
+access_log stdio:{dir}/access.log
+coredump_dir {dir}
+cache deny all
+auth_param digest program /usr/lib/squid/digest_file_auth {dir}/passwords
+auth_param digest realm bodkin test
+auth_param digest children 1
+acl known proxy_auth REQUIRED
+acl CONNECT method CONNECT
+http_access allow CONNECT known
+http_access deny all
+"""
+
+
+def http_proxy_digest(net):
+    """A wrong password is shown once, not once for each way home."""
+    folder = os.path.join(net.dir, "squid")
+    os.mkdir(folder)
+    with open(os.path.join(folder, "passwords"), "w") as f:
+        f.write(f"anna:{PASSWORD}\n")
+    with open(os.path.join(folder, "conf"), "w") as f:
+        f.write(SQUID.format(proxy=PROXY, dir=folder))
+    for path in (net.dir, folder):
+        os.chmod(path, 0o777)  # squid is nobody
+    p = net.start("in2", ["squid", "-N", "-f", os.path.join(folder, "conf")])
+    wait_listening(net, "in2", 3128)
+    must(net.ping("--proxy", f"http://anna:{PASSWORD}@{PROXY}:3128"), 0, RELAYED,
+         f"the home server was reached through http://{PROXY}:3128")
+    must(net.ping("--proxy", f"http://anna:wrong@{PROXY}:3128"), 5,
+         f"the proxy {PROXY}:3128 refused the user name or the password")
+    p.kill()
+    with open(os.path.join(folder, "access.log")) as log:
+        assert len(re.findall("TCP_DENIED/407.* anna ", log.read())) == 1
+
+
 def socks(net):
     p = net.start("in2", ["microsocks", "-i", PROXY, "-p", "1080", "-u", "anna", "-P", PASSWORD])
     wait_listening(net, "in2", 1080)
@@ -296,6 +333,10 @@ def main():
         cases += [http_proxy, http_proxy_login]
     else:
         print("not tested: HTTP proxies, there is no tinyproxy")
+    if shutil.which("squid"):
+        cases += [http_proxy_digest]
+    else:
+        print("not tested: Digest, there is no squid")
     if shutil.which("microsocks"):
         cases += [socks]
     else:
