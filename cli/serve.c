@@ -19,7 +19,8 @@ static const char head[] =
     "\n"
     "Needs no configuration. Prints the one line to give to clients,\n"
     "`home: https://HOST[:PORT]#PIN`, and logs to standard error. SIGHUP reads the\n"
-    "options again; SIGINT and SIGTERM end it.\n"
+    "options again; SIGUSR2 hands everything over to the version that is installed\n"
+    "now; SIGINT and SIGTERM end it.\n"
     "\n";
 static const char tail[] =
     "  --config FILE        read options from an INI file: `https = 8443`\n"
