@@ -20,7 +20,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from turn import (BODKIN, CLIENT, LOAD_CORE, PASSWORD, PEER, PEER_PORT, PINNED, PORT, SERVER, USER,
+from turn import (BODKIN, CLIENT, LOAD_CORE, PASSWORD, PEER, PEER_PORT, PORT, SERVER, USER,
                   Network, bodkin_serve, listens)
 
 
@@ -78,7 +78,7 @@ def flood(net, options, seconds, log):
     words = ["flood", f"{SERVER}:{PORT}", "--user", f"{USER}:{PASSWORD}", "--peer",
              f"{PEER}:{PEER_PORT}", "--seconds", str(seconds), "--flows", str(options.flows),
              "--rate", str(options.rate // 2), "--size", "160", "--up", "--down", "--json"]
-    load = subprocess.Popen(["ip", "netns", "exec", net.c, *PINNED, LOAD_CORE, BODKIN, "turn", *words],
+    load = subprocess.Popen(["ip", "netns", "exec", net.c, "taskset", "-c", LOAD_CORE, BODKIN, "turn", *words],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return peer, load
 
