@@ -55,7 +55,10 @@ static int64_t connect_rto_us(const struct bk_checker *ice, const struct ice_pai
 static int64_t probe_rto_us(const struct bk_checker *ice, const struct ice_pair *p) {
     if (p->rtt_us < 0)
         return max64(ice->config.probe_rto_us, ice->config.rto_min_us);
-    return max64(ice->config.probe_rto_us, p->rtt_us + p->rtt_us / 2);
+    int64_t rto_us = p->rtt_us + p->rtt_us / 2, patient_us = 2 * (int64_t)ice->config.rto_min_us;
+    if (p->rtt_rough && rto_us > patient_us) /* an answer to which of the tries? */
+        rto_us = patient_us;
+    return max64(ice->config.probe_rto_us, rto_us);
 }
 
 /* Where the peer's packets have come through, silence means loss and not absence: the gap between

@@ -155,6 +155,8 @@ void session_punch_learn(struct session *s, struct bk_time now);
 void session_punch_note(struct session *s, struct bk_time now);
 /* Both sides check: an attempt begins. */
 void session_punch_start(struct session *s, struct bk_time now);
+/* There is nothing left to try in this attempt. */
+bool session_punch_is_over(const struct session *s);
 /* s->pair works, for the first time in this attempt: how it was found is remembered. */
 void session_punch_hit(struct session *s, struct bk_time now);
 bool session_punch_next_datagram(struct session *s, struct bk_time now, struct bk_datagram *out);

@@ -161,8 +161,7 @@ static enum why session_why(const struct session *s) {
         .mapping_varies_there = s->peer_described && s->theirs.mapping == SIGNAL_MAPPING_VARIES,
         .was_direct = s->was_direct,
         .any_pair = s->had_pair,
-        .checks_over = s->explained && bk_is_never(s->punch_at) &&
-                       (s->punch == NULL || punch_is_over(s->punch)),
+        .checks_over = s->explained,
     };
     return why_relayed(&facts);
 }
@@ -204,6 +203,11 @@ static void tell_path(struct session *s) {
 /* QUIC is nudged as well: its timers were learnt on the relay, and what a bad relay or a dead path
  * swallowed should not wait for them. */
 static void direct_works(struct session *s, int64_t rtt_us, struct bk_time now) {
+    int64_t srtt_us, rttvar_us;
+    quic_rtt(s->quic, &srtt_us, &rttvar_us);
+    /* Measured over retransmissions it may be seconds; by the relay is a way round. */
+    if (srtt_us > 0 && rtt_us > srtt_us)
+        rtt_us = srtt_us;
     if (!path_is_direct(&s->path))
         quic_nudge(s->quic, now);
     session_punch_hit(s, now);
@@ -297,6 +301,14 @@ static void watch_consent(struct session *s, struct bk_time now) {
         (void)bk_checker_probe(s->ice, now);
 }
 
+/* A path that has just broken is worth another attempt at once: the network is the same, or a NAT
+ * in it has forgotten us. Afterwards the pace falls. */
+static int64_t attempt_pause(const struct session *s) {
+    if (s->attempt == 0 && s->was_direct)
+        return 0;
+    return attempt_pause_us[s->was_direct ? s->attempt - 1 : s->attempt];
+}
+
 /* A move to the relay resends what the dead path swallowed, at once. */
 static void after_move(struct session *s, bool was_direct, struct bk_time now) {
     if (was_direct && !path_is_direct(&s->path)) {
@@ -313,7 +325,7 @@ static void after_move(struct session *s, bool was_direct, struct bk_time now) {
         s->give_up = bk_after(now, s->gone_us);
     if (s->path.state == PATH_RELAYED && s->exchanged && session_may_go_direct(s) &&
         bk_is_never(s->retry))
-        s->retry = bk_after(now, attempt_pause_us[s->attempt]);
+        s->retry = bk_after(now, attempt_pause(s));
 }
 
 void session_path_update(struct session *s, struct bk_time now) {
@@ -329,7 +341,7 @@ void session_path_update(struct session *s, struct bk_time now) {
     s->had_pair = s->had_pair || bk_checker_pairs(s->ice) > 0;
     if (s->path.state == PATH_RELAYED &&
         !s->explained) /* it walks all pairs: not for each packet */
-        s->explained = checks_over(s);
+        s->explained = checks_over(s) && session_punch_is_over(s);
     if (s->peer_described && s->state != SESSION_CLOSING) /* a goodbye makes every path silent */
         tell_path(s);
 }

@@ -143,6 +143,10 @@ static void remember(struct session *s, struct bk_time now) {
     s->began = BK_NEVER;
 }
 
+bool session_punch_is_over(const struct session *s) {
+    return s->punch == NULL || (bk_is_never(s->punch_at) && punch_is_over(s->punch));
+}
+
 void session_punch_hit(struct session *s, struct bk_time now) {
     targets_proved(s->env->targets, &s->pair.remote.addr.ip);
     uint16_t keep = socket_of(s, s->pair.local.base.port);
@@ -248,8 +252,10 @@ bool session_next_socket(struct session *s, struct bk_time now, struct session_s
     while ((a = next_action(s, now)) != NULL && a->kind != PUNCH_CHECK) {
         struct session_fresh *f = &s->fresh[a->socket];
         s->has_action = false;
-        if (a->kind == PUNCH_CLOSE && (f->port == 0 || f->proved))
-            continue; /* a path may lead through it: it stays as long as the session */
+        if (a->kind == PUNCH_CLOSE && (f->port == 0 || f->proved)) {
+            *f = (struct session_fresh){.port = 0};
+            continue; /* proved: a path may lead through it, it stays as long as the session */
+        }
         *out = (struct session_socket){.open = a->kind == PUNCH_OPEN,
                                        .index = a->socket,
                                        .port = a->kind == PUNCH_CLOSE ? f->port
