@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "cli/command.h"
 #include "cli/nat_card.h"
-#include "node/nat_driver.h"
 #include "cli/nat_json.h"
 #include "cli/nat_live.h"
 #include "cli/nat_pair.h"
@@ -15,6 +14,7 @@
 #include "net/alloc.h"
 #include "net/resolve.h"
 #include "net/stream.h"
+#include "node/nat_driver.h"
 
 #include <cjson/cJSON.h>
 #include <signal.h>

@@ -246,17 +246,23 @@ static int print_all(struct matrix *m) {
 
 /* --- options --- */
 
-static int run_matrix(struct matrix *m) {
+static void lay_out(struct matrix *m) {
     size_t n = m->list.count;
-    int status = EXIT_OTHER;
-    m->cells = calloc(n * (n + 1) / 2, sizeof *m->cells);
-    for (size_t a = 0; m->cells != NULL && a < n; a++)
+    for (size_t a = 0; a < n; a++)
         for (size_t b = a; b < n; b++) {
             struct cell *c = &m->cells[m->cell_count++];
             c->a = a;
             c->b = b;
             ask_oracle(m, c);
         }
+}
+
+static int run_matrix(struct matrix *m) {
+    size_t n = m->list.count;
+    int status = EXIT_OTHER;
+    m->cells = calloc(n * (n + 1) / 2, sizeof *m->cells);
+    if (m->cells != NULL)
+        lay_out(m);
     if (m->cells != NULL && run_all(m))
         status = print_all(m);
     else

@@ -113,9 +113,9 @@ void session_punch_start(struct session *s, struct bk_time now) {
 
 /* The socket with this port; PUNCH_SHARED: not one of ours. */
 static uint16_t socket_of(const struct session *s, uint16_t port) {
-    for (uint16_t i = 1; i < PUNCH_SOCKETS_MAX; i++)
+    for (size_t i = 1; i < PUNCH_SOCKETS_MAX; i++)
         if (s->fresh[i].port == port && port != 0)
-            return i;
+            return (uint16_t)i;
     return PUNCH_SHARED;
 }
 

@@ -50,13 +50,15 @@ static bool run(const struct cell *cell, uint64_t seed, uint32_t loss_ppm, int64
 
 static void hard_pairs_meet(void **state) {
     static const struct cell cells[] = {
-        {"EI-PP-APD", "EI-PP-APD", 1000},  /* punching */
+        {"EI-PP-APD", "EI-PP-APD", 1000}, /* punching */
         {"APD-PP-APD", "APD-PP-APD", 3000},
         {"EI-PP-APD", "APD-PP-APD", 2000}, /* prediction: the port is kept */
         {"EI-PP-APD", "APD-PC-APD", 3000}, /* prediction: the port counts */
-        {"APD-PC-APD", "APD-PC-APD", 3000}, {"APD-PP-APD", "APD-PC-APD", 3000},
+        {"APD-PC-APD", "APD-PC-APD", 3000},
+        {"APD-PP-APD", "APD-PC-APD", 3000},
         {"EI-PP-APD", "APD-RD-APD", 12000}, /* birthday */
-        {"APD-RD-APD", "EI-RD-APD", 12000}, {"AD-RD-AD", "APD-RD-APD", 12000},
+        {"APD-RD-APD", "EI-RD-APD", 12000},
+        {"AD-RD-AD", "APD-RD-APD", 12000},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
