@@ -261,9 +261,12 @@ static int run_matrix(struct matrix *m) {
     size_t n = m->list.count;
     int status = EXIT_OTHER;
     m->cells = calloc(n * (n + 1) / 2, sizeof *m->cells);
-    if (m->cells != NULL)
-        lay_out(m);
-    if (m->cells != NULL && run_all(m))
+    if (m->cells == NULL) {
+        fputs("bodkin sim: not enough memory\n", stderr);
+        return EXIT_OTHER;
+    }
+    lay_out(m);
+    if (run_all(m))
         status = print_all(m);
     else
         fputs("bodkin sim: not enough memory\n", stderr);
