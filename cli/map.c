@@ -64,7 +64,7 @@ struct wanted {
     uint16_t port;
     uint32_t number;
     struct net_udp *sockets[2]; /* while it is being tried; IPv4, IPv6 */
-    bool failed;
+    bool failed[BK_PORTMAP_ROUTERS_MAX];
     struct bk_portmap_lease last[BK_PORTMAP_ROUTERS_MAX];
     bool has_last[BK_PORTMAP_ROUTERS_MAX];
 };
@@ -194,13 +194,13 @@ static void show_end(struct map *m, struct wanted *w, size_t router, const char 
 }
 
 /* Nobody gave a port for it, at any router. */
-static void give_up(struct map *m, struct wanted *w) {
+static void give_up(struct map *m, struct wanted *w, size_t router) {
     char reason[MAP_REASON_MAX];
     struct bk_portmap *pm = mapper_portmap(m->mapper);
-    struct bk_portmap_lease lease;
+    w->failed[router] = true;
     for (size_t i = 0; i < mapper_routers(m->mapper); i++)
-        if (bk_portmap_lease(pm, w->number, i, &lease) == BK_OK)
-            return;
+        if (!w->failed[i])
+            return; /* another may still give one */
     if (m->mapped)
         return; /* it was there once: asked for again and again */
     report_error(&m->report, "%s",
@@ -247,7 +247,7 @@ static void on_event(void *ctx, const struct bk_portmap_event *e) {
         return;
     case BK_PORTMAP_FAILED:
         if (w != NULL)
-            give_up(m, w);
+            give_up(m, w, e->router);
         return;
     case BK_PORTMAP_STOPPED:
         for (size_t i = 0; i < m->count; i++)

@@ -76,16 +76,13 @@ static void settle(struct bk_portmap *pm, struct at *at) {
     struct entry *e = entry_of(at);
     if (e->settled || race_best(e) != BK_PORTMAP_WAYS)
         return;
-    bool any = false;
     for (unsigned way = 0; way < WAYS; way++) {
         at->way = (enum bk_portmap_way)way;
-        any = any || race_uses(pm, at);
         if (is_pending(pm, at))
             return;
     }
     e->settled = true;
-    if (any)
-        e->events |= 1U << BK_PORTMAP_FAILED;
+    e->events |= 1U << BK_PORTMAP_FAILED;
 }
 
 void race_step(struct bk_portmap *pm, struct want *w, size_t router) {
