@@ -110,16 +110,19 @@ direct "dual stack where IPv4 alone would fail" '\[2001:db8:b::10\]:'
   echo "$finish" | sed 's/^bob: /alice: /; s/echo arrived/echo bob arrived/'; } | run one-host
 direct "both on one host" '192\.168\.1\.10:'
 
-symmetric() { # symmetric NAME ALICE-MAPPING BOB-MAPPING REASON
+symmetric() { # symmetric NAME ALICE-MAPPING BOB-MAPPING WHAT-TO-WAIT-FOR
     { nat alice-router 203.0.113.1 192.168.1.1/24 "mapping = $2" "ports = random"
       nat bob-router 203.0.113.2 192.168.1.1/24 "mapping = $3" "ports = random"
       host alice 192.168.1.10 alice-router; host bob 192.168.1.10 bob-router; host server $server
-      meet; echo "$talk"; echo "wait alice: \"reason\":\"$4\""; echo "$finish"; } | run "$1"
-    relayed "$1" "$4"
+      meet; echo "$talk"; echo "wait alice: $4"; echo "$finish"; } | run "$1"
 }
-symmetric symmetric-here APDM EIM symmetric-here
-symmetric symmetric-there EIM APDM symmetric-there
-check "symmetric-there: in words" says "gives each destination another port (symmetric)"
+symmetric symmetric-here APDM EIM '"kind":"direct"'
+direct symmetric-here '203\.0\.113\.2:'
+symmetric symmetric-there EIM APDM '"kind":"direct"'
+direct symmetric-there '203\.0\.113\.2:'
+symmetric symmetric-both APDM APDM '"reason":"symmetric-both"'
+relayed symmetric-both symmetric-both
+check "symmetric-both: in words" says "both NATs give each destination a random port"
 
 blocked() { # blocked NAME ALICE BOB REASON
     { nat alice-router 203.0.113.1 192.168.1.1/24 "udp = $2"
