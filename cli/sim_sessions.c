@@ -28,7 +28,7 @@ static const char help[] =
     "Default types: the 27 of NATCracker, MAPPING-PORTS-FILTERING.\n"
     "      --types A,B,...    presets or types instead of these; at most 64\n"
     "      --seeds N          runs of each cell (10)\n"
-    "      --skews A,B,...    ms between the sides' starts: the signalling's delay (0)\n"
+    "      --skews A,B,...    ms that A starts later: signalling to it is held back (0)\n"
     "      --loss A,B,...     of each link, in per cent (0)\n"
     "      --workers N        threads (one per core)\n"
     "      --json             one JSON object per pair and line, then the sums\n"

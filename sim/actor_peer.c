@@ -36,6 +36,24 @@ static void start_client(struct sim_peer *p) {
         drop_home(p);
 }
 
+static void on_relay_packet(struct sim_peer *p, const struct relay_client_event *event) {
+    uint8_t held[PEER_KEY_LEN + SIGNAL_LEN_MAX];
+    struct bk_time now = world_now(p->world);
+    if (p->config.signal_hold_us == 0 || event->len > SIGNAL_LEN_MAX ||
+        !signal_is_signal(event->data, event->len)) {
+        endpoint_relay_recv(p->endpoint, event->key, event->data, event->len, now);
+        return;
+    }
+    memcpy(held, event->key, PEER_KEY_LEN);
+    memcpy(held + PEER_KEY_LEN, event->data, event->len);
+    world_post(p->world, p->actor, p->config.signal_hold_us, held, PEER_KEY_LEN + event->len);
+}
+
+static void on_message(void *ctx, struct world *w, const uint8_t *data, size_t len) {
+    struct sim_peer *p = ctx;
+    endpoint_relay_recv(p->endpoint, data, data + PEER_KEY_LEN, len - PEER_KEY_LEN, world_now(w));
+}
+
 static void on_client_event(struct sim_peer *p, const struct relay_client_event *event) {
     struct bk_time now = world_now(p->world);
     switch (event->type) {
@@ -46,7 +64,7 @@ static void on_client_event(struct sim_peer *p, const struct relay_client_event 
             p->config.on_home(p->config.ctx, p->world);
         break;
     case RELAY_CLIENT_PACKET:
-        endpoint_relay_recv(p->endpoint, event->key, event->data, event->len, now);
+        on_relay_packet(p, event);
         break;
     case RELAY_CLIENT_PEER_GONE:
         endpoint_peer_gone(p->endpoint, event->key, event->not_here, now);
@@ -306,6 +324,7 @@ enum bk_err sim_peer_init(struct sim_peer *p, struct world *w, node_id host,
                           const struct sim_peer_config *config, const struct bk_alloc *alloc) {
     const struct world_actor callbacks = {.ctx = p,
                                           .on_datagram = on_datagram,
+                                          .on_message = on_message,
                                           .on_stream = on_stream,
                                           .on_timer = on_timer,
                                           .on_turn = on_turn,

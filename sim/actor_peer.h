@@ -20,6 +20,7 @@ struct sim_peer_config {
     bool relay_only, private_addresses;
     bool beacons; /* its bases are on a link (number 1) where it calls out, and listens */
     struct bk_trace trace;
+    int64_t signal_hold_us; /* signalling that came over the relay is read so much later */
     /* Each event, as it comes. May use sessions and the endpoint. */
     void (*on_event)(void *ctx, struct world *w, const struct endpoint_event *event);
     void (*on_home)(void *ctx, struct world *w); /* the home relay works; may be NULL */

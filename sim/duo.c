@@ -252,6 +252,7 @@ static enum bk_err add_peer(struct duo *d, struct duo_side *s, node_id host, uns
         .beacons = d->config.beacons,
         .private_addresses = d->config.private_addresses,
         .trace = d->config.trace[who - 1],
+        .signal_hold_us = who == 1 ? d->config.signal_hold_us : 0,
         .on_event = on_event,
         .on_home = on_home,
         .on_turn = on_turn,
@@ -277,8 +278,7 @@ static enum bk_err add_peer(struct duo *d, struct duo_side *s, node_id host, uns
 
 static enum bk_err add_server(struct duo *d) {
     static const uint16_t ports[] = {STUN_PORT, STUN_PORT + 1};
-    const struct world_link link = {.delay_us = d->config.server_delay_us};
-    d->server = world_add_host(d->world, "server", WORLD_CORE, server_ip(d), &link);
+    d->server = world_add_host(d->world, "server", WORLD_CORE, server_ip(d), NULL);
     if (d->config.ipv6_too)
         world_add_address(d->world, d->server, server_ip6());
     enum bk_err err = sim_stun_init(&d->stun, d->world, d->server, ports, 2);

@@ -20,7 +20,7 @@ struct duo_config {
     bool one_nat;              /* bob is behind alice's box, too */
     bool ipv6;                 /* public IPv6 addresses behind stateful firewalls, no IPv4 */
     struct world_link link;    /* of each NAT box (or host without one) to the core */
-    int64_t server_delay_us;   /* of the server's link, one way: signalling takes so much longer */
+    int64_t signal_hold_us;    /* alice reads bob's signalling so much later, and starts later */
     uint64_t bytes;            /* what alice sends; 0: the first byte only */
     uint64_t bytes_back;       /* what bob sends */
     bool relay_only;           /* alice stays on the relay */

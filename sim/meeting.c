@@ -37,7 +37,7 @@ static void look(const struct duo *d, struct meeting_outcome *out) {
         if (i == 0 || story.method > out->method)
             out->method = story.method; /* the side that was hit may not know by what */
     }
-    if (out->direct)
+    if (out->direct && !bk_is_never(d->a.exchanged) && !bk_is_never(d->b.exchanged))
         out->direct_us = bk_elapsed_us(bk_later(d->a.exchanged, d->b.exchanged),
                                        bk_later(d->a.direct, d->b.direct));
     if (!bk_is_never(d->a.first_byte))
@@ -53,7 +53,7 @@ enum bk_err meeting_run(const struct meeting_config *config, const struct bk_all
     c.box_b = &config->nat[1];
     c.surveyed = true;
     c.link = (struct world_link){.delay_us = LINK_US, .loss_ppm = config->loss_ppm};
-    c.server_delay_us = config->skew_us;
+    c.signal_hold_us = config->skew_us;
     *out = (struct meeting_outcome){.direct = false};
     enum bk_err err = duo_init(&d, &c, alloc);
     if (err == BK_OK) {

@@ -12,8 +12,7 @@
 struct meeting_config {
     struct nat_config nat[2]; /* alice's box, who connects, and bob's; addresses are chosen here */
     uint64_t seed;
-    int64_t skew_us;   /* between the moments when the sides start: the signalling's one-way delay
-                          beyond that of the network */
+    int64_t skew_us;   /* alice starts so much later: bob's signalling is held back */
     uint32_t loss_ppm; /* of each link */
     int64_t wait_us;   /* until it counts as relayed; 25 s */
 };
