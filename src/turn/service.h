@@ -178,8 +178,9 @@ enum turn_protocol {
 /* The door through which the datagrams that follow come from clients: an allocation remembers the
  * one it was made through (RFC 8016: or moved to), and routes to the client carry it. */
 void turn_service_from(struct turn_service *service, void *via);
-/* What comes through it cannot be passed to another worker (a DTLS session stays where its keys are):
- * instead of TURN_PASS, a ticket of another worker's is refused, and the client allocates anew. */
+/* What comes through it cannot be passed to another worker (a DTLS session stays where its keys
+ * are): instead of TURN_PASS, a ticket of another worker's is refused, and the client allocates
+ * anew. */
 void turn_service_stay(struct turn_service *service, bool stays);
 /* The door for the datagram that turn_service_next_datagram() has just given, when it goes to a
  * client: the one its allocation remembers (ConnectionAttempt, the answer to Connect, data that a

@@ -114,7 +114,7 @@ struct turn_service {
     uint32_t refusal_at, refusal_count;
     struct bk_datagram out;
     bool has_out;
-    bool stays; /* turn_service_stay() */
+    bool stays;   /* turn_service_stay() */
     uint8_t *buf; /* TURN_OUT_MAX bytes, what `out` says */
     void *via;    /* turn_service_from() */
     struct bk_time now;
