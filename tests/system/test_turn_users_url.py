@@ -16,6 +16,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
+import serve
 from serve import Server, run
 from turn import Client, Refused
 
@@ -162,8 +163,24 @@ def certificate_for(name, work):
     return path
 
 
+def trusting(certificate, work):
+    """A program whose system trusts this certificate; None: not as who we are, or not here."""
+    wrapper, store = os.path.join(work, "bodkin"), "/etc/ssl/certs/ca-certificates.crt"
+    with open(wrapper, "w") as out:
+        out.write(f"#!/bin/sh\nmount --bind {certificate} {store} || exit 9\nexec {serve.BODKIN} \"$@\"\n")
+    os.chmod(wrapper, 0o755)
+    with open(wrapper + "-apart", "w") as out:
+        out.write(f"#!/bin/sh\nexec unshare -m {wrapper} \"$@\"\n")
+    os.chmod(wrapper + "-apart", 0o755)
+    if not os.path.exists(store) or subprocess.run([wrapper + "-apart", "--version"], check=False,
+                                                   capture_output=True).returncode != 0:
+        print("   without root's namespaces: a certificate that is good is not tried")
+        return None
+    return wrapper + "-apart"
+
+
 def over_https_the_certificate_is_checked():
-    """By the system's CAs, which know nothing of ours."""
+    """By the system's CAs, of which a file of ours takes the place in a namespace of the test's."""
     work = tempfile.mkdtemp(prefix="bodkin-test-")
     atexit.register(shutil.rmtree, work, ignore_errors=True)
     certificate = certificate_for("localhost", work)
@@ -173,6 +190,15 @@ def over_https_the_certificate_is_checked():
     server.wait_for_log("users_url reason=")
     assert not directory.asked
     server.close()
+    program = trusting(certificate, work)
+    if program:
+        server = Server("--users-url", directory.url, *PORTS, workers=1, program=program)
+        assert outcome(server, "alice", "sesame") == 0, server.logged()
+        server.close()
+        other = directory.url.replace("localhost", "127.0.0.1")  # which is not in the certificate
+        server = Server("--users-url", other, *PORTS, workers=1, program=program)
+        assert outcome(server, "alice", "sesame") == 401
+        server.close()
 
 
 run([whom_the_directory_knows_may_come_in, an_answer_is_forgotten_in_time,
