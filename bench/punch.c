@@ -128,10 +128,11 @@ static void print(const struct cell *c) {
 }
 
 int main(int argc, char **argv) {
-    uint32_t loss = argc > 1 ? (uint32_t)atoi(argv[1]) : 0;
-    uint32_t seeds = argc > 2 ? (uint32_t)atoi(argv[2]) : 10;
+    uint32_t loss = argc > 1 ? (uint32_t)strtol(argv[1], NULL, 10) : 0;
+    uint32_t seeds = argc > 2 ? (uint32_t)strtol(argv[2], NULL, 10) : 10;
     bool unknown = getenv("PUNCH_UNKNOWN") != NULL;
-    int only_a = argc > 3 ? atoi(argv[3]) : -1, only_b = argc > 4 ? atoi(argv[4]) : -1;
+    int only_a = argc > 3 ? (int)strtol(argv[3], NULL, 10) : -1,
+        only_b = argc > 4 ? (int)strtol(argv[4], NULL, 10) : -1;
     static struct cell by_method[BK_ORACLE_METHODS];
     static int64_t samples[BK_ORACLE_METHODS][SAMPLES_MAX];
     static uint32_t pairs[BK_ORACLE_METHODS], low[BK_ORACLE_METHODS];

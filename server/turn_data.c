@@ -47,13 +47,14 @@ static void to_peer(struct server_turn *t, const struct turn_route *route,
 }
 
 /* A Data indication: alone, and rare. */
-static void send_padded(struct net_port *port, struct net_out *out, size_t pad) {
+static void send_padded(struct net_port *port, const struct net_out *out, size_t pad) {
     uint8_t padded[UINT16_MAX + 4];
+    struct net_out whole = *out;
     memcpy(padded, out->data, out->size);
     memset(padded + out->size, 0, pad);
-    out->data = padded;
-    out->size += pad;
-    net_port_send(port, out);
+    whole.data = padded;
+    whole.size += pad;
+    net_port_send(port, &whole);
 }
 
 void turn_port_send(struct net_port *port, const struct turn_route *route,

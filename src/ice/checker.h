@@ -80,7 +80,9 @@ struct bk_checker {
 
     struct ice_comp *comps; /* stream by stream */
     uint16_t comp_count;
-    uint16_t next_stream; /* whose turn it is to check, RFC 8445 section 6.1.4.2 */
+    uint16_t next_stream;    /* whose turn it is to check, RFC 8445 section 6.1.4.2 */
+    uint16_t opener_hold_ms; /* bk_checker_set_opener() */
+    uint8_t opener_ttl;
     struct ice_cands locals, remotes;
     struct ice_checklist list;
     struct ice_checks checks;
@@ -90,8 +92,6 @@ struct bk_checker {
     struct ice_events events;
 
     struct bk_time pace_at; /* when the next check would leave at one per Ta */
-    uint32_t opener_hold_us;
-    uint8_t opener_ttl;
     struct ice_mtu_test mtu;
 
     struct bk_checker_stats stats;

@@ -35,7 +35,8 @@ enum bk_err bk_checker_loose_check(struct bk_checker *ice, const struct bk_addr 
 
 void bk_checker_set_opener(struct bk_checker *ice, uint8_t ttl, uint32_t hold_us) {
     ice->opener_ttl = ttl;
-    ice->opener_hold_us = hold_us;
+    uint32_t ms = hold_us / (uint32_t)BK_US_PER_MS;
+    ice->opener_hold_ms = ms < UINT16_MAX ? (uint16_t)ms : UINT16_MAX;
 }
 
 bool ice_needs_opener(const struct bk_checker *ice, const struct ice_pair *pair) {

@@ -90,7 +90,7 @@ static void plan_connect(const struct bk_checker *ice, const struct ice_pair *p,
         plan_reliable(ice, plan);
     plan->opener = ice_needs_opener(ice, p);
     if (plan->opener)
-        plan->rto_us = short_us(max64(plan->rto_us, ice->opener_hold_us));
+        plan->rto_us = short_us(max64(plan->rto_us, (int64_t)ice->opener_hold_ms * BK_US_PER_MS));
 }
 
 static void plan_quick(const struct bk_checker *ice, const struct ice_pair *p, uint32_t tries,
