@@ -25,6 +25,7 @@ enum {
     SESSION_QUIET_US = 3 * 1000 * 1000, /* silence of a relay that was busy */
     SESSION_CLOSE_US = 3 * 1000 * 1000, /* goodbye takes at most this long */
     SESSION_ATTEMPTS = 4,
+    SESSION_REPAIR_US = 1200 * 1000,
     SESSION_WITHHELD_MAX = 16, /* candidates that the peer is not told */
     SESSION_HEARD_MAX = 8,     /* its addresses that beacons told */
     SESSION_ASKS = 4           /* STUN questions at once, for predictions */

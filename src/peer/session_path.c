@@ -301,11 +301,12 @@ static void watch_consent(struct session *s, struct bk_time now) {
         (void)bk_checker_probe(s->ice, now);
 }
 
-/* A path that has just broken is worth another attempt at once: the network is the same, or a NAT
- * in it has forgotten us. Afterwards the pace falls. */
+/* A path that has just broken is worth another attempt soon: a NAT has forgotten us, perhaps. Not
+ * at once, for most breaks are short, and then the old pair is back before. Afterwards the pace
+ * falls. */
 static int64_t attempt_pause(const struct session *s) {
     if (s->attempt == 0 && s->was_direct)
-        return 0;
+        return SESSION_REPAIR_US;
     return attempt_pause_us[s->was_direct ? s->attempt - 1 : s->attempt];
 }
 
