@@ -47,6 +47,15 @@ static void drain(struct play *p, unsigned from) {
 }
 
 /* One step is eight bytes: what, side, and parameters. */
+static void receive(struct play *p, struct beacon *b, const uint8_t s[8]) {
+    struct bk_datagram in = {.remote = bk_addr(bk_ipv4(10, 1, s[5] & 31, s[6]), 5000),
+                             .data = p->kept[s[2] % KEPT],
+                             .len = (s[7] & 15) == 1 ? s[3] % BEACON_LEN : BEACON_LEN,
+                             .ttl = (s[7] & 0xf0) == 0x10 ? s[3] : BEACON_HOPS};
+    enum bk_err err = beacon_recv(b, 3, &in, p->now);
+    fuzz_check(err != BK_OK || (in.ttl == BEACON_HOPS && in.len == BEACON_LEN));
+}
+
 static void step(struct play *p, const uint8_t s[8]) {
     unsigned side = s[1] & 1;
     struct beacon *b = &p->side[side];
@@ -62,16 +71,11 @@ static void step(struct play *p, const uint8_t s[8]) {
         break;
     case 2:
         data[s[3] % BEACON_LEN] ^= s[4]; /* 0: nothing changes */
-        /* fall through */
-    case 3: {
-        struct bk_datagram in = {.remote = bk_addr(bk_ipv4(10, 1, s[5] & 31, s[6]), 5000),
-                                 .data = data,
-                                 .len = (s[7] & 15) == 1 ? s[3] % BEACON_LEN : BEACON_LEN,
-                                 .ttl = (s[7] & 0xf0) == 0x10 ? s[3] : BEACON_HOPS};
-        enum bk_err err = beacon_recv(b, 3, &in, p->now);
-        fuzz_check(err != BK_OK || (in.ttl == BEACON_HOPS && in.len == BEACON_LEN));
+        receive(p, b, s);
         break;
-    }
+    case 3:
+        receive(p, b, s);
+        break;
     case 4:
         beacon_set_links(b, &link, s[2] & 1, p->now);
         break;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Every fuzz harness for 30 s by the clock, three at a time on two cores, always the same way; what
+# Every fuzz harness for 15 s by the clock, three at a time on two cores, always the same way; what
 # that way does not meet is for scripts/fuzz.sh and make soak.
 . "$(dirname "$0")/../lib.sh"
 
@@ -8,4 +8,4 @@ JOBS=${JOBS:-$((cores + (cores + 1) / 2))}
 SEED=${SEED:-1}
 export JOBS SEED
 
-make fuzz-all S="${S:-30}"
+make fuzz-all S="${S:-15}"
