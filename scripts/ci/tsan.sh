@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What runs threads, under ThreadSanitizer: the tests of net, run, server and the whole programs.
+# What runs threads, under ThreadSanitizer: the tests of net, run, server and node, and the programs
+# that have some. Tests of one thread run under the other sanitizers.
 . "$(dirname "$0")/../lib.sh"
 
 TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
