@@ -6,4 +6,4 @@
 
 TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
 export TSAN_OPTIONS
-CC=${CC:-gcc} scripts/test.sh tsan -R '^(unit/net|unit/run|unit/server|system)/'
+CC=${CC:-gcc} scripts/test.sh tsan -R '^(unit/(net|run|server|node)/|system/(serve|turn|ice|map|connect_kernel|failover))'
